@@ -1,0 +1,35 @@
+"""Preconditions of properties, as data: each has a name, the reason that is reported when it fails, and a test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from trainer_props.record import Record
+from trainer_props.scenario import Scenario
+
+
+@dataclass(frozen=True)
+class Need:
+    """A precondition.
+
+    Attributes:
+        name: short, for `explain`.
+        reason: the sentence that is reported when it is not met.
+        met: the test.
+    """
+
+    name: str
+    reason: str
+    met: Callable[[Record, Scenario], bool]
+
+
+FINISHED: Final = Need("finished", "the run did not finish", lambda record, scenario: record.finished)
+IDENTIFIED: Final = Need("identified", "samples could not be identified", lambda record, scenario: record.identified)
+SIZED: Final = Need("sized", "the data set has no length", lambda record, scenario: scenario.data.kind != "stream")
+MAP_STYLE: Final = Need("map_style", "the data set is a stream", lambda record, scenario: scenario.data.kind not in ("stream", "sized_stream"))
+SINGLE_DEVICE: Final = Need("single_device", "several devices", lambda record, scenario: scenario.devices.count == 1)
+NO_EARLY_STOP: Final = Need(
+    "no_early_stop", "a callback may stop the run", lambda record, scenario: scenario.components.early_stopping is None
+)
