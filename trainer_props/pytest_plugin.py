@@ -1,0 +1,1 @@
+"""The pytest plugin: inert until a test uses it."""
