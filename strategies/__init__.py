@@ -1,0 +1,37 @@
+"""What to try: Hypothesis strategies for training runs and their parts. Each can be used alone in anybody's test.
+
+```python
+from hypothesis import given
+from trainer_props import strategies
+
+@given(strategies.training_arguments(fixed={"optim": "sgd"}))
+def test_my_trainer(arguments): ...
+```
+"""
+
+if __name__ != "trainer_props.strategies":
+    raise ImportError(f"these strategies are imported as trainer_props.strategies, not as {__name__}", name="trainer_props.strategies")
+
+from trainer_props.strategies.arguments import training_arguments, training_arguments_objects
+from trainer_props.strategies.optimization import optimizers, schedules
+from trainer_props.strategies.parts import components, datasets, devices, models
+from trainer_props.strategies.plans import evaluation_plans, logging_plans, saving_plans
+from trainer_props.strategies.scenarios import (
+    FLAVOURS,
+    Flavour,
+    hub_scenarios,
+    optimizer_scenarios,
+    regression_scenarios,
+    saving_scenarios,
+    scenarios,
+    seq2seq_scenarios,
+    stream_scenarios,
+    token_scenarios,
+)
+from trainer_props.strategies.sizes import accumulation_steps, batch_sizes, dataset_lengths
+
+__all__ = [
+    "FLAVOURS", "Flavour", "accumulation_steps", "batch_sizes", "components", "dataset_lengths", "datasets", "devices", "evaluation_plans",
+    "hub_scenarios", "logging_plans", "models", "optimizer_scenarios", "optimizers", "regression_scenarios", "saving_plans", "saving_scenarios",
+    "scenarios", "schedules", "seq2seq_scenarios", "stream_scenarios", "token_scenarios", "training_arguments", "training_arguments_objects",
+]  # fmt: skip

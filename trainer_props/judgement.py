@@ -29,6 +29,7 @@ class Violated:
         expected, observed: both sides, as JSON-like data.
         symptom: in what way they differ, without numbers (`too large`, `missing`). Part of the identity of a violation.
         divergence: the first place where they part (`update 2, micro-batch 1`), or an empty text.
+        verdict: `violated`, or `crashed` or `hung` where the run itself ended so.
     """
 
     quantity: str
@@ -36,6 +37,7 @@ class Violated:
     observed: Any
     symptom: str
     divergence: str = ""
+    verdict: str = "violated"
 
 
 Judgement = Holds | NotApplicable | Violated

@@ -49,6 +49,7 @@ class MicroBatch:
         training: `model.training` during the call.
         grad: whether gradients were enabled.
         width: length of the second dimension of the main input, or 1.
+        lengths: what is not padding of each row, by `attention_mask`, or None without one.
     """
 
     samples: tuple[int, ...] | None
@@ -63,6 +64,7 @@ class MicroBatch:
     training: bool
     grad: bool
     width: int
+    lengths: tuple[int, ...] | None = None
 
 
 @dataclass(slots=True)
@@ -95,19 +97,21 @@ class Evaluation:
         prefix: `eval`, `test` or another metric key prefix.
         metrics: what `on_evaluate` or `on_predict` was given.
         batches: the calls of forward, in order.
-        predictions, label_ids: what `compute_metrics` (or the caller of predict) saw, or None.
+        predictions, label_ids: what `compute_metrics` saw, one item a call, or None.
         calls: how often `compute_metrics` was called.
-        weights_changed: whether any weight differs after the pass.
-        training_after: `model.training` after the pass.
+        weights: the flat weights after the pass.
+        epoch: `state.epoch`.
     """
 
     step: int
     prefix: str
     metrics: dict[str, Any]
     batches: list[MicroBatch]
-    predictions: Any = None
-    label_ids: Any = None
-    calls: int = 0
+    predictions: Any
+    label_ids: Any
+    calls: int
+    weights: Tensor
+    epoch: float | None
 
 
 @dataclass(slots=True)

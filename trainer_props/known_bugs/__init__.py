@@ -1,0 +1,5 @@
+"""The known bugs of released versions."""
+
+from trainer_props.known_bugs.registry import KNOWN_BUGS, KnownBug, explain
+
+__all__ = ["KNOWN_BUGS", "KnownBug", "explain"]

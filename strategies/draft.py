@@ -1,0 +1,124 @@
+"""A run while it is being drawn: which arguments are held, which are decided, and how the next decision is drawn."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, TypeVar
+
+from hypothesis import strategies as st
+from hypothesis.errors import InvalidArgument
+
+from trainer_props.arguments import DEFAULTS, default, nearest
+
+T = TypeVar("T")
+
+
+@functools.cache
+def _integers(low: int, high: int) -> st.SearchStrategy[int]:
+    return st.integers(low, high)
+
+
+@functools.cache
+def _features(names: tuple[str, ...], most: int) -> st.SearchStrategy[list[str]]:
+    return st.lists(st.sampled_from(names), max_size=most, unique=True)
+
+
+class Draft:
+    """Arguments under construction. Held ones win; decided ones that equal the default are left out.
+
+    What most runs do without is a *feature*: a few of them are drawn by name and switched on together, which shrinks to none. (Deciding each by a
+    draw of its own would cost a draw where nothing happens, and make many draws that lead to the same run.)
+
+    Args:
+        draw: of `hypothesis.strategies.composite`.
+        held: arguments that are not drawn.
+
+    Raises:
+        InvalidArgument: TrainingArguments has no such argument.
+    """
+
+    __slots__ = ("_decided", "_draw", "_on", "held")
+
+    def __init__(self, draw: st.DrawFn, held: Mapping[str, Any] | None = None, name: str = "fixed") -> None:
+        self._draw = draw
+        self.held = dict(held or {})
+        for argument in self.held:
+            if argument not in DEFAULTS:
+                raise InvalidArgument(f"{name}: TrainingArguments has no argument {argument!r}{nearest(argument)}")
+        self._decided: dict[str, Any] = {}
+        self._on: set[str] = set()
+
+    def integer(self, low: int, high: int) -> int:
+        """An integer between both bounds, smallest first; `low` itself if there is no choice."""
+        return low if high <= low else self._draw(_integers(low, high))
+
+    def choose(self, options: Sequence[T]) -> T:
+        """One of the options; the first is the simplest."""
+        return options[self.integer(0, len(options) - 1)]
+
+    def switch_on(self, features: Sequence[str], most: int) -> None:
+        """Switch on up to `most` of the features; one that is named like an argument that is held stays off."""
+        names = tuple(name for name in features if name not in self.held)
+        if names:
+            self._on.update(self._draw(_features(names, min(most, len(names)))))
+
+    def on(self, feature: str) -> bool:
+        """Whether a feature is switched on."""
+        return feature in self._on
+
+    def free(self, *names: str) -> bool:
+        """Whether none of these arguments is held."""
+        return not any(name in self.held for name in names)
+
+    def set(self, name: str, value: Any) -> None:
+        """Decide an argument; no effect on one that is held."""
+        if name in self.held:
+            return
+        if value == default(name):
+            self._decided.pop(name, None)
+        else:
+            self._decided[name] = value
+
+    def get(self, name: str) -> Any:
+        """The value of an argument as things stand."""
+        if name in self.held:
+            return self.held[name]
+        return self._decided[name] if name in self._decided else default(name)
+
+    def option(self, name: str, options: Sequence[Any]) -> None:
+        """Set an argument to one of the options if the feature of its name is on."""
+        if name in self._on:
+            self.set(name, self.choose(options))
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What differs from the defaults, and what is held."""
+        return {**self._decided, **self.held}
+
+
+def check_bounds(lowest: int, **bounds: int | None) -> None:
+    """Raise InvalidArgument, naming it, for a bound that is no integer, below `lowest`, or below the bound before it."""
+    before: tuple[str, int] | None = None
+    for name, value in bounds.items():
+        if value is None:
+            continue
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise InvalidArgument(f"{name}={value!r} must be an integer")
+        if value < lowest:
+            raise InvalidArgument(f"{name}={value} must be at least {lowest}")
+        if before is not None and value < before[1]:
+            raise InvalidArgument(f"{name}={value} is smaller than {before[0]}={before[1]}")
+        before = (name, value)
+
+
+def check_names(name: str, given: Sequence[str] | None, known: Collection[str]) -> tuple[str, ...]:
+    """The names that are given, or all known ones. Raises InvalidArgument for none, or for one that nobody knows."""
+    if given is None:
+        return tuple(known)
+    if isinstance(given, str) or not given:
+        raise InvalidArgument(f"{name}={given!r} must be a sequence of at least one of {', '.join(known)}")
+    for each in given:
+        if each not in known:
+            raise InvalidArgument(f"{name}: there is no {each!r}{nearest(str(each), list(known)) or ': there are ' + ', '.join(known)}")
+    return tuple(each for each in known if each in given)

@@ -1,0 +1,137 @@
+"""How weights are updated: optimizer, learning rate, schedule, warmup, weight decay, clipping."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from hypothesis import strategies as st
+
+from trainer_props.strategies.draft import Draft, check_bounds, check_names
+
+OPTIMIZERS: Final = ("adamw_torch_fused", "sgd", "adamw_torch", "adagrad", "rmsprop")
+"""The values of `optim` that torch itself serves on a processor; the default comes first."""
+
+SCHEDULES: Final = (
+    "linear", "constant", "cosine", "constant_with_warmup", "polynomial", "inverse_sqrt", "cosine_with_restarts", "cosine_with_min_lr",
+    "warmup_stable_decay", "cosine_warmup_with_min_lr",
+)  # fmt: skip
+"""The schedules that are functions of the step; the default comes first."""
+
+ADAPTIVE_SCHEDULES: Final = ("reduce_lr_on_plateau", "greedy")
+"""The schedules that follow evaluations."""
+
+FEATURES: Final = ("optim_args", "adam_beta1", "adam_beta2", "adam_epsilon", "weight_decay", "max_grad_norm")
+"""The features of optimization."""
+
+_OPTIM_ARGS: Final[dict[str, tuple[str, ...]]] = {
+    "sgd": ("momentum=0.9", "momentum=0.5, dampening=0.5", "momentum=0.9, nesterov=true", "momentum=0.9,nesterov=false"),
+    "adagrad": ("lr_decay=0.1", "eps=0.001", "lr_decay=0.5, eps=1e-6"),
+    "rmsprop": ("alpha=0.9", "momentum=0.9", "centered=true", "alpha=0.5, eps=1e-4, momentum=0.5"),
+}
+_RATIOS: Final = (0.5, 0.1, 0.25, 0.07, 0.3, 0.9)
+
+
+@st.composite
+def optimizers(draw: st.DrawFn, *, names: Sequence[str] | None = None) -> dict[str, Any]:
+    """Arguments that choose an optimizer of torch with its options, the learning rate, weight decay and clipping.
+
+    Args:
+        names: values of `optim` to choose from; default: all of `trainer-props list optimizers`.
+    """
+    draft = Draft(draw)
+    draft.switch_on(FEATURES, len(FEATURES))
+    draw_optimizer(draft, check_names("names", names, OPTIMIZERS))
+    return draft.arguments
+
+
+@st.composite
+def schedules(draw: st.DrawFn, *, names: Sequence[str] | None = None, max_steps: int = 8, learning_rate: float = 5e-5) -> dict[str, Any]:
+    """Arguments that choose a learning-rate schedule with its options and warmup, for a run of `max_steps` updates.
+
+    A schedule that follows evaluations comes only if `names` has it, and then needs an `eval_strategy` beside it.
+
+    Args:
+        names: values of `lr_scheduler_type` to choose from; default: those that are functions of the step.
+        learning_rate: the initial one, which floors of schedules stay below.
+    """
+    check_bounds(1, max_steps=max_steps)
+    allowed = SCHEDULES if names is None else check_names("names", names, (*SCHEDULES, *ADAPTIVE_SCHEDULES))
+    draft = Draft(draw)
+    draft.switch_on(("lr_scheduler_type", "warmup_steps"), 2)
+    draw_schedule(draft, allowed, max_steps, learning_rate=learning_rate)
+    return draft.arguments
+
+
+def draw_optimizer(draft: Draft, names: Sequence[str]) -> None:
+    """Decide optimizer, learning rate, weight decay and clipping. Features: `FEATURES`."""
+    if draft.free("optim"):
+        # SGD shows a wrong constant factor in the gradient, which Adam hides: it comes most often.
+        draft.set("optim", draft.choose([*names, *(name for name in names if name == "sgd")]))
+    optim = draft.get("optim")
+    if optim in _OPTIM_ARGS:
+        draft.option("optim_args", _OPTIM_ARGS[optim])
+    else:
+        draft.option("adam_beta1", (0.8, 0.5, 0.0))
+        draft.option("adam_beta2", (0.99, 0.9, 0.5))
+        draft.option("adam_epsilon", (1e-6, 1e-3))
+    if draft.free("learning_rate"):
+        draft.set("learning_rate", draft.choose((5e-5, 0.1, 0.01, 0.3)))
+    draft.option("weight_decay", (0.1, 0.01, 0.5))
+    draft.option("max_grad_norm", (0.0, 0.1, 0.001, 1000.0, 0.5))
+
+
+def draw_schedule(draft: Draft, names: Sequence[str], updates: int, *, learning_rate: float | None = None) -> None:
+    """Decide the schedule and its warmup for a run of so many updates. Features: `lr_scheduler_type`, `warmup_steps`."""
+    rate = float(draft.get("learning_rate")) if learning_rate is None else learning_rate
+    if draft.free("lr_scheduler_type", "lr_scheduler_kwargs"):
+        # A floor, or an end, has to lie below the learning rate.
+        possible = [name for name in names if rate > 1e-6 or name not in ("polynomial", "cosine_with_min_lr", "cosine_warmup_with_min_lr")]
+        draft.set("lr_scheduler_type", draft.choose(possible if draft.on("lr_scheduler_type") else possible[:1]))
+    if draft.free("lr_scheduler_kwargs"):
+        options = _SCHEDULE_KWARGS.get(draft.get("lr_scheduler_type"))
+        if options is not None:
+            draft.set("lr_scheduler_kwargs", options(draft, rate, updates))
+    if draft.on("warmup_steps"):
+        kind = draft.choose(("steps", "ratio", "too long"))
+        draft.set("warmup_steps", draft.choose(_RATIOS) if kind == "ratio" else draft.integer(1, 2 * updates + 1 if kind == "too long" else max(1, updates)))
+
+
+def _perhaps(draft: Draft, **options: Sequence[Any]) -> dict[str, Any]:
+    chosen = {name: draft.choose((None, *values)) for name, values in options.items()}
+    return {name: value for name, value in chosen.items() if value is not None}
+
+
+def _floor(draft: Draft, rate: float) -> dict[str, Any]:
+    return draft.choose(({"min_lr_rate": 0.1}, {"min_lr": rate / 8}, {"min_lr_rate": 0.5}, {"min_lr": 0.0}))
+
+
+def _with_floor(draft: Draft, rate: float, updates: int) -> dict[str, Any]:
+    return {**_floor(draft, rate), **_perhaps(draft, num_cycles=(1.0, 0.25))}
+
+
+def _warmup_with_floor(draft: Draft, rate: float, updates: int) -> dict[str, Any]:
+    return {**_floor(draft, rate), **_perhaps(draft, num_cycles=(1.0, 0.25), warmup_lr_rate=(0.5, 0.1))}
+
+
+def _stable_decay(draft: Draft, rate: float, updates: int) -> dict[str, Any]:
+    decay = {"num_decay_steps": draft.integer(1, max(1, updates))}
+    stable = tuple(range(min(3, updates)))
+    return {**decay, **_perhaps(draft, decay_type=("linear", "1-sqrt"), warmup_type=("cosine", "1-sqrt"), min_lr_ratio=(0.1, 0.5), num_stable_steps=stable)}
+
+
+def _or_none(kwargs: dict[str, Any]) -> dict[str, Any] | None:
+    return kwargs or None
+
+
+_SCHEDULE_KWARGS: Final[dict[str, Callable[[Draft, float, int], dict[str, Any] | None]]] = {
+    "cosine": lambda draft, rate, updates: _or_none(_perhaps(draft, num_cycles=(1.0, 0.25, 1.5))),
+    "cosine_with_restarts": lambda draft, rate, updates: _or_none(_perhaps(draft, num_cycles=(2, 3))),
+    "polynomial": lambda draft, rate, updates: _or_none(_perhaps(draft, power=(2.0, 0.5), lr_end=(0.0, rate / 8))),
+    "inverse_sqrt": lambda draft, rate, updates: _or_none(_perhaps(draft, timescale=(4, 1, 100))),
+    "cosine_with_min_lr": _with_floor,
+    "cosine_warmup_with_min_lr": _warmup_with_floor,
+    "warmup_stable_decay": _stable_decay,
+    "reduce_lr_on_plateau": lambda draft, rate, updates: _or_none(_perhaps(draft, factor=(0.5,), patience=(0, 1), mode=("max",), cooldown=(1,))),
+    "greedy": lambda draft, rate, updates: {"min_lr": rate / 8, "max_lr": rate * 8, **_perhaps(draft, factor=(0.5,), patience=(0, 1), mode=("max",), warmup=(1,))},
+}

@@ -1,0 +1,190 @@
+"""When a run logs, evaluates and saves, and what it takes for its best model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from hypothesis import strategies as st
+
+from trainer_props.strategies.draft import Draft, check_bounds
+
+RATIOS: Final = (0.5, 0.25, 0.1, 0.3, 0.07, 0.9)
+LOGGING_FEATURES: Final = ("logging_first_step", "logging_nan_inf_filter")
+EVALUATION_FEATURES: Final = (
+    "per_device_eval_batch_size", "metric_for_best_model", "scores", "eval_delay", "greater_is_better", "eval_accumulation_steps", "eval_on_start",
+    "batch_eval_metrics", "include_for_metrics", "eval_do_concat_batches", "prediction_loss_only",
+)  # fmt: skip
+_INTERVALS: Final = ("epoch", "steps")
+
+
+@dataclass(frozen=True)
+class Watching:
+    """What evaluations are for.
+
+    Attributes:
+        evaluates: there are evaluations.
+        metric: the metric that the run goes by (`metric_for_best_model`), or None.
+    """
+
+    evaluates: bool
+    metric: str | None
+
+
+@st.composite
+def logging_plans(draw: st.DrawFn, *, max_steps: int = 8) -> dict[str, Any]:
+    """Arguments that say when a run of `max_steps` updates logs: by steps, a ratio of the run, epochs, or not at all."""
+    check_bounds(1, max_steps=max_steps)
+    draft = Draft(draw)
+    draft.switch_on(LOGGING_FEATURES, 2)
+    draw_logging(draft, max_steps)
+    return draft.arguments
+
+
+@st.composite
+def evaluation_plans(draw: st.DrawFn, *, max_steps: int = 8) -> dict[str, Any]:
+    """Arguments that say when and how a run of `max_steps` updates evaluates; `eval_strategy` is `no` in the simplest."""
+    check_bounds(1, max_steps=max_steps)
+    draft = Draft(draw)
+    watching = draw_watching(draft, max_steps, saving=False)
+    draw_evaluation(draft, watching)
+    return draft.arguments
+
+
+@st.composite
+def saving_plans(draw: st.DrawFn, *, max_steps: int = 8) -> dict[str, Any]:
+    """Arguments that say when a run of `max_steps` updates saves, how many checkpoints stay, and whether the best is loaded in the end,
+    with the evaluations that this needs.
+    """
+    check_bounds(1, max_steps=max_steps)
+    draft = Draft(draw)
+    draw_watching(draft, max_steps, saving=True)
+    return draft.arguments
+
+
+def draw_logging(draft: Draft, updates: int) -> None:
+    """Decide when the run logs. Features: `LOGGING_FEATURES`."""
+    kind = draft.choose(("default", "no", "epoch", "steps", "ratio")) if draft.free("logging_strategy") else "steps"
+    if kind in ("epoch", "no"):
+        draft.set("logging_strategy", kind)
+    elif kind != "default" and draft.free("logging_steps"):
+        draft.set("logging_steps", _interval(draft, kind, updates))
+    draft.option("logging_first_step", (True,))
+    draft.option("logging_nan_inf_filter", (False,))
+
+
+def draw_watching(draft: Draft, updates: int, *, saving: bool, metrics: bool = True, needed: bool = False) -> Watching:
+    """Decide when the run evaluates and saves, and the metric that it goes by.
+
+    Args:
+        saving: checkpoints are written (always, if an argument that is held asks for them).
+        metrics: there may be a metric `score` beside the loss.
+        needed: something else needs evaluations.
+    """
+    held = draft.held
+    if not draft.free("save_strategy", "load_best_model_at_end"):
+        saving = draft.get("save_strategy") != "no" or bool(draft.get("load_best_model_at_end"))
+    options = _save_options(held) if saving else ()
+    if "load_best_model_at_end" not in held and options and _can_load_best(held):
+        draft.set("load_best_model_at_end", draft.choose((False, True)))
+    best = bool(draft.get("load_best_model_at_end"))
+    if options and "save_strategy" not in held:
+        if best and "eval_strategy" in held:
+            options = tuple(each for each in options if each in ("best", held["eval_strategy"])) or options
+        draft.set("save_strategy", draft.choose(options))
+    save = draft.get("save_strategy")
+    adaptive = draft.get("lr_scheduler_type") in ("reduce_lr_on_plateau", "greedy")
+    if "eval_strategy" not in held:
+        if best and save != "best":
+            draft.set("eval_strategy", save)
+        else:
+            required = save == "best" or adaptive or needed
+            draft.set("eval_strategy", draft.choose(_INTERVALS if required else ("no", *_INTERVALS)))
+    _draw_steps(draft, updates, tied=best and save == "steps")
+    if save != "no":
+        draft.set("save_total_limit", draft.choose((None, 1, 2, 3)))
+        draft.set("save_only_model", draft.choose((False, False, False, True)))
+    evaluates = draft.get("eval_strategy") != "no"
+    if evaluates:
+        draft.switch_on(EVALUATION_FEATURES, 5)
+    goes_by = best or save == "best" or adaptive or needed or draft.on("metric_for_best_model")
+    return Watching(evaluates, _draw_metric(draft, metrics, required=save == "best" or needed) if evaluates and goes_by else None)
+
+
+def draw_evaluation(draft: Draft, watching: Watching) -> None:
+    """Decide how the run evaluates; the plan (`draw_watching`) comes first, and switches on the features it needs."""
+    draft.option("eval_on_start", (True,))
+    draft.option("eval_delay", (1, 2, 0.5, 3))
+    draft.option("per_device_eval_batch_size", (1, 2, 3, 4))
+    if watching.metric in (None, "loss", "eval_loss"):
+        draft.option("prediction_loss_only", (True,))
+    draft.option("eval_accumulation_steps", (1, 2))
+    draft.option("eval_do_concat_batches", (False,))
+    draft.option("include_for_metrics", (["loss"], ["inputs"], ["inputs", "loss"]))
+    draft.option("batch_eval_metrics", (True,))
+
+
+def _save_options(held: dict[str, Any]) -> tuple[str, ...]:
+    """The saving strategies that can stand beside what is held."""
+    if held.get("load_best_model_at_end") and held.get("eval_strategy") == "no":
+        return ("no",)
+    return ("epoch", "steps", "best")
+
+
+def _can_load_best(held: dict[str, Any]) -> bool:
+    save, evaluation = held.get("save_strategy"), held.get("eval_strategy")
+    if evaluation == "no":
+        return False
+    return save in (None, "best") or (save != "no" and evaluation in (None, save))
+
+
+def _draw_metric(draft: Draft, metrics: bool, *, required: bool) -> str | None:
+    if draft.free("metric_for_best_model"):
+        if metrics:
+            # None stands for the loss, but not with save_strategy="best".
+            named = ("loss", "score", "eval_score", "eval_loss") if required else (None, "score", "loss", "eval_score", "eval_loss")
+            draft.set("metric_for_best_model", draft.choose(named))
+        elif required:
+            draft.set("metric_for_best_model", "loss")
+    draft.option("greater_is_better", (False, True))
+    metric = draft.get("metric_for_best_model")
+    return "loss" if metric is None else str(metric)
+
+
+def _draw_steps(draft: Draft, updates: int, *, tied: bool) -> None:
+    """Decide `eval_steps` and `save_steps`; if they are tied, the latter is a multiple of the former."""
+    if draft.get("eval_strategy") == "steps" and draft.free("eval_steps"):
+        if tied and not draft.free("save_steps"):
+            draft.set("eval_steps", _divisor(draft, draft.held["save_steps"]))
+        else:
+            kind = draft.choose(("default", "steps", "ratio"))
+            if kind != "default" or draft.get("logging_steps") == 0:
+                draft.set("eval_steps", _interval(draft, kind, updates))
+    if draft.get("save_strategy") == "steps" and draft.free("save_steps"):
+        if tied:
+            step = draft.get("eval_steps") or draft.get("logging_steps")
+            if step != draft.get("save_steps"):
+                multiple = draft.choose(_multiples(step))
+                draft.set("save_steps", multiple)
+        else:
+            kind = draft.choose(("default", "steps", "ratio", "steps"))
+            if kind != "default":
+                draft.set("save_steps", _interval(draft, kind, updates))
+
+
+def _interval(draft: Draft, kind: str, updates: int) -> float:
+    return draft.choose(RATIOS) if kind == "ratio" else draft.integer(1, updates + 1)
+
+
+def _multiples(step: float) -> list[float]:
+    """The step and multiples of it that TrainingArguments takes for such (it multiplies ratios by a million before it divides)."""
+    if step >= 1:
+        return [step, 2 * step, 3 * step]
+    several = (round(times * step, 9) for times in (1, 2, 3))
+    return [each for each in several if each < 1 and (each * 1_000_000) % (step * 1_000_000) == 0]
+
+
+def _divisor(draft: Draft, step: float) -> float:
+    if step < 1:
+        return step
+    return draft.choose([each for each in range(1, min(int(step), 8) + 1) if int(step) % each == 0])

@@ -1,0 +1,115 @@
+"""How much is trained: updates first, since that is what properties speak about; the length of the data set follows."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+
+from hypothesis import strategies as st
+
+from trainer_props.strategies.draft import Draft, check_bounds
+
+MAX_ROWS = 40
+
+_FRACTIONS = (0.5, 1.5, 0.3, 1.1, 0.7, 0.1, 2.25, 0.01)
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much a run trains.
+
+    Attributes:
+        n: rows of training data.
+        updates: updates that the arguments ask for.
+        micro_batches: at most so many training micro-batches.
+    """
+
+    n: int
+    updates: int
+    micro_batches: int
+
+
+@st.composite
+def batch_sizes(draw: st.DrawFn, *, min_size: int = 1, max_size: int = 8) -> int:
+    """Rows in a micro-batch of one device, small ones first."""
+    check_bounds(1, min_size=min_size, max_size=max_size)
+    return draw(st.integers(min_size, max_size))
+
+
+@st.composite
+def accumulation_steps(draw: st.DrawFn, *, min_steps: int = 1, max_steps: int = 4) -> int:
+    """Values of `gradient_accumulation_steps`: micro-batches in an update."""
+    check_bounds(1, min_steps=min_steps, max_steps=max_steps)
+    return draw(st.integers(min_steps, max_steps))
+
+
+@st.composite
+def dataset_lengths(draw: st.DrawFn, *, samples_per_update: int = 1, min_updates: int = 1, max_updates: int = 8) -> int:
+    """Lengths of a data set whose passes take from `min_updates` to `max_updates` updates.
+
+    The number of updates is drawn first, then how many samples the last one lacks: lengths at and next to a multiple of
+    `samples_per_update` are as likely as they are interesting.
+
+    Args:
+        samples_per_update: per-device batch size, accumulation and devices multiplied.
+    """
+    check_bounds(1, samples_per_update=samples_per_update)
+    check_bounds(1, min_updates=min_updates, max_updates=max_updates)
+    updates = draw(st.integers(min_updates, max_updates))
+    return updates * samples_per_update - draw(st.integers(0, samples_per_update - 1))
+
+
+def draw_size(draft: Draft, *, unsized: bool = False, keeps_last: bool = False, allow_empty: bool = False, max_micro_batches: int = 16) -> Size:
+    """Decide batch size, accumulation, length of the data and of the run.
+
+    Args:
+        unsized: the data have no length, so that only `max_steps` can end the run.
+        keeps_last: `dataloader_drop_last` has no effect on the training data.
+        allow_empty: not one training batch may be full while short ones are dropped.
+        max_micro_batches: at most about so many, or twice as many.
+
+    Features: `dataloader_drop_last`, `long` (many updates in a pass), `zero` (nothing is trained).
+    """
+    # A choice that is bound to be small leaves no draw out: the fewer draws, the simpler is an example to Hypothesis.
+    if draft.free("gradient_accumulation_steps"):
+        draft.set("gradient_accumulation_steps", draft.integer(1, min(4, max_micro_batches // 2)))
+    accumulation = int(draft.get("gradient_accumulation_steps"))
+    asked = draft.integer(1, max(2, (2 * max_micro_batches if draft.on("long") else max_micro_batches) // accumulation))
+    if draft.free("per_device_train_batch_size"):
+        draft.set("per_device_train_batch_size", draft.integer(1, max(2, min(8, MAX_ROWS // (asked * accumulation)))))
+    batch = int(draft.get("per_device_train_batch_size"))
+    draft.option("dataloader_drop_last", (True,))
+    dropping = bool(draft.get("dataloader_drop_last")) and not keeps_last
+    most_missing = batch * accumulation - 1
+    if dropping and not allow_empty:
+        most_missing = min(most_missing, asked * batch * accumulation - batch)
+    n = asked * batch * accumulation - draft.integer(0, most_missing)
+    batches = n // batch if dropping else -(-n // batch)
+    per_epoch = -(-batches // accumulation)
+    updates = _draw_length(draft, per_epoch, max_micro_batches // accumulation, unsized)
+    return Size(n, updates, updates * accumulation)
+
+
+def _draw_length(draft: Draft, per_epoch: int, budget: int, unsized: bool) -> int:
+    """Decide epochs or `max_steps`, and return how many updates that makes; `budget` updates at most, where there is a choice."""
+    if draft.free("max_steps", "num_train_epochs") or (unsized and draft.free("max_steps")):
+        kind = "steps" if unsized else draft.choose(("epochs", "steps", "fraction"))
+        if kind == "steps":
+            draft.set("max_steps", draft.integer(1, max(2, min(3 * per_epoch, budget))))
+        else:
+            draft.set("num_train_epochs", _epochs(draft, kind, budget / max(1, per_epoch)))
+        if not unsized and draft.on("zero"):
+            draft.set(*(("max_steps", 0) if kind == "steps" else ("num_train_epochs", 0)))
+    elif draft.free("num_train_epochs") and draft.get("max_steps") < 0:
+        draft.set("num_train_epochs", draft.integer(1, max(2, min(3, budget // max(1, per_epoch)))))
+    max_steps = int(draft.get("max_steps"))
+    if max_steps >= 0:
+        return max_steps if per_epoch else 0
+    return math.ceil(Fraction(str(draft.get("num_train_epochs"))) * per_epoch)
+
+
+def _epochs(draft: Draft, kind: str, budget: float) -> float:
+    if kind == "fraction":
+        return draft.choose([each for each in _FRACTIONS if each <= budget] or _FRACTIONS[:1])
+    return draft.integer(1, max(2, min(3, int(budget))))

@@ -1,0 +1,80 @@
+"""Drawing cases with Hypothesis: the two ways in which the engine uses it, and nothing else knows about its settings."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Callable
+
+from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
+from hypothesis import strategies as st
+from hypothesis.errors import HypothesisException
+
+from trainer_props.case import Case
+
+Body = Callable[[Case], None]
+
+
+class Reproduced(Exception):
+    """The violation that is being shrunk shows on this case."""
+
+
+class EndOfSlice(BaseException):
+    """The time of a slice is over. Not an Exception, so that Hypothesis does not take it for a failure."""
+
+
+def draw(cases: st.SearchStrategy[Case], body: Body, *, number: int, max_examples: int) -> int:
+    """Call `body` on up to `max_examples` cases; the same `number` gives the same cases. Returns how many were rejected while drawing.
+
+    `body` may raise `EndOfSlice` to end early.
+    """
+    attempts = completed = 0
+
+    @st.composite
+    def counted(pick: st.DrawFn) -> Case:
+        nonlocal attempts
+        attempts += 1
+        return pick(cases)
+
+    @seed(number)
+    @_settings(max_examples, Phase.generate)
+    @given(counted())
+    def explore(case: Case) -> None:
+        nonlocal completed
+        completed += 1
+        body(case)
+
+    with contextlib.suppress(EndOfSlice):
+        explore()
+    return attempts - completed
+
+
+def reproduce(cases: st.SearchStrategy[Case], body: Body, *, number: int, max_examples: int) -> bool:
+    """Draw the cases of `number` again and let Hypothesis shrink the first on which `body` raises `Reproduced`; whether one was found."""
+
+    @seed(number)
+    @_settings(max_examples, Phase.generate, Phase.shrink)
+    @given(cases)
+    def shrink(case: Case) -> None:
+        body(case)
+
+    try:
+        shrink()
+    except Reproduced:
+        return True
+    except HypothesisException:
+        return False
+    return False
+
+
+def slice_seed(base: int, experiment: str, index: int) -> int:
+    """The seed of the so-manieth slice of an experiment."""
+    return int.from_bytes(hashlib.blake2b(f"{base}/{experiment}/{index}".encode(), digest_size=6).digest(), "big")
+
+
+def _settings(max_examples: int, *phases: Phase) -> settings:
+    # Everything is set here, whatever profile the process has loaded: the same cases come out under any.
+    return settings(
+        max_examples=max_examples, phases=phases, database=None, deadline=None, derandomize=False, report_multiple_bugs=False,
+        suppress_health_check=list(HealthCheck), verbosity=Verbosity.quiet, print_blob=False,
+    )

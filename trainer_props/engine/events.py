@@ -1,0 +1,155 @@
+"""What the engine tells whoever listens, as it happens. Plain values, so that they can cross a process boundary."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from trainer_props.case import Case
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One property violated by one case.
+
+    Attributes:
+        property: its id.
+        verdict: `violated`, `nondeterministic`, `crashed` or `hung`.
+        quantity, symptom: what differs and in what way, without numbers.
+        expected, observed: both sides, as text-like data.
+        divergence: the first place where they part.
+        known_bug: id of the known bug that explains it, or None.
+        case: what was run.
+    """
+
+    property: str
+    verdict: str
+    quantity: str
+    symptom: str
+    expected: Any
+    observed: Any
+    divergence: str
+    known_bug: str | None
+    case: Case
+
+    @property
+    def key(self) -> tuple[str, str, str, str, str | None]:
+        """What makes two findings the same violation: everything but the numbers."""
+        return (self.property, self.verdict, self.quantity, self.symptom, self.known_bug)
+
+
+@dataclass(frozen=True)
+class Violation:
+    """A finding, shrunk.
+
+    Attributes:
+        finding: on the smallest case.
+        first: the finding as it was first seen.
+        seconds: what shrinking took.
+        complete: False if shrinking ran into its budget.
+        runs: cases that shrinking ran.
+    """
+
+    finding: Finding
+    first: Finding
+    seconds: float
+    complete: bool
+    runs: int
+
+
+@dataclass(frozen=True)
+class Started:
+    """The engine knows what it will do."""
+
+    experiments: tuple[str, ...]
+    properties: tuple[str, ...]
+    seconds: float | None
+    max_examples: int | None
+    seed: int
+
+
+@dataclass(frozen=True)
+class CaseStarted:
+    """This case is about to run."""
+
+    case: Case
+
+
+@dataclass(frozen=True)
+class Progress:
+    """So far: runs, property evaluations, seconds; `share` of the whole budget, `activity` in words."""
+
+    runs: int
+    evaluations: int
+    seconds: float
+    share: float
+    activity: str
+
+
+@dataclass(frozen=True)
+class FirstSeen:
+    """A violation was seen for the first time; shrinking comes later."""
+
+    finding: Finding
+
+
+@dataclass(frozen=True)
+class Shrunk:
+    """A violation was shrunk."""
+
+    violation: Violation
+
+
+@dataclass
+class ExperimentCount:
+    """What an experiment did: examples judged, refused by the subject, rejected while drawing, impossible here; seconds."""
+
+    name: str
+    examples: int = 0
+    refused: int = 0
+    rejected: int = 0
+    could_not_run: int = 0
+    seconds: float = 0.0
+
+
+@dataclass
+class PropertyCount:
+    """How often a property was evaluated, not applicable, violated by something new, violated by something known."""
+
+    id: str
+    evaluated: int = 0
+    not_applicable: int = 0
+    violated: int = 0
+    known: int = 0
+    reasons: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass
+class Result:
+    """All that a session found."""
+
+    seed: int
+    runs: int = 0
+    evaluations: int = 0
+    seconds: float = 0.0
+    interrupted: bool = False
+    experiments: dict[str, ExperimentCount] = field(default_factory=dict)
+    properties: dict[str, PropertyCount] = field(default_factory=dict)
+    violations: list[Violation] = field(default_factory=list)
+    known: dict[str, list[Finding]] = field(default_factory=dict)
+    known_seen: dict[str, int] = field(default_factory=dict)
+    errors: list[str] = field(default_factory=list)
+    refusals: dict[str, int] = field(default_factory=dict)
+    coverage: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The session is over."""
+
+    result: Result
+
+
+EngineEvent = Started | CaseStarted | Progress | FirstSeen | Shrunk | Finished
+Listener = Callable[[EngineEvent], None]

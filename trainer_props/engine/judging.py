@@ -1,0 +1,91 @@
+"""One case, judged: run its experiment once and let every applicable property judge the record. Nothing raises."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from trainer_props import compat, zoo
+from trainer_props.case import Case
+from trainer_props.engine.events import Finding
+from trainer_props.experiments import EXPERIMENTS
+from trainer_props.judgement import NotApplicable, Violated
+from trainer_props.known_bugs import explain
+from trainer_props.properties import Property
+from trainer_props.record import Record
+from trainer_props.subject import Subject
+
+_REFUSALS = ("ValueError", "TypeError", "NotImplementedError")
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The outcome of a case.
+
+    Attributes:
+        holds: ids of the properties that hold.
+        not_applicable: (id, reason) pairs.
+        findings: what is violated.
+        refused: the subject's message, if it refused the case at construction.
+        could_not_run: why the case can't run here.
+        errors: failures of our own properties.
+    """
+
+    case: Case
+    holds: tuple[str, ...] = ()
+    not_applicable: tuple[tuple[str, str], ...] = ()
+    findings: tuple[Finding, ...] = ()
+    refused: str | None = None
+    could_not_run: str | None = None
+    errors: tuple[str, ...] = ()
+
+
+def judge(case: Case, subject: Subject, properties: Sequence[Property], *, known: bool = True) -> Judged:
+    """Run the case and judge it by the properties of its experiment.
+
+    Args:
+        known: whether violations that a known bug explains are marked as such.
+    """
+    experiment = EXPERIMENTS[case.experiment]
+    try:
+        record = experiment.run(case, subject)
+    except (compat.Unsupported, zoo.MissingPackage) as error:
+        return Judged(case, could_not_run=str(error))
+    if is_refused(record):
+        assert record.failure is not None
+        return Judged(case, refused=f"{record.failure.kind}: {record.failure.message}")
+    return judge_record(record, case, properties, known=known)
+
+
+def is_refused(record: Record) -> bool:
+    """Whether the subject refused the scenario at construction, by an error that says so."""
+    return record.failure is not None and record.failure.where == "construction" and record.failure.kind in _REFUSALS
+
+
+def judge_record(record: Record, case: Case, properties: Sequence[Property], *, known: bool = True) -> Judged:
+    """Judge a record that was made of this case."""
+    holds: list[str] = []
+    inapplicable: list[tuple[str, str]] = []
+    findings: list[Finding] = []
+    errors: list[str] = []
+    for each in properties:
+        if case.experiment not in each.experiments:
+            continue
+        try:
+            judgement = each(record, case.scenario)
+        except Exception as error:  # a property that fails itself is our fault, and must not pass for the subject's
+            errors.append(f"property {each.id} failed on {case!r}: {type(error).__name__}: {error}")
+            continue
+        if isinstance(judgement, Violated):
+            bug = explain(each.id, judgement, record, case.scenario) if known else None
+            findings.append(
+                Finding(
+                    each.id, judgement.verdict, judgement.quantity, judgement.symptom, judgement.expected, judgement.observed, judgement.divergence,
+                    bug.id if bug else None, case,
+                )
+            )
+        elif isinstance(judgement, NotApplicable):
+            inapplicable.append((each.id, judgement.reason))
+        else:
+            holds.append(each.id)
+    return Judged(case, tuple(holds), tuple(inapplicable), tuple(findings), errors=tuple(errors))

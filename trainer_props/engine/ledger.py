@@ -1,0 +1,117 @@
+"""The ledger: counts, and per violation the smallest failing case. Exploring writes it, shrinking reads it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from trainer_props import serialization
+from trainer_props.case import Case
+from trainer_props.engine.events import ExperimentCount, Finding, PropertyCount, Result
+from trainer_props.engine.judging import Judged
+
+Key = tuple[str, str, str, str, str | None]
+
+_EXAMPLES_OF_A_KNOWN_BUG = 3
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a case came from: the slice that draws it again."""
+
+    experiment: str
+    seed: int
+    max_examples: int
+
+
+@dataclass
+class Entry:
+    """One violation: the finding on the smallest case, where that came from, how often it was seen."""
+
+    first: Finding
+    finding: Finding
+    origin: Origin
+    seen: int = 1
+
+
+@dataclass
+class Ledger:
+    """Everything that was judged in a session."""
+
+    result: Result
+    entries: dict[Key, Entry] = field(default_factory=dict)
+    judged: dict[str, Judged] = field(default_factory=dict)
+
+    def write(self, judged: Judged, origin: Origin, seconds: float) -> list[Finding]:
+        """Add an outcome; returns the findings that are new violations seen for the first time."""
+        result = self.result
+        self.judged[judged.case.key] = judged
+        count = result.experiments.setdefault(judged.case.experiment, ExperimentCount(judged.case.experiment))
+        count.seconds += seconds
+        result.runs += 1
+        if judged.could_not_run is not None:
+            count.could_not_run += 1
+            return []
+        if judged.refused is not None:
+            count.refused += 1
+            result.refusals[judged.refused] = result.refusals.get(judged.refused, 0) + 1
+            return []
+        count.examples += 1
+        _cover(result.coverage, judged.case)
+        result.errors += [error for error in judged.errors if len(result.errors) < 20]
+        for identifier in judged.holds:
+            self._count(identifier).evaluated += 1
+        for identifier, reason in judged.not_applicable:
+            each = self._count(identifier)
+            each.not_applicable += 1
+            each.reasons[reason] = each.reasons.get(reason, 0) + 1
+        result.evaluations += len(judged.holds) + len(judged.findings)
+        return [finding for finding in judged.findings if self._note(finding, origin)]
+
+    def _note(self, finding: Finding, origin: Origin) -> bool:
+        count = self._count(finding.property)
+        count.evaluated += 1
+        if finding.known_bug is not None:
+            count.known += 1
+            self.result.known_seen[finding.known_bug] = self.result.known_seen.get(finding.known_bug, 0) + 1
+            examples = self.result.known.setdefault(finding.known_bug, [])
+            examples.append(finding)
+            examples.sort(key=lambda each: size(each.case))
+            del examples[_EXAMPLES_OF_A_KNOWN_BUG:]
+            return False
+        count.violated += 1
+        entry = self.entries.get(finding.key)
+        if entry is None:
+            self.entries[finding.key] = Entry(finding, finding, origin)
+            return True
+        entry.seen += 1
+        if size(finding.case) < size(entry.finding.case):
+            entry.finding, entry.origin = finding, origin
+        return False
+
+    def _count(self, identifier: str) -> PropertyCount:
+        return self.result.properties.setdefault(identifier, PropertyCount(identifier))
+
+
+def size(case: Case) -> tuple[int, ...]:
+    """How large a case is for a reader: what is not default, then samples, then the length of its text."""
+    scenario = case.scenario
+    parts = (scenario.data, scenario.model, scenario.devices, scenario.components)
+    settings = len(scenario.arguments) + sum(1 for part in parts for name, _ in part.non_defaults() if name != "n")
+    return (settings, scenario.data.n, len(serialization.dumps(case)))
+
+
+def _cover(coverage: dict[str, dict[str, dict[str, int]]], case: Case) -> None:
+    arguments = coverage.setdefault("arguments", {})
+    for name, value in case.scenario.arguments.items():
+        values = arguments.setdefault(name, {})
+        text = _short(value)
+        values[text] = values.get(text, 0) + 1
+    for kind, name in (("models", case.scenario.model.name), ("datasets", case.scenario.data.kind)):
+        seen = coverage.setdefault(kind, {}).setdefault(name, {})
+        seen[case.experiment] = seen.get(case.experiment, 0) + 1
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= 40 else text[:37] + "..."

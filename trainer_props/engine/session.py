@@ -1,0 +1,197 @@
+"""A session: explore experiments in turns within a budget, then shrink what was found. Tells its listener everything."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from hypothesis import strategies as st
+
+from trainer_props.case import Case
+from trainer_props.engine.drawing import EndOfSlice, draw, slice_seed
+from trainer_props.engine.events import (
+    CaseStarted, ExperimentCount, Finished, FirstSeen, Listener, Progress, PropertyCount, Result, Shrunk, Started, Violation,
+)
+from trainer_props.engine.judging import Judged, judge
+from trainer_props.engine.ledger import Entry, Key, Ledger, Origin
+from trainer_props.engine.shrinking import shrink
+from trainer_props.experiments import EXPERIMENTS, Experiment, Held
+from trainer_props.properties import PROPERTIES, Property
+from trainer_props.running import prepared
+from trainer_props.subject import Subject
+
+SLICE_EXAMPLES = 100
+SHRINK_SECONDS = 10.0
+_PROGRESS_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a session does.
+
+    Attributes:
+        experiments, properties: ids, in order.
+        seconds: budget for exploring, given to the experiments in turns; or None and `max_examples` for each experiment.
+        seed: everything that is drawn follows from it.
+        held: what the user holds fixed.
+        known: whether known bugs are told apart from new violations.
+        first_failure: stop exploring at the first new violation.
+        shrink_seconds: budget for shrinking each violation.
+    """
+
+    experiments: Sequence[str] = field(default_factory=lambda: tuple(EXPERIMENTS))
+    properties: Sequence[str] = field(default_factory=lambda: tuple(PROPERTIES))
+    seconds: float | None = None
+    max_examples: int | None = None
+    seed: int = 0
+    held: Held = field(default_factory=Held)
+    known: bool = True
+    first_failure: bool = False
+    shrink_seconds: float = SHRINK_SECONDS
+
+
+@dataclass
+class _Turn:
+    """The state of one experiment within a session."""
+
+    experiment: Experiment
+    cases: st.SearchStrategy[Case]
+    properties: tuple[Property, ...]
+    slices: int = 0
+    examples: int = 0
+    spent: float = 0.0
+
+
+class Session:
+    """One session on one subject.
+
+    Args:
+        subject: the trainer under test.
+        plan: what to do.
+        listener: is told every event.
+        entries: violations that an earlier session saw and did not come to shrink.
+        skipped: keys of cases that must not be run.
+    """
+
+    def __init__(
+        self,
+        subject: Subject,
+        plan: Plan,
+        listener: Listener = lambda event: None,
+        *,
+        entries: Mapping[Key, Entry] | None = None,
+        skipped: Collection[str] = (),
+    ) -> None:
+        self.subject, self.plan, self._tell = subject, plan, listener
+        self.result = Result(seed=plan.seed)
+        self.ledger = Ledger(self.result, entries=dict(entries or {}))
+        self._skipped = frozenset(skipped)
+        chosen = [PROPERTIES[name] for name in plan.properties]
+        self._turns = []
+        for name in plan.experiments:
+            properties = tuple(each for each in chosen if name in each.experiments)
+            if properties:
+                experiment = EXPERIMENTS[name]
+                self._turns.append(_Turn(experiment, experiment.cases(plan.held), properties))
+                self.result.experiments[name] = ExperimentCount(name)
+        for each in chosen:
+            self.result.properties[each.id] = PropertyCount(each.id)
+        self._stop = False
+        self._last_progress = 0.0
+
+    def run(self) -> Result:
+        """Explore, then shrink. Interrupted by KeyboardInterrupt, it returns what was found so far."""
+        begun = self._begun = time.monotonic()
+        plan = self.plan
+        self._tell(Started(tuple(turn.experiment.name for turn in self._turns), tuple(plan.properties), plan.seconds, plan.max_examples, plan.seed))
+        try:
+            with prepared():
+                self._explored_from = time.monotonic()
+                self._explore()
+                self._shrink()
+        except KeyboardInterrupt:
+            self.result.interrupted = True
+            found = {violation.first.key for violation in self.result.violations}
+            self.result.violations += [Violation(each.finding, each.first, 0.0, False, 0) for key, each in self.ledger.entries.items() if key not in found]
+        self.result.seconds = time.monotonic() - begun
+        self._tell(Finished(self.result))
+        return self.result
+
+    # ---- exploring -----------------------------------------------------------------------------------------------------
+
+    def _explore(self) -> None:
+        if self.plan.max_examples is not None:
+            for turn in self._turns:
+                self._slice(turn, self.plan.max_examples, None)
+                if self._stop:
+                    return
+            return
+        assert self.plan.seconds is not None
+        end = time.monotonic() + self.plan.seconds
+        while self._turns and not self._stop:
+            # the experiment that had the least time so far: a run of one costs ten times a run of another
+            turn = min(self._turns, key=lambda each: each.spent)
+            left = end - time.monotonic()
+            if left <= 0:
+                return
+            fair = self.plan.seconds / len(self._turns)
+            self._slice(turn, SLICE_EXAMPLES * 2 ** min(turn.slices, 4), min(left, max(fair / 4, 1.0) if turn.slices == 0 else fair))
+
+    def _slice(self, turn: _Turn, max_examples: int, seconds: float | None) -> None:
+        number = slice_seed(self.plan.seed, turn.experiment.name, turn.slices)
+        origin = Origin(turn.experiment.name, number, max_examples)
+        begun = time.monotonic()
+
+        def body(case: Case) -> None:
+            if self._stop or (seconds is not None and time.monotonic() - begun > seconds):
+                raise EndOfSlice
+            turn.examples += 1
+            if case.key in self.ledger.judged or case.key in self._skipped:
+                return
+            self._judge(case, turn, origin)
+
+        rejected = draw(turn.cases, body, number=number, max_examples=max_examples)
+        self.result.experiments[turn.experiment.name].rejected += rejected
+        turn.slices += 1
+        turn.spent += time.monotonic() - begun + 1e-3
+
+    def _judge(self, case: Case, turn: _Turn, origin: Origin) -> Judged:
+        self._tell(CaseStarted(case))
+        begun = time.monotonic()
+        judged = judge(case, self.subject, turn.properties, known=self.plan.known)
+        for finding in self.ledger.write(judged, origin, time.monotonic() - begun):
+            self._tell(FirstSeen(finding))
+            if self.plan.first_failure:
+                self._stop = True
+        self._progress(turn.experiment.name)
+        return judged
+
+    def _progress(self, activity: str) -> None:
+        now = time.monotonic()
+        if now - self._last_progress < _PROGRESS_SECONDS:
+            return
+        self._last_progress = now
+        if self.plan.seconds is not None:
+            share = (now - self._explored_from) / self.plan.seconds
+        else:
+            share = sum(turn.examples for turn in self._turns) / max(1, len(self._turns) * (self.plan.max_examples or 1))
+        self._tell(Progress(self.result.runs, self.result.evaluations, now - self._begun, min(1.0, share), activity))
+
+    # ---- shrinking -----------------------------------------------------------------------------------------------------
+
+    def _shrink(self) -> None:
+        for entry in list(self.ledger.entries.values()):
+            turn = next(turn for turn in self._turns if turn.experiment.name == entry.origin.experiment)
+            self._tell(Progress(self.result.runs, self.result.evaluations, time.monotonic() - self._begun, 1.0, f"shrinking {entry.finding.property}"))
+
+            def rerun(case: Case, turn: _Turn = turn) -> Judged:
+                self._tell(CaseStarted(case))
+                judged = judge(case, self.subject, turn.properties, known=self.plan.known)
+                self.ledger.judged[case.key] = judged
+                self.result.runs += 1
+                return judged
+
+            violation = shrink(entry, turn.cases, rerun, lambda case: self.ledger.judged.get(case.key), seconds=self.plan.shrink_seconds)
+            self.result.violations.append(violation)
+            self._tell(Shrunk(violation))

@@ -1,0 +1,66 @@
+"""The registry of experiments: a way to run one or more related scenarios, and where its cases come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from hypothesis import strategies as st
+
+from trainer_props.case import Case
+from trainer_props.record import Record
+
+if TYPE_CHECKING:
+    from trainer_props.subject import Subject
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a user holds fixed while the rest is drawn.
+
+    Attributes:
+        arguments: TrainingArguments with these values in every case.
+        forbidden: TrainingArguments that stay at their defaults.
+        models: names of models, or None for all.
+    """
+
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    forbidden: Sequence[str] = ()
+    models: Sequence[str] | None = None
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A way to run one or more related scenarios.
+
+    Attributes:
+        name: stable.
+        statement: what is done, in one sentence.
+        chapter: the chapter of the Trainer's own test guide (a file name under tests/trainer) that it belongs to.
+        cases: what is held -> a strategy for its cases.
+        run: case and subject -> record.
+        models: names of the models that it can use.
+    """
+
+    name: str
+    statement: str
+    chapter: str
+    cases: Callable[[Held], st.SearchStrategy[Case]]
+    run: Callable[[Case, Subject], Record]
+    models: tuple[str, ...] = ()
+
+
+EXPERIMENTS: Final[dict[str, Experiment]] = {}
+
+
+def register(experiment: Experiment) -> Experiment:
+    """Add an experiment.
+
+    Raises:
+        ValueError: the name is taken.
+    """
+    if experiment.name in EXPERIMENTS:
+        raise ValueError(f"experiment {experiment.name} exists already")
+    EXPERIMENTS[experiment.name] = experiment
+    return experiment

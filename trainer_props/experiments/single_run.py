@@ -1,0 +1,45 @@
+"""Experiments that train once. They differ in what they draw, so that each part of the space gets its share of a session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from hypothesis import strategies as st
+
+from trainer_props import strategies
+from trainer_props.arguments import default
+from trainer_props.case import Case
+from trainer_props.experiments.registry import Experiment, Held, register
+from trainer_props.record import Record
+from trainer_props.scenario import Scenario
+
+if TYPE_CHECKING:
+    from trainer_props.subject import Subject
+
+Scenarios = Callable[..., st.SearchStrategy[Scenario]]
+
+
+def train_once(case: Case, subject: Subject) -> Record:
+    """Train the scenario from its beginning to its end."""
+    from trainer_props.running import run  # what is heavy is imported when something runs, not when tests are collected
+
+    return run(case.scenario, subject)
+
+
+def _experiment(name: str, statement: str, chapter: str, scenarios: Scenarios) -> Experiment:
+    def cases(held: Held) -> st.SearchStrategy[Case]:
+        silent = {argument: default(argument) for argument in held.forbidden}
+        drawn = scenarios(arguments={**silent, **held.arguments}, models=held.models)
+        return drawn.map(lambda scenario: Case(experiment=name, scenario=scenario))
+
+    return register(Experiment(name, statement, chapter, cases, train_once))
+
+
+_experiment("train_once", "Train a regression model once on map-style data.", "test_trainer", strategies.regression_scenarios)
+_experiment("train_and_save", "Train once with checkpoints, best model, rotation and early stopping.", "test_trainer_checkpointing", strategies.saving_scenarios)
+_experiment("train_on_streams", "Train once on an iterable data set.", "test_trainer_data", strategies.stream_scenarios)
+_experiment("train_on_tokens", "Train a small LSTM once on tokens: rows of one or several lengths, ignored labels, label smoothing.", "test_trainer_data", strategies.token_scenarios)
+_experiment("train_with_optimizers", "Train once with any optimizer of torch and any learning-rate schedule.", "test_trainer_optimizers", strategies.optimizer_scenarios)
+_experiment("train_hub_models", "Train a tiny model of the Hub once.", "test_trainer", strategies.hub_scenarios)
+_experiment("train_seq2seq", "Train a tiny encoder-decoder once.", "test_trainer_seq2seq", strategies.seq2seq_scenarios)

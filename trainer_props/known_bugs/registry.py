@@ -1,0 +1,80 @@
+"""The registry of known bugs: a region of the scenario space and a symptom, with a verdict and a link.
+
+A violation inside the region with another symptom is a new violation; so is the symptom outside the region.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Final
+
+from packaging.specifiers import SpecifierSet
+
+from trainer_props.case import Case
+from trainer_props.judgement import Violated
+from trainer_props.record import Record
+from trainer_props.scenario import Scenario
+
+Region = Callable[[Scenario], bool]
+Symptom = Callable[[Violated, Record, Scenario], bool]
+
+VERDICTS: Final = ("bug", "limit", "trap")
+
+
+@dataclass(frozen=True)
+class KnownBug:
+    """A known misbehaviour.
+
+    Attributes:
+        id: stable, in words.
+        verdict: `bug` (against the documentation), `limit` (documented or argued limit), `trap` (as documented, yet it surprises).
+        sentence: what happens, in one sentence.
+        link: public source.
+        versions: of transformers, as a specifier.
+        properties: ids of the properties whose violations it can explain.
+        region: where it shows, in derived quantities of the scenario.
+        symptom: what it predicts to be observed.
+        example: a case that shows it.
+    """
+
+    id: str
+    verdict: str
+    sentence: str
+    link: str
+    versions: str
+    properties: tuple[str, ...]
+    region: Region
+    symptom: Symptom
+    example: Case
+
+
+KNOWN_BUGS: Final[dict[str, KnownBug]] = {}
+
+
+def known_bug(bug: KnownBug) -> KnownBug:
+    """Register a known bug.
+
+    Raises:
+        ValueError: its id is taken, or its verdict is none of VERDICTS.
+    """
+    if bug.id in KNOWN_BUGS or bug.verdict not in VERDICTS:
+        raise ValueError(f"known bug {bug.id}: taken, or verdict {bug.verdict!r} is none of {VERDICTS}")
+    KNOWN_BUGS[bug.id] = bug
+    return bug
+
+
+def explain(property_id: str, judgement: Violated, record: Record, scenario: Scenario) -> KnownBug | None:
+    """The known bug of the installed version that explains a violation, or None."""
+    for bug in _candidates(property_id):
+        if bug.region(scenario) and bug.symptom(judgement, record, scenario):
+            return bug
+    return None
+
+
+@functools.cache
+def _candidates(property_id: str) -> Sequence[KnownBug]:
+    installed = version("transformers")
+    return [bug for bug in KNOWN_BUGS.values() if property_id in bug.properties and SpecifierSet(bug.versions).contains(installed, prereleases=True)]

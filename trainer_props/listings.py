@@ -1,0 +1,107 @@
+"""What `trainer-props list` prints: each listing is made from the registry that the rest of the program uses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from rich.table import Table
+
+from trainer_props import zoo
+from trainer_props.arguments import FIELDS
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A table: names of columns, rows of texts."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    def as_table(self) -> Table:
+        """For a terminal."""
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for index, column in enumerate(self.columns):
+            table.add_column(column, no_wrap=index == 0)
+        for row in self.rows:
+            table.add_row(*row)
+        return table
+
+    def as_json(self) -> str:
+        """A list of objects, one a row."""
+        return json.dumps([dict(zip(self.columns, row, strict=True)) for row in self.rows], indent=2)
+
+
+def properties() -> Listing:
+    """Every property: id, experiments, catalogue ids, statement."""
+    from trainer_props.properties import PROPERTIES
+
+    return Listing(
+        ("id", "experiments", "covers", "statement"),
+        tuple((each.id, ", ".join(each.experiments), ", ".join(map(str, each.catalogue)), each.statement) for _, each in sorted(PROPERTIES.items())),
+    )
+
+
+def experiments() -> Listing:
+    """Every experiment: name, chapter of the Trainer's test guide, statement."""
+    from trainer_props.experiments import EXPERIMENTS
+
+    return Listing(("name", "chapter", "statement"), tuple((each.name, each.chapter, each.statement) for each in EXPERIMENTS.values()))
+
+
+def models() -> Listing:
+    """Every model of the zoo."""
+    return Listing(("name", "family", "loss", "description"), tuple((each.name, each.family, each.loss_reduction, each.description) for each in zoo.MODELS.values()))
+
+
+def datasets() -> Listing:
+    """Every kind of data set of the zoo."""
+    return Listing(("name", "families", "description"), tuple((each.name, ", ".join(each.families), each.description) for each in zoo.DATASETS.values()))
+
+
+def arguments() -> Listing:
+    """Every field of TrainingArguments: drawn, fixed or out of scope, and why; what only the installed version has is unknown."""
+    from trainer_props import compat
+
+    rows = [(each.name, repr(each.default), each.status, each.why) for each in FIELDS.values()]
+    rows += [(name, "", "unknown", "a field of the installed transformers that this version of trainer-props does not know") for name in compat.unknown_fields()]
+    return Listing(("name", "default", "status", "why"), tuple(rows))
+
+
+def optimizers() -> Listing:
+    """Every optimizer that is drawn, as `TrainingArguments.optim` spells it."""
+    from trainer_props.strategies import OPTIMIZERS
+
+    return Listing(("name",), tuple((name,) for name in OPTIMIZERS))
+
+
+def schedulers() -> Listing:
+    """Every learning-rate schedule that is drawn, as `TrainingArguments.lr_scheduler_type` spells it."""
+    from trainer_props.strategies import SCHEDULERS
+
+    return Listing(("name",), tuple((name,) for name in SCHEDULERS))
+
+
+def faults() -> Listing:
+    """Every planted fault, and the property that it was written for."""
+    from trainer_props.faults import FAULTS
+
+    return Listing(("id", "property", "what it does"), tuple((each.id, each.property, each.sentence) for _, each in sorted(FAULTS.items())))
+
+
+def known_bugs() -> Listing:
+    """Every known bug of released versions."""
+    from trainer_props.known_bugs import KNOWN_BUGS
+
+    return Listing(
+        ("id", "verdict", "versions", "what happens", "source"),
+        tuple((each.id, each.verdict, each.versions, each.sentence, each.link) for _, each in sorted(KNOWN_BUGS.items())),
+    )
+
+
+LISTINGS: Final[dict[str, Callable[[], Listing]]] = {
+    "properties": properties, "experiments": experiments, "models": models, "datasets": datasets, "arguments": arguments,
+    "optimizers": optimizers, "schedulers": schedulers, "faults": faults, "known-bugs": known_bugs,
+}

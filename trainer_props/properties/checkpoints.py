@@ -1,0 +1,182 @@
+"""Checkpoints: when they are written, what is in them, which of them stay, and which one is the best."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from trainer_props.judgement import HOLDS, Judgement, Violated, close, not_applicable, same
+from trainer_props.oracles import best_model
+from trainer_props.properties import sources
+from trainer_props.properties._facts import facts
+from trainer_props.properties.needs import FINISHED, Need
+from trainer_props.properties.registry import trainer_property
+from trainer_props.properties.steps import SOME_BATCH
+from trainer_props.record import Checkpoint, Record
+from trainer_props.scenario import Scenario
+
+SAVED = Need("saved", "no checkpoint was saved", lambda record, scenario: bool(record.checkpoints))
+TRACKED = Need("tracked", "no metric is tracked", lambda record, scenario: best_model.metric_name(scenario) is not None)
+_BASE = (FINISHED, SOME_BATCH)
+_ALWAYS: Final = ("trainer_state.json", "training_args.bin")
+_FOR_RESUMING: Final = ("optimizer.pt", "scheduler.pt", "rng_state.pth")
+_WEIGHTS: Final = ("model.safetensors", "pytorch_model.bin")
+
+
+@trainer_property(source=sources.docs("TrainingArguments.save_strategy"), needs=[*_BASE], catalogue=[69])
+def checkpoints_are_written_when_due(record: Record, scenario: Scenario) -> Judgement:
+    """Checkpoints are written after exactly the updates that `save_strategy` and `save_steps` name; with `best`, after each evaluation that is better than all before."""
+    expected = [save.step for save in facts(record, scenario).course.saves]
+    return same("steps at which a checkpoint is written", expected=expected, observed=[each.step for each in record.checkpoints], at="checkpoint")
+
+
+@trainer_property(source=sources.docs("TrainingArguments.save_total_limit"), needs=[*_BASE, SAVED], catalogue=[69, 70, 71])
+def rotation_keeps_the_newest_and_the_best(record: Record, scenario: Scenario) -> Judgement:
+    """After each save at most `save_total_limit` checkpoints are left, the oldest having gone first, but never the newest nor the best one."""
+    saves = facts(record, scenario).course.rotated
+    if [step for step, _ in saves] != [each.step for each in record.checkpoints]:
+        return not_applicable("checkpoints are not written when due (another property says so)")
+    expected = best_model.rotation(scenario, saves)
+    return same("checkpoints after each save", expected=expected, observed=[each.folders for each in record.checkpoints], at="save")
+
+
+@trainer_property(source=sources.docs("TrainingArguments.save_total_limit"), needs=[*_BASE, SAVED], catalogue=[70])
+def checkpoints_left_at_the_end(record: Record, scenario: Scenario) -> Judgement:
+    """When training is over the checkpoints of the last rotation are left; with a limit of one and the best model loaded, the best one is."""
+    saves = facts(record, scenario).course.rotated
+    if [step for step, _ in saves] != [each.step for each in record.checkpoints]:
+        return not_applicable("checkpoints are not written when due (another property says so)")
+    return same("checkpoints at the end", expected=best_model.folders_at_end(scenario, saves), observed=record.folders, at="checkpoint")
+
+
+@trainer_property(source=sources.docs("TrainingArguments.save_strategy"), needs=[FINISHED, SAVED], catalogue=[70])
+def a_save_leaves_its_checkpoint(record: Record, scenario: Scenario) -> Judgement:
+    """Right after a save its checkpoint exists."""
+    lost = next((index for index, each in enumerate(record.checkpoints) if f"checkpoint-{each.step}" not in each.folders), None)
+    if lost is None:
+        return HOLDS
+    return Violated("checkpoints right after a save", f"checkpoint-{record.checkpoints[lost].step}", record.checkpoints[lost].folders, "missing", f"save {lost}")
+
+
+@trainer_property(source=sources.docs("TrainerState"), needs=[*_BASE, TRACKED], catalogue=[63])
+def best_metric_is_the_best_of_all(record: Record, scenario: Scenario) -> Judgement:
+    """`state.best_metric` is the best value of the tracked metric at any evaluation so far, in the direction of `greater_is_better`."""
+    best = facts(record, scenario).course.best
+    if best is None:
+        return not_applicable("no evaluation gave a number")
+    return same("state.best_metric", expected=best.value, observed=record.state["best_metric"])
+
+
+@trainer_property(source=sources.docs("TrainerState"), needs=[*_BASE, TRACKED], catalogue=[63])
+def best_step_is_that_of_the_best_metric(record: Record, scenario: Scenario) -> Judgement:
+    """`state.best_global_step` is the step of the first evaluation that reached the best metric, where checkpoints are saved."""
+    best = facts(record, scenario).course.best
+    if best is None or scenario.argument("save_strategy") == "no":
+        return not_applicable("no evaluation gave a number, or nothing is saved")
+    return same("state.best_global_step", expected=best.step, observed=record.state["best_global_step"])
+
+
+@trainer_property(source="https://github.com/huggingface/transformers/issues/35609", needs=[FINISHED, SAVED], catalogue=[64, 70])
+def best_checkpoint_exists(record: Record, scenario: Scenario) -> Judgement:
+    """`state.best_model_checkpoint` names a checkpoint that exists, or none: at every save and when training is over."""
+    for index, each in enumerate(record.checkpoints):
+        if each.best_model_checkpoint is not None and each.best_model_checkpoint not in each.folders:
+            return Violated("best_model_checkpoint", "an existing checkpoint, or none", each.best_model_checkpoint, "missing", f"save {index}")
+    name = record.state["best_model_checkpoint"]
+    if name is not None and name not in record.folders:
+        return Violated("best_model_checkpoint", "an existing checkpoint, or none", name, "missing", "the end of training")
+    return HOLDS
+
+
+@trainer_property(source=sources.docs("TrainingArguments.load_best_model_at_end"), needs=[*_BASE, TRACKED, SAVED], catalogue=[64])
+def best_checkpoint_is_the_best_saved(record: Record, scenario: Scenario) -> Judgement:
+    """With `load_best_model_at_end` the best checkpoint is the best among those that were saved."""
+    if not scenario.argument("load_best_model_at_end"):
+        return not_applicable("the best model is not loaded")
+    best = facts(record, scenario).course.best_checkpoint
+    expected = None if best is None else best_model.folder(best)
+    return same("best_model_checkpoint", expected=expected, observed=record.state["best_model_checkpoint"])
+
+
+@trainer_property(source=sources.docs("TrainingArguments.load_best_model_at_end"), needs=[*_BASE, TRACKED, SAVED], catalogue=[64])
+def best_model_is_loaded(record: Record, scenario: Scenario) -> Judgement:
+    """With `load_best_model_at_end` the weights at the end are those of the best checkpoint; without it, those of the last update."""
+    if record.final_weights is None or record.initial_weights is None:
+        return not_applicable("the weights are not visible")
+    if not scenario.argument("load_best_model_at_end"):
+        last = record.updates[-1].weights if record.updates else record.initial_weights
+        return _equal("final weights", last, record.final_weights, "the weights of the last update")
+    best = facts(record, scenario).course.best_checkpoint
+    saved = next((each for each in reversed(record.checkpoints) if each.step == best), None)
+    if best is None or saved is None:
+        return not_applicable("no best checkpoint")
+    return _equal("final weights", saved.model_weights, record.final_weights, f"the weights of checkpoint-{best}")
+
+
+@trainer_property(source=sources.docs("TrainingArguments.save_only_model"), needs=[FINISHED, SAVED], catalogue=[72])
+def checkpoints_are_complete(record: Record, scenario: Scenario) -> Judgement:
+    """A checkpoint holds the weights, the arguments and the state of the Trainer, and, unless `save_only_model`, what resuming needs: optimizer, scheduler and random states."""
+    only_model = bool(scenario.argument("save_only_model"))
+    wanted = _ALWAYS if only_model else (*_ALWAYS, *_FOR_RESUMING)
+    for index, each in enumerate(record.checkpoints):
+        files = each.files or ()
+        missing = [name for name in wanted if name not in files]
+        if not any(name in files or name + ".index.json" in files for name in _WEIGHTS):
+            missing.append("weights")
+        surplus = [name for name in _FOR_RESUMING if only_model and name in files]
+        if missing or surplus:
+            return Violated("files of a checkpoint", wanted, files, "missing" if missing else "unexpected", f"save {index}: {', '.join(missing or surplus)}")
+    return HOLDS
+
+
+@trainer_property(source=sources.docs("Trainer.save_model"), needs=[FINISHED, SAVED], catalogue=[81])
+def checkpoints_hold_the_weights(record: Record, scenario: Scenario) -> Judgement:
+    """The weights in a checkpoint are the model's at that moment, bit for bit."""
+    judged = False
+    for index, each in enumerate(record.checkpoints):
+        if each.weights is None:
+            continue
+        judged = True
+        if each.weights.dtype != each.model_weights.dtype or not each.weights.equal(each.model_weights):
+            return Violated("weights in a checkpoint", each.model_weights.tolist(), each.weights.tolist(), "different", f"save {index}")
+    return HOLDS if judged else not_applicable("weights in a format that is not read here")
+
+
+@trainer_property(source=sources.docs("TrainerState"), needs=[FINISHED, SAVED], catalogue=[73])
+def saved_state_is_the_state(record: Record, scenario: Scenario) -> Judgement:
+    """The state in a checkpoint is the Trainer's at that moment: step, epoch, maximum of steps, log history so far, best metric and step."""
+    for index, each in enumerate(record.checkpoints):
+        if each.state is None:
+            return Violated("trainer_state.json", "the state of the Trainer", None, "missing", f"save {index}")
+        judgement = _same_state(each, record, index)
+        if isinstance(judgement, Violated):
+            return judgement
+    return HOLDS
+
+
+def _same_state(each: Checkpoint, record: Record, index: int) -> Judgement:
+    state, at = each.state or {}, f"save {index}"
+    scalar = same(
+        "saved step and maximum of steps", expected=[each.step, record.state["max_steps"]], observed=[state.get("global_step"), state.get("max_steps")], at=at
+    )
+    if isinstance(scalar, Violated):
+        return scalar
+    moment = [event for event in record.events if event.name == "on_save"][index]
+    epoch = close("saved epoch", expected=moment.epoch, observed=state.get("epoch"), tolerance=1e-12, at=at)
+    if isinstance(epoch, Violated):
+        return epoch
+    history = state.get("log_history") or []
+    if not all(_same_entry(left, right) for left, right in zip(record.log_history, history, strict=False)):
+        return Violated("saved log history", record.log_history[: len(history)], history, "different", at)
+    written = sum(1 for event in record.events[: record.events.index(moment)] if event.name == "on_log")
+    return same("length of the saved log history", expected=written, observed=len(history), at=at)
+
+
+def _same_entry(left: dict[str, object], right: dict[str, object]) -> bool:
+    return left.keys() == right.keys() and all(left[key] == right[key] or (left[key] != left[key] and right[key] != right[key]) for key in left)
+
+
+def _equal(quantity: str, expected: object, observed: object, at: str) -> Judgement:
+    import torch
+
+    assert isinstance(expected, torch.Tensor) and isinstance(observed, torch.Tensor)
+    return HOLDS if expected.equal(observed) else Violated(quantity, expected.tolist(), observed.tolist(), "different", at)

@@ -1,0 +1,160 @@
+"""Data order: which samples reach the model, in which order, in batches of which size."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from trainer_props.judgement import HOLDS, Judgement, Violated, holds_for_all, is_true, not_applicable, same
+from trainer_props.oracles import accounting
+from trainer_props.properties import sources
+from trainer_props.properties.needs import FINISHED, IDENTIFIED, MAP_STYLE, SINGLE_DEVICE, Need
+from trainer_props.properties.registry import trainer_property
+from trainer_props.properties.steps import SOME_BATCH
+from trainer_props.record import Record
+from trainer_props.scenario import Scenario
+
+FEW_ENOUGH_TO_REPEAT = 16
+"""Two random orders of so many samples are equal once in 10^13 runs: fewer would raise false alarms."""
+
+STREAM = Need("stream", "the data set is map-style", lambda record, scenario: scenario.data.kind in accounting.STREAMS)
+RANDOM = Need("random", "samples are not drawn at random", lambda record, scenario: scenario.argument("train_sampling_strategy") == "random")
+SEQUENTIAL = Need("sequential", "samples are not drawn in order", lambda record, scenario: scenario.argument("train_sampling_strategy") == "sequential")
+NOT_REBALANCED = Need(
+    "not_rebalanced", "batch_rebalance decides the sizes of batches", lambda record, scenario: scenario.argument("train_sampling_strategy") != "batch_rebalance"
+)
+GROUPED = Need("grouped", "samples are not grouped by length", lambda record, scenario: scenario.argument("train_sampling_strategy") == "group_by_length")
+_BASE = (FINISHED, IDENTIFIED, SINGLE_DEVICE, SOME_BATCH)
+
+
+@trainer_property(source=sources.SAMPLERS, needs=[*_BASE], catalogue=[7])
+def every_epoch_sees_each_sample_once(record: Record, scenario: Scenario) -> Judgement:
+    """In a complete epoch each sample is seen exactly once; the samples of a last batch that is left out (`dataloader_drop_last`) are not seen."""
+    if accounting.drops_last(scenario) and scenario.data.n % accounting.batch_size(scenario):
+        return not_applicable("the last batch of an epoch is left out")
+    expected = list(range(scenario.data.n))
+    return holds_for_all(
+        "samples of an epoch",
+        (same("samples of an epoch, sorted", expected=expected, observed=sorted(seen), at=f"epoch {epoch}, position") for epoch, seen in _complete_epochs(record, scenario)),
+    )
+
+
+@trainer_property(source=sources.SAMPLERS, needs=[*_BASE], catalogue=[7])
+def no_sample_twice_in_an_epoch(record: Record, scenario: Scenario) -> Judgement:
+    """Within an epoch, complete or not, no sample is seen twice."""
+    for epoch, seen in _epochs(record, scenario).items():
+        known: set[int] = set()
+        for position, sample in enumerate(seen):
+            if sample in known:
+                return Violated("samples of an epoch", "each at most once", sample, "seen twice", f"epoch {epoch}, position {position}")
+            known.add(sample)
+    return HOLDS
+
+
+@trainer_property(source=sources.docs("TrainingArguments.dataloader_drop_last"), needs=[*_BASE, MAP_STYLE, NOT_REBALANCED], catalogue=[8])
+def drop_last_leaves_out_less_than_a_batch(record: Record, scenario: Scenario) -> Judgement:
+    """With `dataloader_drop_last` a complete epoch sees all samples but those of the last batch, if it is not full."""
+    if not scenario.argument("dataloader_drop_last"):
+        return not_applicable("no batch is left out")
+    size = accounting.batch_size(scenario)
+    expected = scenario.data.n // size * size
+    return holds_for_all(
+        "samples of an epoch",
+        (same("number of different samples in an epoch", expected=expected, observed=len(set(seen)), at=f"epoch {epoch}") for epoch, seen in _complete_epochs(record, scenario)),
+    )
+
+
+@trainer_property(source=sources.docs("TrainingArguments.per_device_train_batch_size"), needs=[FINISHED, SINGLE_DEVICE, SOME_BATCH, NOT_REBALANCED], catalogue=[6, 7])
+def micro_batches_have_their_size(record: Record, scenario: Scenario) -> Judgement:
+    """Every micro-batch holds `per_device_train_batch_size` samples; only the last one of an epoch may hold fewer."""
+    expected = [size for window in accounting.windows(scenario, len(record.updates)) for size in window.sizes or ()]
+    observed = [batch.size for batch in record.batches]
+    if not all(observed):
+        return not_applicable("the model's input has no rows to count")
+    return same("sizes of micro-batches", expected=expected, observed=observed, at="micro-batch")
+
+
+@trainer_property(source=sources.docs("TrainingArguments.train_sampling_strategy"), needs=[*_BASE, MAP_STYLE, SEQUENTIAL], catalogue=[13])
+def sequential_order_is_that_of_the_data(record: Record, scenario: Scenario) -> Judgement:
+    """With `train_sampling_strategy="sequential"` every epoch goes through the data set from its first sample on."""
+    return _in_order(record, scenario)
+
+
+@trainer_property(source=sources.docs("TrainingArguments.max_steps"), needs=[*_BASE, STREAM], catalogue=[13, 16])
+def streams_are_read_in_order(record: Record, scenario: Scenario) -> Judgement:
+    """An iterable data set is read in its own order, from its first sample on at every pass, and no sample is lost at the end of a pass."""
+    return _in_order(record, scenario)
+
+
+@trainer_property(source=sources.docs("TrainingArguments.train_sampling_strategy"), needs=[*_BASE, MAP_STYLE, RANDOM], catalogue=[12])
+def epochs_are_reshuffled(record: Record, scenario: Scenario) -> Judgement:
+    """With random sampling two complete epochs have different orders."""
+    if scenario.data.n < FEW_ENOUGH_TO_REPEAT:
+        return not_applicable(f"fewer than {FEW_ENOUGH_TO_REPEAT} samples: equal orders may be chance")
+    orders = [seen for _, seen in _complete_epochs(record, scenario)]
+    if len(orders) < 2:
+        return not_applicable("fewer than two complete epochs")
+    repeated = next((index for index in range(1, len(orders)) if orders[index] in orders[:index]), None)
+    return is_true("order of an epoch", repeated is None, expected="another than in any epoch before", observed=orders[repeated or 0], symptom="repeated", at=f"epoch {repeated}")
+
+
+@trainer_property(source=sources.docs("TrainingArguments.train_sampling_strategy"), needs=[*_BASE, MAP_STYLE, RANDOM], catalogue=[12])
+def random_order_is_random(record: Record, scenario: Scenario) -> Judgement:
+    """With random sampling, the default, no epoch goes through the data set in its own order."""
+    if scenario.data.n < FEW_ENOUGH_TO_REPEAT:
+        return not_applicable(f"fewer than {FEW_ENOUGH_TO_REPEAT} samples: their own order may be chance")
+    return holds_for_all(
+        "order of an epoch",
+        (
+            is_true("order of an epoch", list(seen) != sorted(seen), expected="another than that of the data set", observed=list(seen), symptom="sorted", at=f"epoch {epoch}")
+            for epoch, seen in _complete_epochs(record, scenario)
+        ),
+    )
+
+
+@trainer_property(source=sources.docs("TrainingArguments.train_sampling_strategy"), needs=[*_BASE, MAP_STYLE, GROUPED], catalogue=[14])
+def grouped_batches_are_sorted_by_length(record: Record, scenario: Scenario) -> Judgement:
+    """With `group_by_length` each group of (batch size x accumulation) samples goes from long to short, and an epoch begins with the longest sample of all."""
+    if any(batch.lengths is None for batch in record.batches):
+        return not_applicable("rows say no length")
+    lengths = _lengths(record)
+    group = accounting.total_train_batch_size(scenario)
+
+    def judge(epoch: int, seen: Sequence[int]) -> Judgement:
+        rows = [lengths[sample] for sample in seen]
+        if rows[0] != max(rows):
+            return Violated("length of the first sample of an epoch", max(rows), rows[0], "too small", f"epoch {epoch}")
+        for start in range(0, len(rows), group):
+            # the longest sample of all changes places with the first of some group, which may then be a short one
+            rest = rows[start + 1 : start + group]
+            if rest != sorted(rest, reverse=True):
+                return Violated("lengths in a group", sorted(rest, reverse=True), rest, "not sorted", f"epoch {epoch}, group {start // group}")
+        return HOLDS
+
+    return holds_for_all("groups", (judge(epoch, seen) for epoch, seen in _complete_epochs(record, scenario)))
+
+
+def _in_order(record: Record, scenario: Scenario) -> Judgement:
+    epochs = _epochs(record, scenario)
+    return holds_for_all(
+        "samples",
+        (same("samples of an epoch", expected=list(range(len(seen))), observed=seen, at=f"epoch {epoch}, position") for epoch, seen in epochs.items()),
+    )
+
+
+def _epochs(record: Record, scenario: Scenario) -> dict[int, list[int]]:
+    """Samples by epoch, as far as the run went; epochs are counted by batches, so that a missing event does not hide a fault here."""
+    seen: dict[int, list[int]] = defaultdict(list)
+    per_epoch = accounting.batches_per_epoch(scenario)
+    for index, batch in enumerate(record.batches):
+        seen[index // per_epoch] += batch.samples or ()
+    return dict(seen)
+
+
+def _complete_epochs(record: Record, scenario: Scenario) -> list[tuple[int, list[int]]]:
+    whole = len(record.batches) // accounting.batches_per_epoch(scenario)
+    return [(epoch, seen) for epoch, seen in _epochs(record, scenario).items() if epoch < whole]
+
+
+def _lengths(record: Record) -> dict[int, int]:
+    return {sample: length for batch in record.batches for sample, length in zip(batch.samples or (), batch.lengths or (), strict=False)}

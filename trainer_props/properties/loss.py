@@ -1,0 +1,105 @@
+"""Losses: of micro-batches, as reported, divided by the items of a window, with smoothed labels."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from trainer_props import zoo
+from trainer_props.judgement import Judgement, close, holds_for_all, not_applicable, same
+from trainer_props.oracles import label_smoothing as smoothing
+from trainer_props.properties._gradients import same_gradients
+from trainer_props.properties._prediction import is_smoothed, loss_reduction, prediction, spans
+from trainer_props.properties._vectors import exactness
+from trainer_props.properties.needs import SINGLE_DEVICE
+from trainer_props.properties.registry import trainer_property
+from trainer_props.properties.sources import docs, pull_request
+from trainer_props.record import Record
+from trainer_props.scenario import Scenario
+from trainer_props.subject import Parts
+
+REPORTED = 1e-5
+"""The tolerance for reported losses: the Trainer adds them up in float32, whatever the dtype of the model."""
+
+SMOOTHED = 1e-6
+"""The tolerance for gradients of smoothed labels, whose uniform part is summed in float32."""
+
+
+@trainer_property(source=docs("Trainer.compute_loss"), needs=[SINGLE_DEVICE], tolerance=1e-12, catalogue=[39])
+def micro_batch_losses_are_the_models(record: Record, scenario: Scenario) -> Judgement:
+    """The loss of each micro-batch is what the model, or the loss function, makes of its samples with the weights of that moment."""
+    predicted = prediction(record, scenario)
+    places = [
+        (f"update {number}, micro-batch {index}", expected, record.batches[span.first + index - 1].loss)
+        for number, (update, span) in enumerate(zip(predicted.updates, predicted.spans, strict=True), 1)
+        for index, expected in enumerate(update.losses, 1)
+    ]
+    if not places or all(observed is None for _, _, observed in places):
+        return not_applicable(predicted.reason if not places else "no loss was seen")
+    tolerance = exactness(scenario)
+    return holds_for_all("loss of a micro-batch", (
+        close("loss of a micro-batch", expected=expected, observed=observed, tolerance=tolerance, at=at) for at, expected, observed in places
+    ))
+
+
+@trainer_property(source=pull_request(34191), needs=[SINGLE_DEVICE], tolerance=1e-5, catalogue=[35, 39])
+def reported_loss_averages_updates(record: Record, scenario: Scenario) -> Judgement:
+    """The `loss` of a log is the mean, over the updates since the log before, of the losses whose gradients these updates used."""
+    predicted = prediction(record, scenario)
+    losses = [update.loss for update in predicted.updates]
+    judgements, before = [], 0
+    for entry in record.log_history:
+        if "loss" not in entry:
+            continue
+        step = entry["step"]
+        if not before < step <= len(losses):
+            break
+        expected = sum(losses[before:step]) / (step - before)
+        scale = max(1.0, *losses[before:step])
+        judgements.append(close("reported loss", expected=expected, observed=entry["loss"], tolerance=REPORTED, scale=scale, at=f"log of step {step}"))
+        before = step
+    return holds_for_all("reported loss", judgements)
+
+
+@trainer_property(source=docs("Trainer.compute_loss"), needs=[SINGLE_DEVICE], catalogue=[37])
+def num_items_count_labels_of_window(record: Record, scenario: Scenario) -> Judgement:
+    """`num_items_in_batch` is the number of labels, in all micro-batches of the update, that are predicted: not -100, and not the first of a row where labels are shifted."""
+    kind = zoo.MODELS[scenario.model.name]
+    if "labels" not in kind.label_names:
+        return not_applicable("the labels have other names")
+    wanted = loss_reduction(scenario) == "sum_over_items"
+    counts = _label_counts(scenario.data, scenario.model)
+    judgements = []
+    for number, span in enumerate(spans(record), 1):
+        batches = record.batches[span.first : span.end]
+        if any(batch.samples is None for batch in batches):
+            return not_applicable("samples could not be identified")
+        if not wanted and all(batch.items is None for batch in batches):
+            continue
+        expected = float(sum(counts[sample] for batch in batches for sample in batch.samples or ()))
+        judgements += [
+            same("num_items_in_batch", expected=expected, observed=batch.items, at=f"update {number}, micro-batch {index}")
+            for index, batch in enumerate(batches, 1)
+        ]
+    return holds_for_all("num_items_in_batch", judgements)
+
+
+@functools.lru_cache(maxsize=64)
+def _label_counts(data: Any, model: Any) -> list[int]:
+    """Of each training sample, the labels that are predicted."""
+    kind = zoo.MODELS[model.name]
+    if not kind.token_labels:
+        return [1] * data.n
+    dataset = Parts(Scenario(data=data, model=model)).train_dataset()
+    return [smoothing.count_items(dataset.rows([sample])["labels"], shift=kind.labels_shifted) for sample in range(data.n)]
+
+
+@trainer_property(source=docs("TrainingArguments.label_smoothing_factor"), needs=[SINGLE_DEVICE], tolerance=SMOOTHED, catalogue=[40])
+def label_smoothing(record: Record, scenario: Scenario) -> Judgement:
+    """With `label_smoothing_factor` = epsilon, the gradient is that of (1 - epsilon) times the cross entropy plus epsilon times the mean over all classes.
+
+    Ignored labels (-100) count in neither part.
+    """
+    if not is_smoothed(scenario):
+        return not_applicable("labels are not smoothed")
+    return same_gradients(record, scenario, max(SMOOTHED, exactness(scenario)))

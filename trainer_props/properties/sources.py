@@ -1,0 +1,28 @@
+"""Addresses of the public documents that properties rest on."""
+
+from __future__ import annotations
+
+
+def docs(name: str) -> str:
+    """The documentation of the Trainer: `TrainingArguments.max_steps`, `Trainer.train`, `TrainerState` ..."""
+    page = "callback" if name.partition(".")[0] in ("TrainerCallback", "TrainerControl", "TrainerState", "EarlyStoppingCallback") else "trainer"
+    return f"https://huggingface.co/docs/transformers/main_classes/{page}#transformers.{name}"
+
+
+def torch_docs(name: str) -> str:
+    """The documentation of something of torch."""
+    return f"https://pytorch.org/docs/stable/generated/{name}.html"
+
+
+def pull_request(number: int) -> str:
+    """A pull request or issue of transformers."""
+    return f"https://github.com/huggingface/transformers/pull/{number}"
+
+
+def issue(number: int) -> str:
+    """An issue of transformers."""
+    return f"https://github.com/huggingface/transformers/issues/{number}"
+
+
+SAMPLERS = "https://docs.pytorch.org/docs/stable/data.html#torch.utils.data.Sampler"
+"""What a sampler promises."""

@@ -1,0 +1,69 @@
+"""Output directories that always go away: after each run, at the end of the process, and, after a kill, at the next start."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+PREFIX = "trainer-props-run-"
+
+_root: Path | None = None
+_owner: int | None = None
+
+
+@contextlib.contextmanager
+def output_directory() -> Iterator[str]:
+    """An empty directory of its own for one run, removed afterwards whatever happens."""
+    path = tempfile.mkdtemp(dir=_this_process())
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _this_process() -> Path:
+    global _root, _owner
+    if _root is None or _owner != os.getpid() or not _root.is_dir():
+        remove_leftovers()
+        _root = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
+        _owner = os.getpid()
+        atexit.register(_remove, _root, _owner)
+    return _root
+
+
+def _remove(root: Path, owner: int) -> None:
+    if os.getpid() == owner:  # a forked child must not remove its parent's directory
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def remove_own() -> None:
+    """Remove the directory of this process, for a process that ends without running its exit handlers."""
+    if _root is not None and _owner is not None:
+        _remove(_root, _owner)
+
+
+def remove_leftovers() -> None:
+    """Remove the directories of processes of this user that are no more."""
+    for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        process = path.name[len(PREFIX) :].partition("-")[0]
+        try:
+            if path.is_symlink() or not process.isdigit() or path.stat().st_uid != os.getuid() or _alive(int(process)):
+                continue
+        except OSError:
+            continue
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,161 @@
+"""The state of the process while our runs go on: warmed up, frozen, single-threaded, and put back afterwards as it was."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import gc
+import importlib.util
+import logging
+import os
+import random
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+_depth = 0
+_warm = False
+
+# A run must not be steered by what a user's shell happens to hold, nor reach out with their token.
+_ENVIRONMENT = {
+    "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1", "TOKENIZERS_PARALLELISM": "false",
+    "ACCELERATE_MIXED_PRECISION": None, "ACCELERATE_USE_DEEPSPEED": None, "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": None, "RANK": None,
+    "WORLD_SIZE": None, "LOCAL_RANK": None, "LOCAL_WORLD_SIZE": None, "HF_TOKEN": None, "HUGGING_FACE_HUB_TOKEN": None,
+}
+
+
+@contextlib.contextmanager
+def prepared() -> Iterator[None]:
+    """Hold the process in the state that runs want; everything is undone at the end. May be nested."""
+    global _depth
+    if _depth:
+        _depth += 1
+        try:
+            yield
+        finally:
+            _depth -= 1
+        return
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_environment())
+        stack.enter_context(_random_states())
+        stack.enter_context(_one_thread())
+        stack.enter_context(_quiet())
+        stack.enter_context(_memoised_lookups())
+        _warm_up()
+        stack.enter_context(_frozen_heap())
+        _depth = 1
+        try:
+            yield
+        finally:
+            _depth = 0
+
+
+def _warm_up() -> None:
+    """One run that imports all that runs import lazily, so that the heap can be frozen."""
+    global _warm
+    if _warm:
+        return
+    from trainer_props import subject
+    from trainer_props.running.run import run
+    from trainer_props.scenario import Components, Data, EarlyStopping, Model, Scenario
+
+    scenario = Scenario(
+        arguments={"max_steps": 2, "logging_steps": 1, "eval_strategy": "steps", "eval_steps": 1, "save_strategy": "steps", "save_steps": 1,
+                   "metric_for_best_model": "score"},
+        data=Data(n=4, n_eval=2), model=Model(name="regression"), components=Components(scores=(1.0, 2.0), early_stopping=EarlyStopping(patience=3)),
+    )
+    _warm = True
+    run(scenario, subject.load(subject.DEFAULT))
+
+
+@contextlib.contextmanager
+def _frozen_heap() -> Iterator[None]:
+    # accelerate collects garbage at every train(): without this, nine tenths of a small run go into walking imported modules.
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+@contextlib.contextmanager
+def _memoised_lookups() -> Iterator[None]:
+    # transformers asks some thirty times a run whether optional packages are installed, once on every backward.
+    original = importlib.util.find_spec
+    memo = functools.lru_cache(maxsize=None)(original)
+
+    def find_spec(name: str, package: str | None = None) -> Any:
+        return memo(name, package)
+
+    importlib.util.find_spec = find_spec
+    try:
+        yield
+    finally:
+        importlib.util.find_spec = original
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    import transformers
+    from transformers.utils import logging as transformers_logging
+
+    verbosity = transformers_logging.get_verbosity()
+    loggers = [logging.getLogger(name) for name in ("accelerate", "torch.distributed", "datasets")]
+    levels = [logger.level for logger in loggers]
+    bars = transformers_logging.is_progress_bar_enabled()
+    transformers.logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if bars:
+            transformers_logging.enable_progress_bar()
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def _random_states() -> Iterator[None]:
+    import numpy
+    import torch
+
+    python, arrays, tensors = random.getstate(), numpy.random.get_state(), torch.get_rng_state()
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        numpy.random.set_state(arrays)
+        torch.set_rng_state(tensors)
+
+
+@contextlib.contextmanager
+def _environment() -> Iterator[None]:
+    before = dict(os.environ)
+    for name, value in _ENVIRONMENT.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)

@@ -1,0 +1,88 @@
+"""Scenario and subject in, record out."""
+
+from __future__ import annotations
+
+import math
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from transformers import PrinterCallback, Trainer
+
+from trainer_props.record import Failure, Record
+from trainer_props.running.output import output_directory
+from trainer_props.running.recorder import Recorder
+from trainer_props.running.watchdog import Stuck, wall_clock
+from trainer_props.scenario import Scenario
+from trainer_props.subject import Parts, Subject, SubjectError
+
+WALL_CLOCK_SECONDS = 60.0
+"""A run takes some ten milliseconds, one of a tiny Hub model a few hundred: a minute is not slowness."""
+
+Body = Callable[[Trainer, Record, Parts], None]
+
+
+def train(trainer: Trainer, record: Record, parts: Parts) -> None:
+    """The usual body of a run: train once, keep what `train()` returned."""
+    output = trainer.train()
+    record.global_step, record.training_loss, record.metrics = output.global_step, output.training_loss, dict(output.metrics)
+
+
+def run(scenario: Scenario, subject: Subject, body: Body = train) -> Record:
+    """Build the scenario's trainer, do `body` with it, and return the record; an exception of the run is part of the record.
+
+    Raises:
+        SubjectError: the subject gave no Trainer.
+        compat.Unsupported: the installed transformers lacks an argument.
+        zoo.MissingPackage: a package that the data needs is not installed.
+    """
+    with output_directory() as output_dir:
+        recorder: Recorder | None = None
+        where = "construction"
+        failure: Failure | None = None
+        stuck: str | None = None
+        poisoned = dict(scenario.components.poisoned)
+
+        class Observed:
+            """Forwards to the recorder, which can only be made once the parts are."""
+
+            def saw_loss(self, loss: Any, items: Any) -> None:
+                if recorder is not None:
+                    recorder.saw_loss(loss, items)
+
+            def saw_metrics(self, predictions: Any, label_ids: Any) -> None:
+                if recorder is not None:
+                    recorder.saw_metrics(predictions, label_ids)
+
+        parts = Parts(scenario, Observed())
+        identify = (lambda inputs, training: None) if subject.own_data else parts.identify
+        try:
+            with wall_clock(WALL_CLOCK_SECONDS):
+                trainer = subject.make(parts, output_dir)
+                trainer.remove_callback(PrinterCallback)
+                recorder = Recorder(identify, poisoned, batch_budget(scenario))
+                recorder.attach(trainer)
+                where = "train"
+                body(trainer, recorder.record, parts)
+        except Stuck as error:
+            stuck = str(error)
+        except SubjectError:
+            raise
+        except Exception as error:
+            from trainer_props import compat, zoo
+
+            if isinstance(error, (compat.Unsupported, zoo.MissingPackage)):
+                raise
+            failure = Failure(where, type(error).__name__, str(error), tuple(traceback.format_exception(error)[-6:]))
+        record = recorder.finish() if recorder is not None else Record()
+        record.failure, record.stuck = failure, stuck
+        return record
+
+
+def batch_budget(scenario: Scenario) -> int:
+    """Training micro-batches after which a run is surely stuck: far more than any reading of the arguments asks for."""
+    per_epoch = math.ceil(scenario.data.n / max(1, scenario.argument("per_device_train_batch_size")))
+    accumulation = scenario.argument("gradient_accumulation_steps")
+    by_steps = max(0, scenario.argument("max_steps")) * (accumulation + per_epoch)
+    by_epochs = math.ceil(scenario.argument("num_train_epochs")) * per_epoch
+    return 32 + 4 * max(by_steps, by_epochs)

@@ -1,0 +1,88 @@
+"""The watchdog: a run that takes too many batches or too long is ended from inside.
+
+Two limits, since they fail differently: the batch budget is exact, costs nothing and shrinks well; the wall clock catches what
+never reaches a batch. What hangs in native code is ended from outside, by the process that supervises a worker.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import threading
+import time
+from collections.abc import Iterator
+
+
+class Stuck(BaseException):
+    """The run was ended by the watchdog. Not an Exception, so that no `except Exception` of the code under test swallows it."""
+
+
+class _OutOfTime(Stuck):
+    pass
+
+
+@contextlib.contextmanager
+def wall_clock(seconds: float) -> Iterator[None]:
+    """Raise `Stuck` in this thread once `seconds` have passed.
+
+    A signal would be cheaper to write, but pytest-timeout owns SIGALRM.
+    """
+    thread = threading.get_ident()
+    watcher = _watcher()
+    ticket = watcher.arm(thread, time.monotonic() + seconds)
+    try:
+        try:
+            yield
+        finally:
+            watcher.disarm(ticket)
+    except _OutOfTime:
+        raise Stuck(f"not finished after {seconds:g} s") from None
+
+
+class _Watcher:
+    """One daemon thread for all deadlines of this process."""
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._deadlines: dict[int, tuple[int, float]] = {}
+        self._next = 0
+        threading.Thread(target=self._watch, name="trainer-props-watchdog", daemon=True).start()
+
+    def arm(self, thread: int, deadline: float) -> int:
+        with self._condition:
+            self._next += 1
+            self._deadlines[self._next] = (thread, deadline)
+            if len(self._deadlines) == 1:
+                self._condition.notify()
+            return self._next
+
+    def disarm(self, ticket: int) -> None:
+        with self._condition:
+            fired = self._deadlines.pop(ticket, None) is None
+        if fired:
+            time.sleep(0.01)  # let the pending exception arrive here, inside wall_clock, and not later
+
+    def _watch(self) -> None:
+        while True:
+            with self._condition:
+                if not self._deadlines:
+                    self._condition.wait()
+                now = time.monotonic()
+                for ticket, (thread, deadline) in list(self._deadlines.items()):
+                    if deadline <= now:
+                        del self._deadlines[ticket]
+                        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(_OutOfTime))
+            time.sleep(0.05)
+
+
+_instance: _Watcher | None = None
+_process: int | None = None
+
+
+def _watcher() -> _Watcher:
+    import os
+
+    global _instance, _process
+    if _instance is None or _process != os.getpid():  # threads do not survive a fork
+        _instance, _process = _Watcher(), os.getpid()
+    return _instance

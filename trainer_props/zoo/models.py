@@ -1,0 +1,82 @@
+"""Models from their description."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from torch import nn
+
+from trainer_props.arguments import nearest
+from trainer_props.scenario import Data, Model
+from trainer_props.zoo import kinds, regression
+from trainer_props.zoo.containers import DTYPES
+from trainer_props.zoo.generator import TextGenerator
+from trainer_props.zoo.randomness import seeded
+
+
+def _pretrained_line() -> nn.Module:
+    from trainer_props.zoo.regression_pretrained import RegressionConfig, RegressionPreTrainedModel
+
+    return RegressionPreTrainedModel(RegressionConfig())
+
+
+_MODULES: Final[dict[str, Callable[[], nn.Module]]] = {
+    "regression": regression.RegressionModel,
+    "regression_dict": regression.RegressionDictModel,
+    "regression_double": regression.RegressionDoubleModel,
+    "regression_kwargs": regression.RegressionKwargsModel,
+    "regression_kwargs_ignored": regression.RegressionKwargsIgnoredModel,
+    "regression_kwargs_unaware": regression.RegressionKwargsUnawareModel,
+    "regression_layers": regression.RegressionLayersModel,
+    "regression_pretrained": _pretrained_line,
+    "lstm": TextGenerator,
+}
+
+
+def build_model(model: Model, data: Data) -> nn.Module:
+    """A new model from its description, on the processor. The global random state stays as it was.
+
+    Args:
+        model: what is wanted.
+        data: what it will train on.
+
+    Raises:
+        kinds.UnknownName: the kind of data or model, or the dtype, does not exist.
+        ValueError: the model can't train on such data, or a name in `model.frozen` is not a parameter of it.
+    """
+    kind, _ = kinds.check(model, data)
+    dtype = DTYPES[model.dtype]
+    if kind.architecture is not None:
+        from trainer_props.zoo import tiny
+
+        built = tiny.build(model.name, model.seed, dtype)
+    else:
+        with seeded(model.seed):
+            built = _MODULES[model.name]().to(dtype)
+    _freeze(built, model.frozen)
+    return built
+
+
+def provenance(name: str) -> str:
+    """Where the weights of a model come from, as a phrase for reports.
+
+    Raises:
+        kinds.UnknownName: no such model.
+    """
+    architecture = kinds.MODELS[name].architecture
+    if architecture is None:
+        return "built by trainer-props"
+    from trainer_props.zoo import tiny
+
+    if tiny.is_cached(name):
+        return f"{architecture.hub_id}, from the local cache of the Hub"
+    return f"built tiny from {architecture.config_class}, saved, and loaded by {architecture.auto_class}.from_pretrained"
+
+
+def _freeze(model: nn.Module, names: Sequence[str]) -> None:
+    parameters = dict(model.named_parameters())
+    for name in names:
+        if name not in parameters:
+            raise ValueError(f"there is no parameter {name!r} to freeze{nearest(name, list(parameters))}")
+        parameters[name].requires_grad_(False)

@@ -1,0 +1,99 @@
+"""Lines: the cheapest models that a Trainer can train, in the variants that make a difference to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import mse_loss
+
+A, B = 0.5, -0.25
+"""Where the lines start: exact in every dtype, and far from the line 2x + 3 of the data."""
+
+
+class Line(nn.Module):
+    """The parameters a and b, which have no dimensions."""
+
+    main_input_name = "input_x"
+
+    def __init__(self, a: float = A, b: float = B) -> None:
+        super().__init__()
+        self.a = nn.Parameter(torch.tensor(float(a)))
+        self.b = nn.Parameter(torch.tensor(float(b)))
+
+    def line(self, input_x: Tensor) -> Tensor:
+        """The outputs for these inputs."""
+        return self.a * input_x + self.b
+
+
+class RegressionModel(Line):
+    """y = a * x + b with the mean squared error over the micro-batch; x and y have shape [rows]."""
+
+    def forward(self, input_x: Tensor, labels: Tensor | None = None) -> tuple[Tensor, ...]:
+        """(loss, y), or (y,) without labels."""
+        y = self.line(input_x)
+        return (y,) if labels is None else (mse_loss(y, labels), y)
+
+
+class RegressionDictModel(Line):
+    """The line, with `{"loss", "output"}` as output."""
+
+    def forward(self, input_x: Tensor, labels: Tensor | None = None) -> dict[str, Tensor]:
+        """The loss, where there are labels, and y."""
+        y = self.line(input_x)
+        return {"output": y} if labels is None else {"loss": mse_loss(y, labels), "output": y}
+
+
+class RegressionDoubleModel(Line):
+    """Two outputs, a * x + b and b * x + a, each with its own column of labels; the loss is the sum of both errors."""
+
+    def forward(self, input_x: Tensor, labels_a: Tensor | None = None, labels_b: Tensor | None = None) -> tuple[Tensor, ...]:
+        """(loss, y, z), or (y, z) unless both columns of labels are given."""
+        y, z = self.line(input_x), self.b * input_x + self.a
+        if labels_a is None or labels_b is None:
+            return (y, z)
+        return (mse_loss(y, labels_a) + mse_loss(z, labels_b), y, z)
+
+
+class RegressionKwargsModel(RegressionModel):
+    """The line, whose loss is the sum of squared errors divided by `num_items_in_batch` where that is given, else the mean."""
+
+    def forward(self, input_x: Tensor, labels: Tensor | None = None, **kwargs: Any) -> tuple[Tensor, ...]:
+        """(loss, y), or (y,) without labels."""
+        items = kwargs.get("num_items_in_batch")
+        if labels is None or items is None:
+            return super().forward(input_x, labels)
+        y = self.line(input_x)
+        return (mse_loss(y, labels, reduction="sum") / items, y)
+
+
+class RegressionKwargsUnawareModel(RegressionModel):
+    """The line, whose forward takes `**kwargs` and ignores them."""
+
+    def forward(self, input_x: Tensor, labels: Tensor | None = None, **kwargs: Any) -> tuple[Tensor, ...]:
+        """(loss, y), or (y,) without labels."""
+        return super().forward(input_x, labels)
+
+
+class RegressionKwargsIgnoredModel(RegressionKwargsUnawareModel):
+    """The line, whose forward ignores its `**kwargs` and says so, as the Trainer's documentation asks."""
+
+    accepts_loss_kwargs = False
+
+
+class RegressionLayersModel(nn.Module):
+    """Linear, LayerNorm, tanh, Linear: the kinds of parameters that weight decay tells apart. x and y have shape [rows]."""
+
+    main_input_name = "input_x"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(1, 4)
+        self.norm = nn.LayerNorm(4)
+        self.last = nn.Linear(4, 1)
+
+    def forward(self, input_x: Tensor, labels: Tensor | None = None) -> tuple[Tensor, ...]:
+        """(loss, y), or (y,) without labels."""
+        y = self.last(torch.tanh(self.norm(self.first(input_x.unsqueeze(-1))))).squeeze(-1)
+        return (y,) if labels is None else (mse_loss(y, labels), y)
