@@ -12,6 +12,7 @@ def test_my_trainer(arguments): ...
 if __name__ != "trainer_props.strategies":
     raise ImportError(f"these strategies are imported as trainer_props.strategies, not as {__name__}", name="trainer_props.strategies")
 
+from trainer_props.strategies.argument_values import BadValue, bad_values, further_arguments
 from trainer_props.strategies.arguments import training_arguments, training_arguments_objects
 from trainer_props.strategies.optimization import optimizers, schedules
 from trainer_props.strategies.parts import components, datasets, devices, models
@@ -31,7 +32,7 @@ from trainer_props.strategies.scenarios import (
 from trainer_props.strategies.sizes import accumulation_steps, batch_sizes, dataset_lengths
 
 __all__ = [
-    "FLAVOURS", "Flavour", "accumulation_steps", "batch_sizes", "components", "dataset_lengths", "datasets", "devices", "evaluation_plans",
+    "FLAVOURS", "BadValue", "Flavour", "accumulation_steps", "bad_values", "batch_sizes", "components", "dataset_lengths", "datasets", "devices", "evaluation_plans",
     "hub_scenarios", "logging_plans", "models", "optimizer_scenarios", "optimizers", "regression_scenarios", "saving_plans", "saving_scenarios",
     "scenarios", "schedules", "seq2seq_scenarios", "stream_scenarios", "token_scenarios", "training_arguments", "training_arguments_objects",
 ]  # fmt: skip

@@ -20,15 +20,17 @@ def _integers(low: int, high: int) -> st.SearchStrategy[int]:
 
 
 @functools.cache
-def _features(names: tuple[str, ...], most: int) -> st.SearchStrategy[list[str]]:
-    return st.lists(st.sampled_from(names), max_size=most, unique=True)
+def _some(features: tuple[tuple[str, int], ...], most: int) -> st.SearchStrategy[list[tuple[str, int]]]:
+    # Name and option stand together, so that a feature can be taken out of an example without a change to the rest.
+    options = [st.sampled_from([(name, index) for index in range(count)]) for name, count in features]
+    return st.lists(st.one_of(options), max_size=most)
 
 
 class Draft:
     """Arguments under construction. Held ones win; decided ones that equal the default are left out.
 
-    What most runs do without is a *feature*: a few of them are drawn by name and switched on together, which shrinks to none. (Deciding each by a
-    draw of its own would cost a draw where nothing happens, and make many draws that lead to the same run.)
+    What most runs do without is a *feature*: a few of them are drawn by name, each with its option, and switched on together, which shrinks to none.
+    (Deciding each by a draw of its own would cost a draw where nothing happens, and make many draws that lead to the same run.)
 
     Args:
         draw: of `hypothesis.strategies.composite`.
@@ -47,7 +49,7 @@ class Draft:
             if argument not in DEFAULTS:
                 raise InvalidArgument(f"{name}: TrainingArguments has no argument {argument!r}{nearest(argument)}")
         self._decided: dict[str, Any] = {}
-        self._on: set[str] = set()
+        self._on: dict[str, Any] = {}
 
     def integer(self, low: int, high: int) -> int:
         """An integer between both bounds, smallest first; `low` itself if there is no choice."""
@@ -57,15 +59,25 @@ class Draft:
         """One of the options; the first is the simplest."""
         return options[self.integer(0, len(options) - 1)]
 
-    def switch_on(self, features: Sequence[str], most: int) -> None:
-        """Switch on up to `most` of the features; one that is named like an argument that is held stays off."""
-        names = tuple(name for name in features if name not in self.held)
-        if names:
-            self._on.update(self._draw(_features(names, min(most, len(names)))))
+    def switch_on(self, features: Mapping[str, Sequence[Any]], most: int) -> None:
+        """Switch on up to `most` of the features (name -> options, the first is the simplest); one named like an argument that is held stays off."""
+        counts = tuple((name, len(options)) for name, options in features.items() if options and name not in self.held)
+        if counts:
+            self._on.update((name, features[name][index]) for name, index in self._draw(_some(counts, most)))
 
     def on(self, feature: str) -> bool:
         """Whether a feature is switched on."""
         return feature in self._on
+
+    def option(self, feature: str, otherwise: Any = None) -> Any:
+        """The option of a feature; `otherwise` if it is off."""
+        return self._on.get(feature, otherwise)
+
+    def apply(self, *names: str) -> None:
+        """Set the arguments whose feature is on to its option."""
+        for name in names:
+            if name in self._on:
+                self.set(name, self._on[name])
 
     def free(self, *names: str) -> bool:
         """Whether none of these arguments is held."""
@@ -85,11 +97,6 @@ class Draft:
         if name in self.held:
             return self.held[name]
         return self._decided[name] if name in self._decided else default(name)
-
-    def option(self, name: str, options: Sequence[Any]) -> None:
-        """Set an argument to one of the options if the feature of its name is on."""
-        if name in self._on:
-            self.set(name, self.choose(options))
 
     @property
     def arguments(self) -> dict[str, Any]:

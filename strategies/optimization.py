@@ -21,15 +21,17 @@ SCHEDULES: Final = (
 ADAPTIVE_SCHEDULES: Final = ("reduce_lr_on_plateau", "greedy")
 """The schedules that follow evaluations."""
 
-FEATURES: Final = ("optim_args", "adam_beta1", "adam_beta2", "adam_epsilon", "weight_decay", "max_grad_norm")
-"""The features of optimization."""
-
+_FLOORED: Final = ("polynomial", "cosine_with_min_lr", "cosine_warmup_with_min_lr")
 _OPTIM_ARGS: Final[dict[str, tuple[str, ...]]] = {
-    "sgd": ("momentum=0.9", "momentum=0.5, dampening=0.5", "momentum=0.9, nesterov=true", "momentum=0.9,nesterov=false"),
+    "sgd": ("momentum=0.9", "momentum=0.5, dampening=0.5", "momentum=0.9,nesterov=true"),
     "adagrad": ("lr_decay=0.1", "eps=0.001", "lr_decay=0.5, eps=1e-6"),
     "rmsprop": ("alpha=0.9", "momentum=0.9", "centered=true", "alpha=0.5, eps=1e-4, momentum=0.5"),
 }
-_RATIOS: Final = (0.5, 0.1, 0.25, 0.07, 0.3, 0.9)
+FEATURES: Final[dict[str, tuple[Any, ...]]] = {
+    "max_grad_norm": (0.0, 0.1, 0.001, 1000.0, 0.5), "weight_decay": (0.1, 0.01, 0.5), "optim_args": (0, 1, 2), "adam_beta1": (0.8, 0.5, 0.0),
+    "adam_beta2": (0.99, 0.9, 0.5), "adam_epsilon": (1e-6, 1e-3), "warmup_steps": (1, 2, 3, 4, 6, 9, 0.5, 0.1, 0.25, 0.07, 0.3, 0.9),
+}  # fmt: skip
+"""The features of optimization, apart from the schedule; the option of `optim_args` counts those of the optimizer."""
 
 
 @st.composite
@@ -58,8 +60,10 @@ def schedules(draw: st.DrawFn, *, names: Sequence[str] | None = None, max_steps:
     check_bounds(1, max_steps=max_steps)
     allowed = SCHEDULES if names is None else check_names("names", names, (*SCHEDULES, *ADAPTIVE_SCHEDULES))
     draft = Draft(draw)
-    draft.switch_on(("lr_scheduler_type", "warmup_steps"), 2)
-    draw_schedule(draft, allowed, max_steps, learning_rate=learning_rate)
+    draft.switch_on({"lr_scheduler_type": allowed[1:], "warmup_steps": FEATURES["warmup_steps"]}, 3)
+    draft.set("lr_scheduler_type", allowed[0])
+    draw_schedule(draft, learning_rate)
+    draw_schedule_kwargs(draft, max_steps, learning_rate)
     return draft.arguments
 
 
@@ -70,31 +74,28 @@ def draw_optimizer(draft: Draft, names: Sequence[str]) -> None:
         draft.set("optim", draft.choose([*names, *(name for name in names if name == "sgd")]))
     optim = draft.get("optim")
     if optim in _OPTIM_ARGS:
-        draft.option("optim_args", _OPTIM_ARGS[optim])
+        if draft.on("optim_args"):
+            draft.set("optim_args", _OPTIM_ARGS[optim][draft.option("optim_args")])
     else:
-        draft.option("adam_beta1", (0.8, 0.5, 0.0))
-        draft.option("adam_beta2", (0.99, 0.9, 0.5))
-        draft.option("adam_epsilon", (1e-6, 1e-3))
+        draft.apply("adam_beta1", "adam_beta2", "adam_epsilon")
     if draft.free("learning_rate"):
         draft.set("learning_rate", draft.choose((5e-5, 0.1, 0.01, 0.3)))
-    draft.option("weight_decay", (0.1, 0.01, 0.5))
-    draft.option("max_grad_norm", (0.0, 0.1, 0.001, 1000.0, 0.5))
+    draft.apply("weight_decay", "max_grad_norm")
 
 
-def draw_schedule(draft: Draft, names: Sequence[str], updates: int, *, learning_rate: float | None = None) -> None:
-    """Decide the schedule and its warmup for a run of so many updates. Features: `lr_scheduler_type`, `warmup_steps`."""
-    rate = float(draft.get("learning_rate")) if learning_rate is None else learning_rate
-    if draft.free("lr_scheduler_type", "lr_scheduler_kwargs"):
-        # A floor, or an end, has to lie below the learning rate.
-        possible = [name for name in names if rate > 1e-6 or name not in ("polynomial", "cosine_with_min_lr", "cosine_warmup_with_min_lr")]
-        draft.set("lr_scheduler_type", draft.choose(possible if draft.on("lr_scheduler_type") else possible[:1]))
-    if draft.free("lr_scheduler_kwargs"):
-        options = _SCHEDULE_KWARGS.get(draft.get("lr_scheduler_type"))
-        if options is not None:
-            draft.set("lr_scheduler_kwargs", options(draft, rate, updates))
-    if draft.on("warmup_steps"):
-        kind = draft.choose(("steps", "ratio", "too long"))
-        draft.set("warmup_steps", draft.choose(_RATIOS) if kind == "ratio" else draft.integer(1, 2 * updates + 1 if kind == "too long" else max(1, updates)))
+def draw_schedule(draft: Draft, learning_rate: float) -> None:
+    """Decide the schedule and its warmup. Features: `lr_scheduler_type`, `warmup_steps`."""
+    # A floor, or an end, has to lie below the learning rate.
+    if draft.free("lr_scheduler_kwargs") and (learning_rate > 1e-6 or draft.option("lr_scheduler_type") not in _FLOORED):
+        draft.apply("lr_scheduler_type")
+    draft.apply("warmup_steps")
+
+
+def draw_schedule_kwargs(draft: Draft, updates: int, learning_rate: float) -> None:
+    """Decide the options of the schedule for a run of so many updates. Best drawn last: they leave an example together with their schedule."""
+    options = _SCHEDULE_KWARGS.get(draft.get("lr_scheduler_type"))
+    if options is not None and draft.free("lr_scheduler_kwargs"):
+        draft.set("lr_scheduler_kwargs", options(draft, learning_rate, updates))
 
 
 def _perhaps(draft: Draft, **options: Sequence[Any]) -> dict[str, Any]:
@@ -116,8 +117,7 @@ def _warmup_with_floor(draft: Draft, rate: float, updates: int) -> dict[str, Any
 
 def _stable_decay(draft: Draft, rate: float, updates: int) -> dict[str, Any]:
     decay = {"num_decay_steps": draft.integer(1, max(1, updates))}
-    stable = tuple(range(min(3, updates)))
-    return {**decay, **_perhaps(draft, decay_type=("linear", "1-sqrt"), warmup_type=("cosine", "1-sqrt"), min_lr_ratio=(0.1, 0.5), num_stable_steps=stable)}
+    return {**decay, **_perhaps(draft, decay_type=("linear", "1-sqrt"), warmup_type=("cosine", "1-sqrt"), min_lr_ratio=(0.1, 0.5))}
 
 
 def _or_none(kwargs: dict[str, Any]) -> dict[str, Any] | None:

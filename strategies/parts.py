@@ -6,7 +6,7 @@ import functools
 import importlib.util
 import math
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from hypothesis import strategies as st
 from hypothesis.errors import InvalidArgument
@@ -16,8 +16,11 @@ from trainer_props.strategies.draft import Draft, check_bounds, check_names
 from trainer_props.zoo.kinds import DATASETS, MODELS, ModelKind
 
 LOSSES: Final = ("model", "compute_loss_func")
-DATA_FEATURES: Final = ("length", "ignored_every", "rows")
-MODEL_FEATURES: Final = ("dtype", "frozen", "weights")
+DATA_FEATURES: Final = {"length": (2, 3, 9, 12), "ignored_every": (2, 3, 5), "rows": (1, 2)}
+COMPONENT_FEATURES: Final[dict[str, tuple[Any, ...]]] = {
+    "nan_score": (0, 1, 2), "poisoned": tuple(((place, value),) for value in (math.nan, math.inf, -math.inf) for place in (0, 1, 2, 5)) + (((0, math.nan), (2, math.nan)),),
+}  # fmt: skip
+STOPPING: Final = tuple((patience, threshold) for threshold in (0.0, 0.25, 0.1) for patience in (1, 2, 3))
 
 _FREEZABLE: Final = {
     "lstm": ("embedding.weight", "head.bias"), "regression_layers": ("first.weight", "first.bias", "norm.weight"),
@@ -41,7 +44,7 @@ def datasets(draw: st.DrawFn, *, kinds: Sequence[str] | None = None, min_size: i
     check_bounds(0, max_eval_size=max_eval_size)
     check_bounds(2, max_length=max_length)
     draft = Draft(draw)
-    draft.switch_on(DATA_FEATURES, len(DATA_FEATURES))
+    draft.switch_on(DATA_FEATURES, 3)
     n, kind = draft.integer(min_size, max_size), draft.choose(names)
     return draw_data(draft, kind, n, draft.integer(0, max_eval_size), None, max_length=max_length)
 
@@ -58,8 +61,10 @@ def models(draw: st.DrawFn, *, names: Sequence[str] | None = None, dtypes: Seque
     known = check_names("names", names, MODELS)
     types = check_names("dtypes", dtypes, ("float64", "float32"))
     draft = Draft(draw)
-    draft.switch_on(MODEL_FEATURES, len(MODEL_FEATURES))
-    return draw_model(draft, draft.choose(known), dtypes=types, allow_frozen=allow_frozen)
+    name = draft.choose(known)
+    features = model_features(name)
+    draft.switch_on({"weights": features["weights"], "dtype": types[1:], **({"frozen": features["frozen"]} if allow_frozen else {})}, 3)
+    return draw_model(draft, name, types[0])
 
 
 @st.composite
@@ -94,12 +99,13 @@ def components(
     check_bounds(0, max_scores=max_scores)
     check_bounds(0, max_poisoned=max_poisoned)
     draft = Draft(draw)
-    draft.switch_on(("nan_score",) if allow_nan else (), 1)
+    if allow_nan:
+        draft.switch_on({"nan_score": COMPONENT_FEATURES["nan_score"]}, 1)
     return Components(
         loss=draft.choose(known),
-        scores=draw_scores(draft, max_scores, allow_nan=allow_nan) if max_scores and draft.choose((False, True)) else (),
-        poisoned=draw_poisoned(draft, max_poisoned) if max_poisoned and draft.choose((False, True)) else (),
-        early_stopping=draw_early_stopping(draft) if allow_early_stopping and draft.choose((False, True)) else None,
+        scores=draw_scores(draft, max_scores) if max_scores and draft.choose((False, True)) else (),
+        poisoned=_draw_poisoned(draft, max_poisoned) if max_poisoned and draft.choose((False, True)) else (),
+        early_stopping=early_stopping(draft.choose(STOPPING)) if allow_early_stopping and draft.choose((False, True)) else None,
     )
 
 
@@ -112,37 +118,36 @@ def available_datasets() -> tuple[str, ...]:
 def draw_data(draft: Draft, kind: str, n: int, n_eval: int, model: ModelKind | None, *, max_length: int = 12) -> Data:
     """Decide what is left open of a data set. `model`: the kind of model that it is for; None: any. Features: `DATA_FEATURES`."""
     tokens = model.main_input_name == "input_ids" if model is not None else kind not in ("regression", "two_labels")
-    length = draft.integer(2, max_length) if tokens and draft.on("length") else min(6, max_length)
+    length = min(draft.option("length", 6) if tokens else 6, max_length)
     token_labels = tokens and kind != "classification" and (model is None or model.token_labels)
-    ignored_every = draft.choose((2, 3, 5)) if token_labels and draft.on("ignored_every") else 0
-    seed = draft.integer(1, 3) if draft.on("rows") else 0
-    return Data(kind=kind, n=n, n_eval=n_eval, length=length, ignored_every=ignored_every, seed=seed)
+    ignored_every = draft.option("ignored_every", 0) if token_labels else 0
+    return Data(kind=kind, n=n, n_eval=n_eval, length=length, ignored_every=ignored_every, seed=draft.option("rows", 0))
 
 
-def draw_model(draft: Draft, name: str, *, dtypes: Sequence[str] = ("float64", "float32"), allow_frozen: bool = True) -> Model:
-    """Decide what is left open of a model. Features: `MODEL_FEATURES`."""
-    dtype = draft.choose(dtypes[::-1]) if draft.on("dtype") else dtypes[0]
-    parameters = _FREEZABLE.get(name, _LINE if name.startswith("regression") else ())
-    frozen = (draft.choose(parameters),) if allow_frozen and parameters and draft.on("frozen") else ()
-    return Model(name=name, dtype=dtype, frozen=frozen, seed=draft.integer(1, 3) if draft.on("weights") else 0)
+def model_features(name: str) -> dict[str, tuple[Any, ...]]:
+    """The features of a model."""
+    return {"weights": (1, 2), "dtype": ("float32",), "frozen": _FREEZABLE.get(name, _LINE if name.startswith("regression") else ())}
 
 
-def draw_scores(draft: Draft, longest: int = 6, *, allow_nan: bool) -> tuple[float, ...]:
+def draw_model(draft: Draft, name: str, dtype: str = "float64") -> Model:
+    """What the features of a model make of it."""
+    frozen = draft.option("frozen")
+    return Model(name=name, dtype=draft.option("dtype", dtype), frozen=() if frozen is None else (frozen,), seed=draft.option("weights", 0))
+
+
+def draw_scores(draft: Draft, longest: int = 6) -> tuple[float, ...]:
     """What the metric `score` is, evaluation by evaluation. Few values, so that ties come up."""
     values = (0.5, 0.25, 0.75, 0.0, 1.0, -1.0)
     scores = [draft.choose(values) for _ in range(draft.integer(1, longest))]
-    if allow_nan and draft.on("nan_score"):
-        scores[draft.integer(0, len(scores) - 1)] = math.nan
+    if draft.on("nan_score"):
+        scores[min(draft.option("nan_score"), len(scores) - 1)] = math.nan
     return tuple(scores)
 
 
-def draw_poisoned(draft: Draft, micro_batches: int) -> tuple[tuple[int, float], ...]:
-    """One or two micro-batches whose loss is no number."""
-    places = sorted({draft.integer(0, max(0, micro_batches - 1)) for _ in range(draft.integer(1, 2))})
-    return tuple((place, draft.choose((math.nan, math.inf, -math.inf))) for place in places)
+def early_stopping(option: tuple[int, float]) -> EarlyStopping:
+    """The early stopping of an option: patience and threshold."""
+    return EarlyStopping(patience=option[0], threshold=option[1])
 
 
-def draw_early_stopping(draft: Draft) -> EarlyStopping:
-    """Decide patience and threshold."""
-    return EarlyStopping(patience=draft.integer(1, 3), threshold=draft.choose((0.0, 0.25, 0.1)))
-
+def _draw_poisoned(draft: Draft, micro_batches: int) -> tuple[tuple[int, float], ...]:
+    return ((draft.integer(0, micro_batches - 1), draft.choose((math.nan, math.inf, -math.inf))),)

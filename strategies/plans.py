@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 from trainer_props.strategies.draft import Draft, check_bounds
 
 RATIOS: Final = (0.5, 0.25, 0.1, 0.3, 0.07, 0.9)
-LOGGING_FEATURES: Final = ("logging_first_step", "logging_nan_inf_filter")
-EVALUATION_FEATURES: Final = (
-    "per_device_eval_batch_size", "metric_for_best_model", "scores", "eval_delay", "greater_is_better", "eval_accumulation_steps", "eval_on_start",
-    "batch_eval_metrics", "include_for_metrics", "eval_do_concat_batches", "prediction_loss_only",
-)  # fmt: skip
+LOGGING_FEATURES: Final = {"logging_first_step": (True,), "logging_nan_inf_filter": (False,)}
+EVALUATION_FEATURES: Final[dict[str, tuple[Any, ...]]] = {
+    "per_device_eval_batch_size": (1, 2, 3, 4), "scores": (True,), "metric_for_best_model": (True,), "greater_is_better": (False, True),
+    "eval_delay": (1, 2, 0.5, 3), "eval_accumulation_steps": (1, 2), "batch_eval_metrics": (True,), "eval_do_concat_batches": (False,),
+    "include_for_metrics": (["loss"], ["inputs"], ["inputs", "loss"]), "prediction_loss_only": (True,), "eval_on_start": (True,),
+}  # fmt: skip
+"""The features of evaluation; `metric_for_best_model` stands for any metric, `scores` for a `compute_metrics`."""
 _INTERVALS: Final = ("epoch", "steps")
 
 
@@ -69,8 +71,7 @@ def draw_logging(draft: Draft, updates: int) -> None:
         draft.set("logging_strategy", kind)
     elif kind != "default" and draft.free("logging_steps"):
         draft.set("logging_steps", _interval(draft, kind, updates))
-    draft.option("logging_first_step", (True,))
-    draft.option("logging_nan_inf_filter", (False,))
+    draft.apply("logging_first_step", "logging_nan_inf_filter")
 
 
 def draw_watching(draft: Draft, updates: int, *, saving: bool, metrics: bool = True, needed: bool = False) -> Watching:
@@ -102,8 +103,9 @@ def draw_watching(draft: Draft, updates: int, *, saving: bool, metrics: bool = T
             draft.set("eval_strategy", draft.choose(_INTERVALS if required else ("no", *_INTERVALS)))
     _draw_steps(draft, updates, tied=best and save == "steps")
     if save != "no":
-        draft.set("save_total_limit", draft.choose((None, 1, 2, 3)))
-        draft.set("save_only_model", draft.choose((False, False, False, True)))
+        if draft.free("save_total_limit"):
+            draft.set("save_total_limit", draft.choose((None, 1, 2, 3)))
+        draft.apply("save_only_model")
     evaluates = draft.get("eval_strategy") != "no"
     if evaluates:
         draft.switch_on(EVALUATION_FEATURES, 5)
@@ -113,15 +115,10 @@ def draw_watching(draft: Draft, updates: int, *, saving: bool, metrics: bool = T
 
 def draw_evaluation(draft: Draft, watching: Watching) -> None:
     """Decide how the run evaluates; the plan (`draw_watching`) comes first, and switches on the features it needs."""
-    draft.option("eval_on_start", (True,))
-    draft.option("eval_delay", (1, 2, 0.5, 3))
-    draft.option("per_device_eval_batch_size", (1, 2, 3, 4))
+    draft.apply("eval_on_start", "eval_delay", "per_device_eval_batch_size", "eval_accumulation_steps", "eval_do_concat_batches", "include_for_metrics")
+    draft.apply("batch_eval_metrics")
     if watching.metric in (None, "loss", "eval_loss"):
-        draft.option("prediction_loss_only", (True,))
-    draft.option("eval_accumulation_steps", (1, 2))
-    draft.option("eval_do_concat_batches", (False,))
-    draft.option("include_for_metrics", (["loss"], ["inputs"], ["inputs", "loss"]))
-    draft.option("batch_eval_metrics", (True,))
+        draft.apply("prediction_loss_only")
 
 
 def _save_options(held: dict[str, Any]) -> tuple[str, ...]:
@@ -146,7 +143,7 @@ def _draw_metric(draft: Draft, metrics: bool, *, required: bool) -> str | None:
             draft.set("metric_for_best_model", draft.choose(named))
         elif required:
             draft.set("metric_for_best_model", "loss")
-    draft.option("greater_is_better", (False, True))
+    draft.apply("greater_is_better")
     metric = draft.get("metric_for_best_model")
     return "loss" if metric is None else str(metric)
 

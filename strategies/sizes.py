@@ -60,7 +60,9 @@ def dataset_lengths(draw: st.DrawFn, *, samples_per_update: int = 1, min_updates
     return updates * samples_per_update - draw(st.integers(0, samples_per_update - 1))
 
 
-def draw_size(draft: Draft, *, unsized: bool = False, keeps_last: bool = False, allow_empty: bool = False, max_micro_batches: int = 16) -> Size:
+def draw_size(
+    draft: Draft, *, unsized: bool = False, keeps_last: bool = False, allow_empty: bool = False, max_micro_batches: int = 24
+) -> Size:
     """Decide batch size, accumulation, length of the data and of the run.
 
     Args:
@@ -75,11 +77,12 @@ def draw_size(draft: Draft, *, unsized: bool = False, keeps_last: bool = False, 
     if draft.free("gradient_accumulation_steps"):
         draft.set("gradient_accumulation_steps", draft.integer(1, min(4, max_micro_batches // 2)))
     accumulation = int(draft.get("gradient_accumulation_steps"))
-    asked = draft.integer(1, max(2, (2 * max_micro_batches if draft.on("long") else max_micro_batches) // accumulation))
+    most = 2 * max_micro_batches // accumulation if draft.on("long") else min(6, max_micro_batches // accumulation)
+    asked = draft.integer(1, max(2, most))
     if draft.free("per_device_train_batch_size"):
         draft.set("per_device_train_batch_size", draft.integer(1, max(2, min(8, MAX_ROWS // (asked * accumulation)))))
     batch = int(draft.get("per_device_train_batch_size"))
-    draft.option("dataloader_drop_last", (True,))
+    draft.apply("dataloader_drop_last")
     dropping = bool(draft.get("dataloader_drop_last")) and not keeps_last
     most_missing = batch * accumulation - 1
     if dropping and not allow_empty:

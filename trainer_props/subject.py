@@ -182,7 +182,7 @@ class Parts:
         observer = self._observer
 
         def summed_squared_error(outputs: Any, labels: Any, num_items_in_batch: Any = None) -> Any:
-            logits = outputs["logits"] if isinstance(outputs, dict) else outputs[0]
+            logits = next(iter(outputs.values())) if isinstance(outputs, dict) else outputs[0]
             items = num_items_in_batch if num_items_in_batch is not None else labels.numel()
             loss = ((logits - labels) ** 2).sum() / items
             observer.saw_loss(loss, num_items_in_batch)

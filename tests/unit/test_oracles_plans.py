@@ -36,6 +36,10 @@ def test_log_steps(arguments: dict[str, Any], steps: list[int]) -> None:
     assert plans.log_steps(scenario(**arguments), 7) == steps
 
 
+def test_an_update_is_logged_once() -> None:
+    assert plans.log_steps(scenario(n=2, logging_strategy="epoch", logging_first_step=True), 3) == [1, 2, 3]
+
+
 @pytest.mark.parametrize(
     ("arguments", "points"),
     [

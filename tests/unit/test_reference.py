@@ -52,9 +52,9 @@ def squared_errors(reduction: str) -> gradients.Losses:
 
 
 def plan(**changes: Any) -> reference.Plan:
-    return reference.Plan(
-        **{"rule": rule_factory("sgd"), "learning_rates": [0.1, 0.08, 0.06, 0.04, 0.02], "max_grad_norm": 0.0, "weight_decay": [None, None], **changes}
-    )
+    rates = [0.1, 0.08, 0.06, 0.04, 0.02]
+    usual = {"rule": rule_factory("sgd"), "learning_rates": rates, "max_grad_norm": 0.0, "weight_decay": [None, None]}
+    return reference.Plan(**{**usual, **changes})
 
 
 def flat(updates: list[reference.ReferenceUpdate]) -> list[float]:
@@ -64,7 +64,8 @@ def flat(updates: list[reference.ReferenceUpdate]) -> list[float]:
 def by_torch(data: list[Window], rates: list[float], maximum: float, decay: float, name: str) -> list[float]:
     """The same run, of torch's own optimizer, clipping and autograd."""
     module = Line()
-    optimizer: torch.optim.Optimizer = {"sgd": torch.optim.SGD, "adamw_torch": torch.optim.AdamW}[name](module.parameters(), lr=1.0, weight_decay=decay)
+    kind: Any = {"sgd": torch.optim.SGD, "adamw_torch": torch.optim.AdamW}[name]
+    optimizer = kind(module.parameters(), lr=1.0, weight_decay=decay)
     seen = []
     for window, rate in zip(data, rates, strict=True):
         optimizer.zero_grad()
@@ -142,7 +143,8 @@ def test_frozen_parameters_are_no_part_of_the_flat_vector() -> None:
 
 def test_weights_of_the_run_serve_as_points_of_the_gradients() -> None:
     free = reference.train(gradients.squared_error(), [0.5, -0.5], UNEVEN, plan())
-    replayed = reference.train(gradients.squared_error(), [0.5, -0.5], UNEVEN, plan(), at=[[0.5, -0.5], *(update.weights for update in free)])
+    before = [[0.5, -0.5], *(update.weights for update in free)]
+    replayed = reference.train(gradients.squared_error(), [0.5, -0.5], UNEVEN, plan(), at=before)
     assert flat(replayed) == flat(free)
     elsewhere = reference.train(gradients.squared_error(), [0.5, -0.5], UNEVEN, plan(), at=[[0.0, 0.0]] * len(UNEVEN))
     assert elsewhere[0].loss != free[0].loss

@@ -35,7 +35,14 @@ def test_not_decayed(name: str, layer: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "layer"),
-    [("a", "Line"), ("fc.weight", "Linear"), ("wte.weight", "Embedding"), ("lstm.weight_hh_l0", "LSTM"), ("normal_proj.weight", "Linear"), ("h.0.attn.c_attn.weight", "Conv1D")],
+    [
+        ("a", "Line"),
+        ("fc.weight", "Linear"),
+        ("wte.weight", "Embedding"),
+        ("lstm.weight_hh_l0", "LSTM"),
+        ("normal_proj.weight", "Linear"),
+        ("h.0.attn.c_attn.weight", "Conv1D"),
+    ],
 )
 def test_decayed(name: str, layer: str) -> None:
     assert is_decayed(name, layer)

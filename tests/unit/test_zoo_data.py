@@ -38,7 +38,8 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 def test_every_kind_is_described_in_one_sentence(registry: dict[str, Any]) -> None:
     for name, kind in registry.items():
         assert kind.name == name
-        assert kind.description.endswith(".") and ". " not in kind.description
+        assert kind.description.endswith(".")
+        assert ". " not in kind.description
 
 
 @pytest.mark.parametrize(("registry", "wrong", "right"), [(zoo.DATASETS, "steam", "stream"), (zoo.MODELS, "lama", "llama")])
@@ -233,9 +234,10 @@ def test_ignored_labels_leave_uneven_counts(name: str, every: int) -> None:
 
 def test_streams_have_the_rows_in_order() -> None:
     stream, sized = build("gpt2", "stream"), build("gpt2", "sized_stream")
-    assert isinstance(stream, IterableDataset) and isinstance(sized, IterableDataset)
-    assert not hasattr(stream, "__len__") and len(sized) == 12
+    assert not hasattr(stream, "__len__")
+    assert len(sized) == 12
     for each in (stream, sized):
+        assert isinstance(each, IterableDataset)
         assert [zoo.identify(each, {key: value[None] for key, value in row.items()}) for row in each] == [(index,) for index in range(12)]
 
 

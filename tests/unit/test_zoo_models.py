@@ -27,6 +27,7 @@ NAMES = list(zoo.MODELS)
 ARCHITECTURES = [name for name, kind in zoo.MODELS.items() if kind.architecture is not None]
 TAKING_ITEMS = [name for name, kind in zoo.MODELS.items() if kind.loss_reduction == "sum_over_items" or kind.swallows_num_items]
 MAP_STYLE = [name for name, kind in zoo.DATASETS.items() if kind.map_style and kind.package is None]
+LOADED = [(name, kind) for kind in MAP_STYLE for name in NAMES if kind in zoo.MODELS[name].data_kinds]
 LINES = [name for name in NAMES if name.startswith("regression") and name != "regression_layers"]
 
 
@@ -96,7 +97,7 @@ def test_every_parameter_learns_and_nothing_is_random(name: str) -> None:
     assert torch.equal(loss, loss_of(model(**batch)))
 
 
-@pytest.mark.parametrize(("name", "data_kind"), [(name, kind) for name in NAMES for kind in zoo.MODELS[name].data_kinds if kind in MAP_STYLE])
+@pytest.mark.parametrize(("name", "data_kind"), LOADED)
 def test_loss_is_the_mean_over_what_counts(name: str, data_kind: str) -> None:
     kind = zoo.MODELS[name]
     data = Data(kind=data_kind, ignored_every=3 if kind.token_labels else 0)
@@ -157,7 +158,11 @@ def test_unknown_dtypes_are_answered_with_the_nearest() -> None:
 
 @pytest.mark.parametrize(
     ("name", "loader"),
-    [("regression_pretrained", RegressionPreTrainedModel), ("llama", AutoModelForCausalLM), ("bert_classifier", AutoModelForSequenceClassification)],
+    [
+        ("regression_pretrained", RegressionPreTrainedModel),
+        ("llama", AutoModelForCausalLM),
+        ("bert_classifier", AutoModelForSequenceClassification),
+    ],
 )
 def test_pretrained_models_save_and_load(name: str, loader: Any, tmp_path: Path) -> None:
     model = build(name, dtype="float32")
@@ -267,8 +272,8 @@ def test_identities_reach_forward_in_a_real_run(name: str, kind: str, few_object
     model.register_forward_pre_hook(lambda module, args, kwargs: seen.append(zoo.identify(dataset, kwargs)), with_kwargs=True)
     before = weights(model)
     arguments = TrainingArguments(
-        str(tmp_path), report_to="none", use_cpu=True, dataloader_pin_memory=False, save_strategy="no", disable_tqdm=True, logging_strategy="no",
-        per_device_train_batch_size=4, max_steps=4,
+        str(tmp_path), report_to="none", use_cpu=True, dataloader_pin_memory=False, disable_tqdm=True, save_strategy="no",
+        logging_strategy="no", per_device_train_batch_size=4, max_steps=4,
     )
     Trainer(model=model, args=arguments, train_dataset=dataset, data_collator=zoo.collator(scenario)).train()
     assert sorted(index for batch in seen for index in batch or (-1,)) == list(range(16))

@@ -61,7 +61,19 @@ def test_an_output_directory_of_ones_own_stays(tmp_path: Path, temporary: Path) 
 
 
 def test_directories_go_with_the_interpreter(temporary: Path) -> None:
-    code = f"import tempfile; tempfile.tempdir = {str(temporary)!r}; import trainer_props; kept = trainer_props.regression_trainer()"
+    code = f"""
+import os, sys, tempfile
+from trainer_props.zoo.temporary import make_directory, remove_with
+tempfile.tempdir = {str(temporary)!r}
+owner = (lambda: None)
+path = make_directory()
+remove_with(owner, path)
+child = os.fork()
+if child == 0:
+    sys.exit()
+os.waitpid(child, 0)
+assert os.path.isdir(path), "a forked child removed it"
+"""
     subprocess.run([sys.executable, "-c", code], check=True)
     assert list(temporary.iterdir()) == []
 
@@ -126,7 +138,7 @@ def test_other_models_by_name() -> None:
 
 @pytest.mark.parametrize("model", ["llama", "regression_layers", Cube()])
 def test_only_lines_have_a_start(model: str | nn.Module) -> None:
-    with pytest.raises(ValueError, match="a and b say where (a|the) line"):
+    with pytest.raises(ValueError, match=r"a and b say where (a|the) line"):
         regression_trainer(model=model, a=1.0)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import traceback
 from collections.abc import Callable
 
 from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
@@ -28,25 +29,26 @@ def draw(cases: st.SearchStrategy[Case], body: Body, *, number: int, max_example
 
     `body` may raise `EndOfSlice` to end early.
     """
-    attempts = completed = 0
+    rejected = 0
 
     @st.composite
     def counted(pick: st.DrawFn) -> Case:
-        nonlocal attempts
-        attempts += 1
-        return pick(cases)
+        nonlocal rejected
+        try:
+            return pick(cases)
+        except BaseException as error:
+            rejected += not _ran_out(error)
+            raise
 
     @seed(number)
     @_settings(max_examples, Phase.generate)
     @given(counted())
     def explore(case: Case) -> None:
-        nonlocal completed
-        completed += 1
         body(case)
 
     with contextlib.suppress(EndOfSlice):
         explore()
-    return attempts - completed
+    return rejected
 
 
 def reproduce(cases: st.SearchStrategy[Case], body: Body, *, number: int, max_examples: int) -> bool:
@@ -70,6 +72,12 @@ def reproduce(cases: st.SearchStrategy[Case], body: Body, *, number: int, max_ex
 def slice_seed(base: int, experiment: str, index: int) -> int:
     """The seed of the so-manieth slice of an experiment."""
     return int.from_bytes(hashlib.blake2b(f"{base}/{experiment}/{index}".encode(), digest_size=6).digest(), "big")
+
+
+def _ran_out(error: BaseException) -> bool:
+    """Whether Hypothesis gave up a draw because its own mutation of an earlier case was cut short: no strategy rejected anything."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return any(frame.name == "mark_overrun" for frame in frames)
 
 
 def _settings(max_examples: int, *phases: Phase) -> settings:

@@ -3,8 +3,8 @@
 Micro-batches of an update are averaged in one of two ways:
 
 - `mean_per_batch`: each micro-batch has a loss of its own, a mean, and the update's loss is the mean of these.
-- `sum_over_items`: each micro-batch's loss is a sum divided by the number of items in the whole update (`num_items_in_batch`), and the update's
-  loss is the sum of these.
+- `sum_over_items`: each micro-batch's loss is a sum divided by the number of items in the whole update (`num_items_in_batch`), and the
+  update's loss is the sum of these.
 """
 
 from __future__ import annotations

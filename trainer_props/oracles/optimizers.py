@@ -133,7 +133,7 @@ class _Family:
 
 def _boolean(text: str) -> bool:
     if text.lower() not in ("true", "false"):
-        raise NoClosedForm(f"{text!r} is neither true nor false")
+        raise ValueError(text)
     return text.lower() == "true"
 
 
@@ -153,8 +153,8 @@ def rule_factory(
 ) -> Callable[[], Rule]:
     """What makes a fresh rule for each coordinate, from the arguments of TrainingArguments with these names.
 
-    `adam_beta1`, `adam_beta2` and `adam_epsilon` are documented for AdamW alone, `optim_args` (`"key=value, key=value"`) for the optimizers that
-    take options of their own. Weight decay belongs to the parameter groups: the `weight_decay` of TrainingArguments decides.
+    `adam_beta1`, `adam_beta2` and `adam_epsilon` are documented for AdamW alone, `optim_args` (`"key=value, key=value"`) for the optimizers
+    that take options of their own. Weight decay belongs to the parameter groups: the `weight_decay` of TrainingArguments decides.
 
     Raises:
         NoClosedForm: another optimizer, or an option that is not one of its rule's.
@@ -169,7 +169,10 @@ def rule_factory(
         name, _, text = assignment.partition("=")
         if name not in family.options:
             raise NoClosedForm(f"the option {name} of {optim} has no closed form here")
-        options[name] = family.options[name](text)
+        try:
+            options[name] = family.options[name](text)
+        except ValueError:
+            raise NoClosedForm(f"{text!r} is no value for {name} of {optim}") from None
     if family.rule is AdamW:
         options = {"betas": (adam_beta1, adam_beta2), "eps": adam_epsilon}
     return lambda: family.rule(**options)

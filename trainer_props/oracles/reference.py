@@ -55,8 +55,8 @@ def train(
         gradient: from the weights and the micro-batches of one update to its losses and gradient (see `gradients`).
         weights: the coordinates before the first update: floats, or flat tensors.
         windows: the micro-batches of each update. Updates are predicted as long as there are windows and learning rates.
-        at: the weights at which the gradient of each update is taken, in place of the predicted ones. With the weights that a run really had,
-            rounding does not build up over the updates, and a model is not run on weights that it never had.
+        at: the weights at which the gradient of each update is taken, in place of the predicted ones. With the weights that a run really
+            had, rounding does not build up over the updates, and a model is not run on weights that it never had.
     """
     rules = [plan.rule() for _ in weights]
     current = list(weights)

@@ -21,7 +21,7 @@ def is_normalisation(name: str, layer: str) -> bool:
 
     Args:
         name: dotted name of the parameter.
-        layer: class name of the module that owns it. Every normalisation layer of torch, and every one of the model library, says `norm` in it.
+        layer: class name of the module that owns it. Those of torch's normalisation layers, and of transformers', all say `norm`.
     """
     return "norm" in layer.lower() or any(_NORM_ATTRIBUTE.search(part) for part in name.lower().split("."))
 

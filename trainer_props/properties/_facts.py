@@ -43,15 +43,11 @@ def facts(record: Record, scenario: Scenario) -> Facts:
     return _last[2]
 
 
-def predict(record: Record, scenario: Scenario, *, start_counts: bool = True) -> Facts:
-    """The facts of a run.
-
-    Args:
-        start_counts: whether the evaluation before training counts among those that were encountered.
-    """
+def predict(record: Record, scenario: Scenario) -> Facts:
+    """The facts of a run. The evaluation before training has no checkpoint: what is best and when patience ends is counted from the first update on."""
     total = accounting.total_updates(scenario)
     values = tracked_values(record, scenario)
-    followed = course.course(scenario, total, None if values is None else (*values, *[math.nan] * _missing(scenario, total)), start_counts=start_counts)
+    followed = course.course(scenario, total, None if values is None else (*values, *[math.nan] * _missing(scenario, total)), start_counts=False)
     return Facts(total, followed.updates, accounting.windows(scenario, followed.updates), followed, values)
 
 

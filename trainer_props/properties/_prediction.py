@@ -1,13 +1,12 @@
 """What the reference loop says about a record, computed once for all properties that ask.
 
-Gradients are taken at the weights that the run really had before each update, so that one wrong update is one wrong update and not a wrong rest
-of the run; the chain of weights itself is predicted from the first to the last.
+Gradients are taken at the weights that the run really had before each update, so that one wrong update is one wrong update and not a
+wrong rest of the run; the chain of weights itself is predicted from the first to the last.
 """
 
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
@@ -58,7 +57,7 @@ _last: tuple[Record, Prediction] | None = None
 
 def prediction(record: Record, scenario: Scenario) -> Prediction:
     """What the reference loop says about this record. The last answer is kept."""
-    global _last
+    global _last  # noqa: PLW0603  the one memo of this module
     if _last is None or _last[0] is not record:
         _last = (record, _predict(record, scenario))
     return _last[1]
@@ -89,8 +88,8 @@ def is_smoothed(scenario: Scenario) -> bool:
 def loss_reduction(scenario: Scenario) -> gradients.Reduction:
     """How the losses of the micro-batches of an update become the update's loss.
 
-    A loss function of the user, and label smoothing where the model takes `num_items_in_batch`, divide by the items of the whole window; what a model's own loss
-    does is the model's affair.
+    A loss function of the user, and label smoothing where the model takes `num_items_in_batch`, divide by the items of the whole window;
+    what a model's own loss does is the model's affair.
     """
     kind = zoo.MODELS[scenario.model.name]
     takes_items = kind.loss_reduction == "sum_over_items" or (is_smoothed(scenario) and kind.swallows_num_items)
@@ -133,8 +132,10 @@ def rule_of(scenario: Scenario) -> Callable[[], optimizers.Rule]:
 
 
 def elements(values: Sequence[Any], parameters: Sequence[Parameter], like: Tensor) -> Tensor:
-    """One value a parameter, spread over its elements; None becomes 0."""
+    """One value a parameter, spread over its elements, in the dtype of flat weights; None becomes 0."""
     filled = torch.tensor([0.0 if value is None else float(value) for value in values], dtype=like.dtype)
+    if len(filled) == like.shape[-1]:
+        return filled
     return filled.repeat_interleave(torch.tensor([each.size for each in parameters]))
 
 
@@ -161,16 +162,17 @@ def _predict(record: Record, scenario: Scenario) -> Prediction:
     if rates is None:
         rates, chain_reason = [0.0] * len(windows), "the learning rate follows a metric that was not recorded"
     before = [record.initial_weights, *(update.weights for update in record.updates)][: len(windows)]
-    mask = elements([each.name not in scenario.model.frozen for each in record.parameters], record.parameters, record.initial_weights).bool()
+    is_trainable = [each.name not in scenario.model.frozen for each in record.parameters]
+    mask = elements(is_trainable, record.parameters, record.initial_weights).bool()
     decay = decays(record.parameters, scenario)
     if _is_line(scenario):
         at: list[list[Any]] = [weights.tolist() for weights in before]
-        trainable = tuple(mask.tolist())
-        gradient = gradients.squared_error(loss_reduction(scenario), trainable=(trainable[0], trainable[1]))
+        gradient = gradients.squared_error(loss_reduction(scenario), trainable=(is_trainable[0], is_trainable[1]))
         coefficients: list[Any] = list(decay)
     else:
         at = [[weights[mask]] for weights in before]
-        gradient = gradients.autograd(_module(scenario.model, scenario.data), functools.partial(_losses, scenario), loss_reduction(scenario))
+        losses = functools.partial(_losses, scenario)
+        gradient = gradients.autograd(_module(scenario.model, scenario.data), losses, loss_reduction(scenario))
         coefficients = [elements(decay, record.parameters, before[0])[mask] if any(decay) else None]
     size = _TOO_LARGE[scenario.model.dtype]
     sane = next((index for index, point in enumerate(at) if not _is_sane(point, size)), len(at))
@@ -242,7 +244,7 @@ def _line_inputs(scenario: Scenario) -> Callable[[MicroBatch], gradients.Points]
 
 def _tensor_inputs(scenario: Scenario) -> Callable[[MicroBatch], Mapping[str, Tensor]]:
     rows = Parts(scenario).train_dataset().rows
-    return lambda batch: rows(batch.samples)  # type: ignore[no-any-return]
+    return lambda batch: rows(batch.samples)
 
 
 @functools.lru_cache(maxsize=8)

@@ -1,4 +1,4 @@
-"""Comparing the weights or gradients of many updates at once: the first update that is off is named, and in it the element that is farthest off."""
+"""Comparing the weights or gradients of many updates: the first update that is off is named, and in it the element that is farthest off."""
 
 from __future__ import annotations
 
@@ -21,22 +21,23 @@ def exactness(scenario: Scenario) -> float:
 
 
 def close_rows(quantity: str, *, expected: Tensor, observed: Tensor, tolerance: float, parameters: Sequence[Parameter]) -> Judgement:
-    """Every row agrees within `tolerance * max(1, largest expected element of the row)`.
+    """Every row agrees within `tolerance * max(1, largest expected element of this row and those before)`.
+
+    Rounding of large values stays when later ones are small.
 
     Args:
         expected, observed: shape [updates, elements of all parameters].
     """
     difference = (observed - expected).abs()
-    sizes = expected.abs().amax(1, keepdim=True).clamp(min=1)
+    sizes = expected.abs().amax(1).cummax(0).values.clamp(min=1).unsqueeze(1)
     wrong = ~(difference <= tolerance * sizes)  # what is not a number is wrong
     if not bool(wrong.any()):
         return HOLDS
     row = int(wrong.any(1).int().argmax())
     element = int(difference[row].argmax())
     left, right, size = float(expected[row, element]), float(observed[row, element]), float(sizes[row])
-    return close(
-        quantity, expected=left, observed=right, tolerance=tolerance, scale=size, at=f"update {row + 1}, {element_name(parameters, element)}"
-    )
+    at = f"update {row + 1}, {element_name(parameters, element)}"
+    return close(quantity, expected=left, observed=right, tolerance=tolerance, scale=size, at=at)
 
 
 def element_name(parameters: Sequence[Parameter], index: int) -> str:

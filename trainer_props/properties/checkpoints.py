@@ -7,16 +7,15 @@ from typing import Final
 from trainer_props.judgement import HOLDS, Judgement, Violated, close, not_applicable, same
 from trainer_props.oracles import best_model
 from trainer_props.properties import sources
-from trainer_props.properties._facts import facts
-from trainer_props.properties.needs import FINISHED, Need
+from trainer_props.properties._facts import facts, tracked_values
+from trainer_props.properties.needs import FINISHED, SOME_UPDATE, WHOLE_WINDOWS, Need
 from trainer_props.properties.registry import trainer_property
-from trainer_props.properties.steps import SOME_BATCH
 from trainer_props.record import Checkpoint, Record
 from trainer_props.scenario import Scenario
 
 SAVED = Need("saved", "no checkpoint was saved", lambda record, scenario: bool(record.checkpoints))
 TRACKED = Need("tracked", "no metric is tracked", lambda record, scenario: best_model.metric_name(scenario) is not None)
-_BASE = (FINISHED, SOME_BATCH)
+_BASE = (FINISHED, SOME_UPDATE, WHOLE_WINDOWS)
 _ALWAYS: Final = ("trainer_state.json", "training_args.bin")
 _FOR_RESUMING: Final = ("optimizer.pt", "scheduler.pt", "rng_state.pth")
 _WEIGHTS: Final = ("model.safetensors", "pytorch_model.bin")
@@ -31,21 +30,16 @@ def checkpoints_are_written_when_due(record: Record, scenario: Scenario) -> Judg
 
 @trainer_property(source=sources.docs("TrainingArguments.save_total_limit"), needs=[*_BASE, SAVED], catalogue=[69, 70, 71])
 def rotation_keeps_the_newest_and_the_best(record: Record, scenario: Scenario) -> Judgement:
-    """After each save at most `save_total_limit` checkpoints are left, the oldest having gone first, but never the newest nor the best one."""
-    saves = facts(record, scenario).course.rotated
-    if [step for step, _ in saves] != [each.step for each in record.checkpoints]:
-        return not_applicable("checkpoints are not written when due (another property says so)")
-    expected = best_model.rotation(scenario, saves)
+    """After each save at most `save_total_limit` checkpoints are left, the oldest having gone first, but never the newest nor the one that the state calls the best."""
+    expected = best_model.rotation(scenario, _saves(record))
     return same("checkpoints after each save", expected=expected, observed=[each.folders for each in record.checkpoints], at="save")
 
 
 @trainer_property(source=sources.docs("TrainingArguments.save_total_limit"), needs=[*_BASE, SAVED], catalogue=[70])
 def checkpoints_left_at_the_end(record: Record, scenario: Scenario) -> Judgement:
     """When training is over the checkpoints of the last rotation are left; with a limit of one and the best model loaded, the best one is."""
-    saves = facts(record, scenario).course.rotated
-    if [step for step, _ in saves] != [each.step for each in record.checkpoints]:
-        return not_applicable("checkpoints are not written when due (another property says so)")
-    return same("checkpoints at the end", expected=best_model.folders_at_end(scenario, saves), observed=record.folders, at="checkpoint")
+    expected = best_model.folders_at_end(scenario, _saves(record))
+    return same("checkpoints at the end", expected=expected, observed=record.folders, at="checkpoint")
 
 
 @trainer_property(source=sources.docs("TrainingArguments.save_strategy"), needs=[FINISHED, SAVED], catalogue=[70])
@@ -59,8 +53,9 @@ def a_save_leaves_its_checkpoint(record: Record, scenario: Scenario) -> Judgemen
 
 @trainer_property(source=sources.docs("TrainerState"), needs=[*_BASE, TRACKED], catalogue=[63])
 def best_metric_is_the_best_of_all(record: Record, scenario: Scenario) -> Judgement:
-    """`state.best_metric` is the best value of the tracked metric at any evaluation so far, in the direction of `greater_is_better`."""
-    best = facts(record, scenario).course.best
+    """`state.best_metric` is the best value of the tracked metric at any evaluation of the run, in the direction of `greater_is_better`."""
+    values = tracked_values(record, scenario) or ()
+    best = best_model.best_of(enumerate(values), best_model.greater_is_better(scenario))
     if best is None:
         return not_applicable("no evaluation gave a number")
     return same("state.best_metric", expected=best.value, observed=record.state["best_metric"])
@@ -99,17 +94,17 @@ def best_checkpoint_is_the_best_saved(record: Record, scenario: Scenario) -> Jud
 
 @trainer_property(source=sources.docs("TrainingArguments.load_best_model_at_end"), needs=[*_BASE, TRACKED, SAVED], catalogue=[64])
 def best_model_is_loaded(record: Record, scenario: Scenario) -> Judgement:
-    """With `load_best_model_at_end` the weights at the end are those of the best checkpoint; without it, those of the last update."""
+    """With `load_best_model_at_end` the weights at the end are those of the checkpoint that the state calls the best; without it, those of the last update."""
     if record.final_weights is None or record.initial_weights is None:
         return not_applicable("the weights are not visible")
     if not scenario.argument("load_best_model_at_end"):
         last = record.updates[-1].weights if record.updates else record.initial_weights
         return _equal("final weights", last, record.final_weights, "the weights of the last update")
-    best = facts(record, scenario).course.best_checkpoint
-    saved = next((each for each in reversed(record.checkpoints) if each.step == best), None)
-    if best is None or saved is None:
-        return not_applicable("no best checkpoint")
-    return _equal("final weights", saved.model_weights, record.final_weights, f"the weights of checkpoint-{best}")
+    name = record.state["best_model_checkpoint"]
+    saved = next((each for each in reversed(record.checkpoints) if f"checkpoint-{each.step}" == name), None)
+    if saved is None:
+        return not_applicable("no checkpoint is the best")
+    return _equal("final weights", saved.model_weights, record.final_weights, f"the weights of {name}")
 
 
 @trainer_property(source=sources.docs("TrainingArguments.save_only_model"), needs=[FINISHED, SAVED], catalogue=[72])
@@ -151,6 +146,11 @@ def saved_state_is_the_state(record: Record, scenario: Scenario) -> Judgement:
         if isinstance(judgement, Violated):
             return judgement
     return HOLDS
+
+
+def _saves(record: Record) -> list[tuple[int, int | None]]:
+    """(step, step of the checkpoint that the state calls the best) of each save."""
+    return [(each.step, int(each.best_model_checkpoint.rpartition("-")[2]) if each.best_model_checkpoint else None) for each in record.checkpoints]
 
 
 def _same_state(each: Checkpoint, record: Record, index: int) -> Judgement:

@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from trainer_props.judgement import HOLDS, Judgement, Violated, holds_for_all, is_true, not_applicable, same
 from trainer_props.oracles import accounting
 from trainer_props.properties import sources
-from trainer_props.properties.needs import FINISHED, IDENTIFIED, MAP_STYLE, SINGLE_DEVICE, Need
+from trainer_props.properties.needs import FINISHED, IDENTIFIED, MAP_STYLE, SINGLE_DEVICE, SOME_UPDATE, WHOLE_WINDOWS, Need
 from trainer_props.properties.registry import trainer_property
-from trainer_props.properties.steps import SOME_BATCH
 from trainer_props.record import Record
 from trainer_props.scenario import Scenario
 
@@ -24,7 +23,7 @@ NOT_REBALANCED = Need(
     "not_rebalanced", "batch_rebalance decides the sizes of batches", lambda record, scenario: scenario.argument("train_sampling_strategy") != "batch_rebalance"
 )
 GROUPED = Need("grouped", "samples are not grouped by length", lambda record, scenario: scenario.argument("train_sampling_strategy") == "group_by_length")
-_BASE = (FINISHED, IDENTIFIED, SINGLE_DEVICE, SOME_BATCH)
+_BASE = (FINISHED, IDENTIFIED, SINGLE_DEVICE, SOME_UPDATE)
 
 
 @trainer_property(source=sources.SAMPLERS, needs=[*_BASE], catalogue=[7])
@@ -64,7 +63,7 @@ def drop_last_leaves_out_less_than_a_batch(record: Record, scenario: Scenario) -
     )
 
 
-@trainer_property(source=sources.docs("TrainingArguments.per_device_train_batch_size"), needs=[FINISHED, SINGLE_DEVICE, SOME_BATCH, NOT_REBALANCED], catalogue=[6, 7])
+@trainer_property(source=sources.docs("TrainingArguments.per_device_train_batch_size"), needs=[FINISHED, SINGLE_DEVICE, SOME_UPDATE, WHOLE_WINDOWS, NOT_REBALANCED], catalogue=[6, 7])
 def micro_batches_have_their_size(record: Record, scenario: Scenario) -> Judgement:
     """Every micro-batch holds `per_device_train_batch_size` samples; only the last one of an epoch may hold fewer."""
     expected = [size for window in accounting.windows(scenario, len(record.updates)) for size in window.sizes or ()]

@@ -8,9 +8,8 @@ from trainer_props.judgement import HOLDS, Judgement, Violated, close, not_appli
 from trainer_props.oracles import accounting, log_windows, tokens
 from trainer_props.properties import sources
 from trainer_props.properties._facts import facts
-from trainer_props.properties.needs import FINISHED, SINGLE_DEVICE, Need
+from trainer_props.properties.needs import FINISHED, SINGLE_DEVICE, SOME_UPDATE, WHOLE_WINDOWS, Need
 from trainer_props.properties.registry import trainer_property
-from trainer_props.properties.steps import SOME_BATCH
 from trainer_props.record import Record
 from trainer_props.scenario import Scenario
 from trainer_props.zoo import MODELS
@@ -21,12 +20,8 @@ LOG_TOLERANCE = 2e-6
 LOSSES_SEEN = Need(
     "losses_seen", "the losses of micro-batches are not all visible", lambda record, scenario: all(batch.loss is not None for batch in record.batches)
 )
-WHOLE_WINDOWS = Need(
-    "whole_windows", "the windows are not those of the arguments (another property says so)",
-    lambda record, scenario: accounting.number_of_forwards(scenario, len(record.updates)) == len(record.batches),
-)
 COUNTS_TOKENS = Need("counts_tokens", "tokens are not counted", lambda record, scenario: tokens.counting(scenario) != "no")
-_BASE = (FINISHED, SOME_BATCH, SINGLE_DEVICE)
+_BASE = (FINISHED, SOME_UPDATE, SINGLE_DEVICE)
 
 
 def reduction(record: Record, scenario: Scenario) -> str:
@@ -35,7 +30,7 @@ def reduction(record: Record, scenario: Scenario) -> str:
     return log_windows.SUM_OVER_ITEMS if by_window else log_windows.MEAN_PER_BATCH
 
 
-@trainer_property(source=sources.docs("TrainingArguments.logging_steps"), needs=[*_BASE], catalogue=[47])
+@trainer_property(source=sources.docs("TrainingArguments.logging_steps"), needs=[*_BASE, WHOLE_WINDOWS], catalogue=[47])
 def loss_is_logged_when_due(record: Record, scenario: Scenario) -> Judgement:
     """The training loss is logged after exactly the updates that `logging_strategy`, `logging_steps` and `logging_first_step` name."""
     expected = [moment.step for moment in facts(record, scenario).course.moments if moment.log]
@@ -88,7 +83,7 @@ def train_loss_is_the_mean_of_all_updates(record: Record, scenario: Scenario) ->
     return close("training_loss", expected=said.value, observed=record.training_loss, tolerance=LOG_TOLERANCE)
 
 
-@trainer_property(source=sources.docs("TrainerState"), needs=[FINISHED, SOME_BATCH], catalogue=[5])
+@trainer_property(source=sources.docs("TrainerState"), needs=[FINISHED, SOME_UPDATE], catalogue=[5])
 def every_log_says_epoch_and_step(record: Record, scenario: Scenario) -> Judgement:
     """Every entry of the log history has the epoch and the step of the moment at which it was written."""
     moments = [event for event in record.events if event.name == "on_log"]
@@ -96,13 +91,13 @@ def every_log_says_epoch_and_step(record: Record, scenario: Scenario) -> Judgeme
     return same("epoch and step of logs", expected=[(event.epoch, event.step) for event in moments], observed=observed, at="log")
 
 
-@trainer_property(source=sources.docs("TrainerState.log_history"), needs=[FINISHED, SOME_BATCH], catalogue=[47])
+@trainer_property(source=sources.docs("TrainerState.log_history"), needs=[FINISHED, SOME_UPDATE], catalogue=[47])
 def history_is_what_callbacks_saw(record: Record, scenario: Scenario) -> Judgement:
     """The log history holds exactly what `on_log` was told, in order."""
     return same("log history", expected=[sorted(each) for each in record.logs], observed=[sorted(entry) for entry in record.log_history], at="log")
 
 
-@trainer_property(source=sources.docs("Trainer.train"), needs=[FINISHED, SOME_BATCH], catalogue=[49])
+@trainer_property(source=sources.docs("Trainer.train"), needs=[FINISHED, SOME_UPDATE], catalogue=[49])
 def last_log_is_the_summary(record: Record, scenario: Scenario) -> Judgement:
     """Training ends with a log of its summary: run time, samples and steps a second, `total_flos` and `train_loss`, as `train()` returns them."""
     if not record.log_history:
@@ -131,7 +126,7 @@ def speed_is_steps_over_runtime(record: Record, scenario: Scenario) -> Judgement
 @trainer_property(source=sources.docs("TrainingArguments.include_num_input_tokens_seen"), needs=[*_BASE, COUNTS_TOKENS], catalogue=[96])
 def tokens_seen_are_counted(record: Record, scenario: Scenario) -> Judgement:
     """`num_input_tokens_seen` is the number of elements of the model's main input over all micro-batches, or of those that are not padding."""
-    if not MODELS[scenario.model.name].main_input:
+    if not MODELS[scenario.model.name].main_input_name:
         return not_applicable("the model names no main input")
     pairs = [(batch.tokens, batch.masked_tokens) for batch in record.batches]
     return same("num_input_tokens_seen", expected=tokens.tokens_seen(scenario, pairs), observed=record.state["num_input_tokens_seen"])

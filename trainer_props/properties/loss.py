@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 from trainer_props import zoo
@@ -14,12 +15,15 @@ from trainer_props.properties._vectors import exactness
 from trainer_props.properties.needs import SINGLE_DEVICE
 from trainer_props.properties.registry import trainer_property
 from trainer_props.properties.sources import docs, pull_request
-from trainer_props.record import Record
+from trainer_props.record import MicroBatch, Record
 from trainer_props.scenario import Scenario
 from trainer_props.subject import Parts
 
 REPORTED = 1e-5
 """The tolerance for reported losses: the Trainer adds them up in float32, whatever the dtype of the model."""
+
+LARGEST = 1e30
+"""Losses beyond this size come near the end of what float32 can hold."""
 
 SMOOTHED = 1e-6
 """The tolerance for gradients of smoothed labels, whose uniform part is summed in float32."""
@@ -27,19 +31,26 @@ SMOOTHED = 1e-6
 
 @trainer_property(source=docs("Trainer.compute_loss"), needs=[SINGLE_DEVICE], tolerance=1e-12, catalogue=[39])
 def micro_batch_losses_are_the_models(record: Record, scenario: Scenario) -> Judgement:
-    """The loss of each micro-batch is what the model, or the loss function, makes of its samples with the weights of that moment."""
+    """The loss of each micro-batch is what the model, or the loss function, makes of its samples with the weights of that moment.
+
+    Where a loss is divided by `num_items_in_batch`, by the one that was given: whether that is right is another property's affair.
+    """
     predicted = prediction(record, scenario)
-    places = [
-        (f"update {number}, micro-batch {index}", expected, record.batches[span.first + index - 1].loss)
-        for number, (update, span) in enumerate(zip(predicted.updates, predicted.spans, strict=True), 1)
-        for index, expected in enumerate(update.losses, 1)
-    ]
-    if not places or all(observed is None for _, _, observed in places):
-        return not_applicable(predicted.reason if not places else "no loss was seen")
-    tolerance = exactness(scenario)
-    return holds_for_all("loss of a micro-batch", (
-        close("loss of a micro-batch", expected=expected, observed=observed, tolerance=tolerance, at=at) for at, expected, observed in places
-    ))
+    if not predicted.updates:
+        return not_applicable(predicted.reason)
+    divided = loss_reduction(scenario) == "sum_over_items"
+    judgements = []
+    for number, (update, span) in enumerate(zip(predicted.updates, predicted.spans, strict=True), 1):
+        batches = record.batches[span.first : span.end]
+        for index, (expected, batch) in enumerate(zip(update.losses, batches, strict=True), 1):
+            if batch.loss is None:
+                return not_applicable("the loss was not seen")
+            tolerance, value = exactness(scenario), expected
+            if divided and batch.items and batch.items != (items := _items(scenario, batches)):
+                tolerance, value = REPORTED, expected * items / batch.items
+            at = f"update {number}, micro-batch {index}"
+            judgements.append(close("loss of a micro-batch", expected=value, observed=batch.loss, tolerance=tolerance, at=at))
+    return holds_for_all("loss of a micro-batch", judgements)
 
 
 @trainer_property(source=pull_request(34191), needs=[SINGLE_DEVICE], tolerance=1e-5, catalogue=[35, 39])
@@ -52,36 +63,43 @@ def reported_loss_averages_updates(record: Record, scenario: Scenario) -> Judgem
         if "loss" not in entry:
             continue
         step = entry["step"]
-        if not before < step <= len(losses):
+        if not before < step <= len(losses) or max(losses[before:step]) > LARGEST:
             break
         expected = sum(losses[before:step]) / (step - before)
         scale = max(1.0, *losses[before:step])
-        judgements.append(close("reported loss", expected=expected, observed=entry["loss"], tolerance=REPORTED, scale=scale, at=f"log of step {step}"))
+        at = f"log of step {step}"
+        judgements.append(close("reported loss", expected=expected, observed=entry["loss"], tolerance=REPORTED, scale=scale, at=at))
         before = step
     return holds_for_all("reported loss", judgements)
 
 
-@trainer_property(source=docs("Trainer.compute_loss"), needs=[SINGLE_DEVICE], catalogue=[37])
+@trainer_property(source=pull_request(46204), needs=[SINGLE_DEVICE], catalogue=[37])
 def num_items_count_labels_of_window(record: Record, scenario: Scenario) -> Judgement:
-    """`num_items_in_batch` is the number of labels, in all micro-batches of the update, that are predicted: not -100, and not the first of a row where labels are shifted."""
-    kind = zoo.MODELS[scenario.model.name]
-    if "labels" not in kind.label_names:
+    """`num_items_in_batch` counts the labels of all micro-batches of the update that are predicted.
+
+    Those are the labels that are not -100 and, where labels are shifted, not the first of a row.
+    """
+    if "labels" not in zoo.MODELS[scenario.model.name].label_names:
         return not_applicable("the labels have other names")
     wanted = loss_reduction(scenario) == "sum_over_items"
-    counts = _label_counts(scenario.data, scenario.model)
     judgements = []
     for number, span in enumerate(spans(record), 1):
         batches = record.batches[span.first : span.end]
         if any(batch.samples is None for batch in batches):
             return not_applicable("samples could not be identified")
-        if not wanted and all(batch.items is None for batch in batches):
-            continue
-        expected = float(sum(counts[sample] for batch in batches for sample in batch.samples or ()))
-        judgements += [
-            same("num_items_in_batch", expected=expected, observed=batch.items, at=f"update {number}, micro-batch {index}")
-            for index, batch in enumerate(batches, 1)
-        ]
+        if wanted or any(batch.items is not None for batch in batches):
+            expected = _items(scenario, batches)
+            judgements += [
+                same("num_items_in_batch", expected=expected, observed=batch.items, at=f"update {number}, micro-batch {index}")
+                for index, batch in enumerate(batches, 1)
+            ]
     return holds_for_all("num_items_in_batch", judgements)
+
+
+def _items(scenario: Scenario, batches: Sequence[MicroBatch]) -> float:
+    """The labels of some micro-batches that are predicted."""
+    counts = _label_counts(scenario.data, scenario.model)
+    return float(sum(counts[sample] for batch in batches for sample in batch.samples or ()))
 
 
 @functools.lru_cache(maxsize=64)
@@ -96,9 +114,10 @@ def _label_counts(data: Any, model: Any) -> list[int]:
 
 @trainer_property(source=docs("TrainingArguments.label_smoothing_factor"), needs=[SINGLE_DEVICE], tolerance=SMOOTHED, catalogue=[40])
 def label_smoothing(record: Record, scenario: Scenario) -> Judgement:
-    """With `label_smoothing_factor` = epsilon, the gradient is that of (1 - epsilon) times the cross entropy plus epsilon times the mean over all classes.
+    """With `label_smoothing_factor` the label keeps 1 - factor of the target, and the factor is spread evenly over all classes.
 
-    Ignored labels (-100) count in neither part.
+    The gradient is that of (1 - factor) times the cross entropy plus factor times its mean over all classes; ignored labels (-100) count in
+    neither part.
     """
     if not is_smoothed(scenario):
         return not_applicable("labels are not smoothed")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from trainer_props.oracles import accounting
 from trainer_props.record import Record
 from trainer_props.scenario import Scenario
 
@@ -30,6 +31,22 @@ IDENTIFIED: Final = Need("identified", "samples could not be identified", lambda
 SIZED: Final = Need("sized", "the data set has no length", lambda record, scenario: scenario.data.kind != "stream")
 MAP_STYLE: Final = Need("map_style", "the data set is a stream", lambda record, scenario: scenario.data.kind not in ("stream", "sized_stream"))
 SINGLE_DEVICE: Final = Need("single_device", "several devices", lambda record, scenario: scenario.devices.count == 1)
+SOME_BATCH: Final = Need("some_batch", "the data give no batch at all", lambda record, scenario: accounting.batches_per_epoch(scenario) > 0)
+NO_BATCH: Final = Need("no_batch", "the data give at least one batch", lambda record, scenario: accounting.batches_per_epoch(scenario) == 0)
+SOME_UPDATE: Final = Need("some_update", "the arguments ask for no update", lambda record, scenario: accounting.total_updates(scenario) > 0)
+NO_UPDATE: Final = Need("no_update", "the arguments ask for at least one update", lambda record, scenario: accounting.total_updates(scenario) == 0)
+STARTED: Final = Need("started", "the run did not begin", lambda record, scenario: bool(record.events))
+
+
+def _whole_windows(record: Record, scenario: Scenario) -> bool:
+    seen, expected = 0, []
+    for window in accounting.windows(scenario, len(record.updates)):
+        seen += window.batches
+        expected.append(seen)
+    return [update.batches for update in record.updates] == expected
+
+
+WHOLE_WINDOWS: Final = Need("whole_windows", "the windows are not those of the arguments (steps.updates_close_windows says so)", _whole_windows)
 NO_EARLY_STOP: Final = Need(
     "no_early_stop", "a callback may stop the run", lambda record, scenario: scenario.components.early_stopping is None
 )

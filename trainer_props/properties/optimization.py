@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Final
 
 import torch
@@ -16,7 +17,12 @@ from trainer_props.oracles.clipping import EPSILON
 from trainer_props.oracles.weight_decay import is_decayed
 from trainer_props.properties._gradients import same_gradients
 from trainer_props.properties._prediction import (
-    elements, is_smoothed, metrics_of_schedule, predicted_learning_rates, prediction, rule_of,
+    elements,
+    is_smoothed,
+    metrics_of_schedule,
+    predicted_learning_rates,
+    prediction,
+    rule_of,
 )
 from trainer_props.properties._vectors import close_rows, exactness, flat_rows
 from trainer_props.properties.needs import SINGLE_DEVICE
@@ -26,13 +32,16 @@ from trainer_props.record import Record
 from trainer_props.scenario import Scenario
 
 ADAPTIVE: Final = 1e-8
-"""The tolerance for weights that an adaptive optimizer made of predicted gradients: where a gradient is next to nothing, dividing by its size
-makes a visible step of its rounding."""
+"""The tolerance for weights that an adaptive optimizer made of predicted gradients: where a gradient is next to nothing, dividing by its
+size makes a visible step of its rounding."""
+
+BLOG: Final = "https://huggingface.co/blog/gradient_accumulation"
+"""What an update is to average over."""
 FROM_ZERO: Final = ("linear", "cosine", "cosine_with_restarts", "polynomial", "constant_with_warmup", "inverse_sqrt", "cosine_with_min_lr")
 """The schedules whose warmup rises from 0 to the learning rate."""
 
 
-@trainer_property(source="https://huggingface.co/blog/gradient_accumulation", needs=[SINGLE_DEVICE], tolerance=1e-12, catalogue=[35, 36, 39])
+@trainer_property(source=BLOG, needs=[SINGLE_DEVICE], tolerance=1e-12, catalogue=[35, 36, 39])
 def gradient_averages_own_micro_batches(record: Record, scenario: Scenario) -> Judgement:
     """The gradient of an update is that of the mean loss over its own micro-batches, however few, and of nothing before them.
 
@@ -46,11 +55,12 @@ def gradient_averages_own_micro_batches(record: Record, scenario: Scenario) -> J
 
 @trainer_property(source=docs("TrainingArguments.max_grad_norm"), needs=[SINGLE_DEVICE], tolerance=1e-6, catalogue=[29, 30])
 def applied_gradient_is_clipped(record: Record, scenario: Scenario) -> Judgement:
-    """No optimizer step uses a gradient whose norm exceeds `max_grad_norm`; one that is longer before is scaled down to it, and no further."""
+    """No optimizer step uses a gradient whose norm exceeds `max_grad_norm`; a longer one is scaled down to it, and no further."""
     maximum = float(scenario.argument("max_grad_norm") or 0.0)
     if maximum <= 0:
         return not_applicable("clipping is off")
-    norms = [float(update.gradient.norm()) for update in record.updates if update.gradient is not None]
+    gradients = [update.gradient for update in record.updates if update.gradient is not None]
+    norms: list[float] = torch.stack(gradients).norm(dim=1).tolist() if gradients else []
     predicted = prediction(record, scenario).updates
 
     def judge(index: int, norm: float) -> Judgement:
@@ -61,7 +71,8 @@ def applied_gradient_is_clipped(record: Record, scenario: Scenario) -> Judgement
         if before <= maximum:
             return HOLDS
         # How far below the maximum clipping ends (EPSILON) depends on the norm before it, which is not judged here.
-        return close("norm of the applied gradient", expected=maximum, observed=norm, tolerance=1e-5 + 2 * EPSILON / maximum, scale=maximum, at=at)
+        slack = 1e-5 + 2 * EPSILON / maximum
+        return close("norm of the applied gradient", expected=maximum, observed=norm, tolerance=slack, scale=maximum, at=at)
 
     finite = [(index, norm) for index, norm in enumerate(norms) if norm < float("inf")]
     return holds_for_all("norm of the applied gradient", (judge(index, norm) for index, norm in finite))
@@ -76,15 +87,15 @@ def logged_grad_norm_is_before_clipping(record: Record, scenario: Scenario) -> J
     if not entries:
         return not_applicable(predicted.reason if not predicted.updates else "no loss was logged")
     return holds_for_all("grad_norm", (
-        close("grad_norm", expected=predicted.updates[entry["step"] - 1].gradient_norm, observed=entry.get("grad_norm"), tolerance=tolerance,
-              at=f"log of step {entry['step']}")
+        close("grad_norm", expected=predicted.updates[entry["step"] - 1].gradient_norm, observed=entry.get("grad_norm"),
+              tolerance=tolerance, at=f"log of step {entry['step']}")
         for entry in entries
     ))
 
 
 @trainer_property(source=docs("TrainingArguments.optim"), tolerance=1e-12, catalogue=[42])
 def optimizer_follows_its_rule(record: Record, scenario: Scenario) -> Judgement:
-    """From the gradients, learning rates and weight decay that it was given, the optimizer makes the weights that torch's documentation of it says.
+    """From the gradients, learning rates and weight decay it was given, the optimizer makes the weights that torch documents.
 
     Nothing but the optimizer changes the weights between one update and the next.
     """
@@ -101,51 +112,50 @@ def optimizer_follows_its_rule(record: Record, scenario: Scenario) -> Judgement:
     gradients = torch.stack([update.gradient for update in updates if update.gradient is not None])
     after = torch.stack([update.weights for update in updates])
     before = torch.cat([record.initial_weights.unsqueeze(0), after[:-1]])
-    judged = _judged_elements(record, gradients)
-    limit = _finite_rows(before, gradients)
-    if not limit or not bool(judged.any()):
+    judged = _used_parameters(record, gradients)
+    limit = _sane_rows(before, gradients)
+    if not limit or not any(judged):
         return not_applicable("no parameter that was used in every update, with finite weights")
-    decay = elements([each.weight_decay for each in parameters], parameters, gradients)
-    plan = reference.Plan(rule, [update.learning_rates[0] for update in updates[:limit]], 0.0, _coefficients(decay, judged))
-    if int(judged.sum()) <= 4:
-        columns = torch.where(judged)[0]
-        made = reference.apply(gradients[:limit, columns].tolist(), before[:limit, columns].tolist(), plan)
-        found = torch.tensor(made, dtype=torch.float64)
+    rates = [update.learning_rates[0] for update in updates[:limit]]
+    decay = [each.weight_decay or None for each in parameters]
+    if gradients.shape[1] == len(parameters):
+        rows = [[part if use else None for part, use in zip(row, judged, strict=True)] for row in gradients[:limit].tolist()]
+        made = reference.apply(rows, before[:limit].tolist(), reference.Plan(rule, rates, 0.0, decay))
+        expected = torch.tensor(made, dtype=torch.float64)
     else:
-        rows = [[row[judged]] for row in gradients[:limit]]
-        found = torch.stack([row[0] for row in reference.apply(rows, [[row[judged]] for row in before[:limit]], plan)])
-    expected = after[:limit].to(found.dtype, copy=True)
-    expected[:, judged] = found
-    return close_rows("weights", expected=expected, observed=after[:limit], tolerance=exactness(scenario), parameters=parameters)
+        chosen = elements(judged, parameters, gradients).bool()
+        plan = reference.Plan(rule, rates, 0.0, [elements(decay, parameters, gradients)[chosen]])
+        made = reference.apply([[row[chosen]] for row in gradients[:limit]], [[row[chosen]] for row in before[:limit]], plan)
+        expected = flat_rows(made, chosen, after[0])
+    # What was not used says nothing.
+    observed = after[:limit]
+    if not all(judged):
+        kept = elements(judged, parameters, gradients).bool()
+        expected, observed = expected[:, kept], observed[:, kept]
+        parameters = [each for each, use in zip(parameters, judged, strict=True) if use]
+    return close_rows("weights", expected=expected, observed=observed, tolerance=exactness(scenario), parameters=parameters)
 
 
-def _judged_elements(record: Record, gradients: Tensor) -> Tensor:
-    """The elements of parameters that are in one group and had a gradient in every update: torch leaves out what has none, and zeros look the same."""
+def _used_parameters(record: Record, gradients: Tensor) -> list[bool]:
+    """Which parameters are in one group and had a gradient in every update: torch leaves out one that has none, and zeros look the same."""
     used, start = [], 0
     for parameter in record.parameters:
         block = gradients[:, start : start + parameter.size]
         used.append(len(parameter.groups) == 1 and bool(block.any(1).all()))
         start += parameter.size
-    return elements(used, record.parameters, gradients).bool()
+    return used
 
 
-def _finite_rows(before: Tensor, gradients: Tensor) -> int:
+def _sane_rows(before: Tensor, gradients: Tensor) -> int:
     """How many updates begin with weights and gradients whose squares can be computed."""
-    largest = torch.cat([before.abs(), gradients.abs()], 1).amax(1)
+    largest = torch.maximum(before.abs().amax(1), gradients.abs().amax(1))
     wild = ~(largest < (1e100 if before.dtype == torch.float64 else 1e15))
     return int(wild.int().argmax()) if bool(wild.any()) else len(before)
 
 
-def _coefficients(decay: Tensor, judged: Tensor) -> list[float | Tensor | None]:
-    chosen = decay[judged]
-    if len(chosen) <= 4:
-        return [value or None for value in chosen.tolist()]
-    return [chosen if bool(chosen.any()) else None]
-
-
 @trainer_property(source=docs("Trainer"), needs=[SINGLE_DEVICE], tolerance=1e-12, catalogue=[20, 30])
 def weights_match_reference(record: Record, scenario: Scenario) -> Judgement:
-    """From the first update to the last, the weights are those of a plain loop: mean gradient, clipping, schedule, weight decay, optimizer."""
+    """From first to last the weights are those of a plain loop: mean gradient, clipping, schedule, weight decay, optimizer."""
     predicted = prediction(record, scenario)
     if not predicted.updates or predicted.trainable is None or record.initial_weights is None:
         return not_applicable(predicted.reason)
@@ -172,8 +182,8 @@ def decay_groups(record: Record, scenario: Scenario) -> Judgement:
         for parameter in trainable
         for judgement in (
             same("number of parameter groups", expected=1, observed=len(parameter.groups), at=parameter.name),
-            same("weight decay", expected=coefficient if is_decayed(parameter.name, parameter.layer) else 0.0, observed=parameter.weight_decay,
-                 at=parameter.name),
+            same("weight decay", expected=coefficient if is_decayed(parameter.name, parameter.layer) else 0.0,
+                 observed=parameter.weight_decay, at=parameter.name),
         )
     ])
 
@@ -184,13 +194,14 @@ def frozen_parameters_stay(record: Record, scenario: Scenario) -> Judgement:
     frozen = [parameter for parameter in record.parameters if parameter.name in scenario.model.frozen]
     if not frozen or record.initial_weights is None or not record.updates:
         return not_applicable("no parameter is frozen, or there was no update")
-    kept = elements([parameter.name in scenario.model.frozen for parameter in record.parameters], record.parameters, record.initial_weights).bool()
+    is_frozen = [parameter.name in scenario.model.frozen for parameter in record.parameters]
+    kept = elements(is_frozen, record.parameters, record.initial_weights).bool()
     expected = record.initial_weights[kept]
     return holds_for_all("frozen parameters", [
-        *(same("parameter groups of a frozen parameter", expected=(), observed=parameter.groups, at=parameter.name) for parameter in frozen),
+        *(same("groups of a frozen parameter", expected=(), observed=parameter.groups, at=parameter.name) for parameter in frozen),
         *(
-            is_true("frozen weights", torch.equal(update.weights[kept], expected), expected=expected.tolist()[:8], observed=update.weights[kept].tolist()[:8],
-                    symptom="changed", at=f"update {update.step}")
+            is_true("frozen weights", torch.equal(update.weights[kept], expected), expected=expected.tolist()[:8],
+                    observed=update.weights[kept].tolist()[:8], symptom="changed", at=f"update {update.step}")
             for update in record.updates
         ),
     ])
@@ -202,7 +213,7 @@ def _rates(record: Record) -> list[float]:
 
 @trainer_property(source=docs("TrainingArguments.lr_scheduler_type"), tolerance=1e-12, catalogue=[21, 26])
 def learning_rates_follow_schedule(record: Record, scenario: Scenario) -> Judgement:
-    """Every update uses the learning rate that the documented schedule has at its step, in all parameter groups, to the last update of the run."""
+    """Every update, to the last, uses in all parameter groups the learning rate that the documented schedule has at its step."""
     expected = predicted_learning_rates(record, scenario)
     if expected is None or not record.updates:
         return not_applicable("no update, or a schedule that is not predicted")
@@ -243,7 +254,7 @@ def learning_rates_stay_within_bounds(record: Record, scenario: Scenario) -> Jud
 
 @trainer_property(source=docs("TrainingArguments.warmup_steps"), tolerance=1e-12, catalogue=[23, 25])
 def warmup_rises_to_learning_rate(record: Record, scenario: Scenario) -> Judgement:
-    """The warmup takes the asked number of updates, or the asked ratio of all of them rounded up; it rises from 0, and the next update uses `learning_rate`."""
+    """The warmup rises from 0 for the asked number of updates, or the asked ratio of all rounded up; the next uses `learning_rate`."""
     if scenario.argument("lr_scheduler_type") not in FROM_ZERO or scenario.argument("learning_rate") <= 0:
         return not_applicable("a schedule whose warmup does not rise from 0 to the learning rate")
     warmup = schedules.warmup_steps(scenario, total_updates(scenario))
@@ -252,12 +263,16 @@ def warmup_rises_to_learning_rate(record: Record, scenario: Scenario) -> Judgeme
         return not_applicable("no warmup, or no update")
     climb = rates[: warmup + 1]
     steps = [
-        is_true("learning rate in the warmup", left < right, expected=f"above {left}", observed=right, symptom="not rising", at=f"update {index}")
-        for index, (left, right) in enumerate(zip(climb, climb[1:], strict=False), 2)
+        is_true("learning rate in the warmup", left < right, expected=f"above {left}", observed=right, symptom="not rising",
+                at=f"update {index}")
+        for index, (left, right) in enumerate(itertools.pairwise(climb), 2)
     ]
-    ends = [close("learning rate after the warmup", expected=peak, observed=rates[warmup], tolerance=1e-12, scale=peak, at=f"update {warmup + 1}")]
+    ends = [
+        close("learning rate after the warmup", expected=peak, observed=rate, tolerance=1e-12, scale=peak, at=f"update {warmup + 1}")
+        for rate in rates[warmup : warmup + 1]
+    ]
     begins = same("learning rate at the start of the warmup", expected=0.0, observed=rates[0], at="update 1")
-    return holds_for_all("warmup", [begins, *steps, *(ends if len(rates) > warmup else [])])
+    return holds_for_all("warmup", [begins, *steps, *ends])
 
 
 @trainer_property(source=docs("TrainingArguments.warmup_steps"), catalogue=[24])
@@ -268,12 +283,16 @@ def warmup_of_any_length_finishes(record: Record, scenario: Scenario) -> Judgeme
     failure = record.failure
     if failure is None or not any("lr_scheduler" in line or "optimization.py" in line for line in failure.traceback):
         return same("failure of the schedule", expected=None, observed=None)
-    return Violated("failure of the schedule", None, f"{failure.kind}: {failure.message}", failure.kind, f"after update {len(record.updates)}", "crashed")
+    observed = f"{failure.kind}: {failure.message}"
+    return Violated("failure of the schedule", None, observed, failure.kind, f"after update {len(record.updates)}", "crashed")
 
 
 @trainer_property(source=docs("TrainerCallback.on_optimizer_step"), catalogue=[27])
 def scheduler_steps_once_an_update(record: Record, scenario: Scenario) -> Judgement:
-    """The schedule moves by one step an update, whatever the number of micro-batches: before update t it has made t - 1 steps, in the end as many as updates."""
+    """The schedule moves by one step an update, whatever the number of micro-batches.
+
+    Before update t it has made t - 1 steps, in the end as many as there were updates.
+    """
     if scenario.argument("lr_scheduler_type") in METRIC_DRIVEN:
         return not_applicable("the schedule moves with evaluations")
     if not record.updates or any(update.scheduler_epoch is None for update in record.updates):
@@ -307,8 +326,8 @@ def improvement_never_lowers_learning_rate(record: Record, scenario: Scenario) -
         margin = max(1.0, abs(best)) * float(kwargs.get("threshold", 1e-4)) if best > float("-inf") else 0.0
         if sign * value > best + margin and step < len(rates):
             judgements.append(
-                is_true("learning rate after an improvement", rates[step] >= rates[step - 1], expected=f">= {rates[step - 1]}", observed=rates[step],
-                        symptom="lowered", at=f"update {step + 1}")
+                is_true("learning rate after an improvement", rates[step] >= rates[step - 1], expected=f">= {rates[step - 1]}",
+                        observed=rates[step], symptom="lowered", at=f"update {step + 1}")
             )
         best = max(best, sign * value)
     return holds_for_all("learning rate after an improvement", judgements)

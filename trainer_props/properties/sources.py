@@ -5,7 +5,8 @@ from __future__ import annotations
 
 def docs(name: str) -> str:
     """The documentation of the Trainer: `TrainingArguments.max_steps`, `Trainer.train`, `TrainerState` ..."""
-    page = "callback" if name.partition(".")[0] in ("TrainerCallback", "TrainerControl", "TrainerState", "EarlyStoppingCallback") else "trainer"
+    about_callbacks = ("TrainerCallback", "TrainerControl", "TrainerState", "EarlyStoppingCallback")
+    page = "callback" if name.partition(".")[0] in about_callbacks else "trainer"
     return f"https://huggingface.co/docs/transformers/main_classes/{page}#transformers.{name}"
 
 

@@ -6,15 +6,13 @@ from trainer_props.judgement import HOLDS, Judgement, Violated, close, is_true, 
 from trainer_props.oracles import accounting
 from trainer_props.properties import sources
 from trainer_props.properties._facts import facts
-from trainer_props.properties.needs import FINISHED, NO_EARLY_STOP, SINGLE_DEVICE, Need
+from trainer_props.properties.needs import (
+    FINISHED, NO_BATCH, NO_EARLY_STOP, NO_UPDATE, SINGLE_DEVICE, SOME_BATCH, SOME_UPDATE, STARTED, WHOLE_WINDOWS, Need,
+)
 from trainer_props.properties.registry import trainer_property
 from trainer_props.record import Record
 from trainer_props.scenario import Scenario
 
-SOME_BATCH = Need("some_batch", "the data give no batch at all", lambda record, scenario: accounting.batches_per_epoch(scenario) > 0)
-NO_BATCH = Need("no_batch", "the data give at least one batch", lambda record, scenario: accounting.batches_per_epoch(scenario) == 0)
-NO_UPDATE = Need("no_update", "the arguments ask for at least one update", lambda record, scenario: accounting.total_updates(scenario) == 0)
-STARTED = Need("started", "the run did not begin", lambda record, scenario: bool(record.events))
 EPOCHS_KNOWN = Need("epochs_known", "nobody can know the epoch of a stream in its first pass", lambda record, scenario: scenario.data.kind != "stream")
 
 
@@ -77,14 +75,14 @@ def optimizer_steps_are_global_steps(record: Record, scenario: Scenario) -> Judg
     return same("optimizer steps", expected=record.global_step, observed=len(record.updates))
 
 
-@trainer_property(source=sources.docs("TrainingArguments.gradient_accumulation_steps"), needs=[FINISHED, SOME_BATCH, SINGLE_DEVICE], catalogue=[1, 36])
+@trainer_property(source=sources.docs("TrainingArguments.gradient_accumulation_steps"), needs=[FINISHED, SOME_UPDATE, SINGLE_DEVICE], catalogue=[1, 36])
 def micro_batches_are_those_of_the_updates(record: Record, scenario: Scenario) -> Judgement:
     """The model sees the micro-batches of its updates and no other: none is run and then thrown away."""
     expected = accounting.number_of_forwards(scenario, record.global_step)
     return same("training micro-batches", expected=expected, observed=len(record.batches))
 
 
-@trainer_property(source=sources.docs("TrainingArguments.gradient_accumulation_steps"), needs=[FINISHED, SOME_BATCH, SINGLE_DEVICE], catalogue=[35, 36])
+@trainer_property(source=sources.docs("TrainingArguments.gradient_accumulation_steps"), needs=[FINISHED, SOME_UPDATE, SINGLE_DEVICE], catalogue=[35, 36])
 def updates_close_windows(record: Record, scenario: Scenario) -> Judgement:
     """Each update follows `gradient_accumulation_steps` micro-batches, or what is left of an epoch; no window reaches into the next epoch."""
     seen, expected = 0, []
@@ -94,7 +92,7 @@ def updates_close_windows(record: Record, scenario: Scenario) -> Judgement:
     return same("micro-batches before each update", expected=expected, observed=[update.batches for update in record.updates], at="update")
 
 
-@trainer_property(source=sources.docs("TrainerState"), needs=[FINISHED, SOME_BATCH, EPOCHS_KNOWN], tolerance=1e-12, catalogue=[4])
+@trainer_property(source=sources.docs("TrainerState"), needs=[FINISHED, SOME_UPDATE, EPOCHS_KNOWN, WHOLE_WINDOWS], tolerance=1e-12, catalogue=[4])
 def epoch_counts_batches(record: Record, scenario: Scenario) -> Judgement:
     """After each update `state.epoch` is the number of passes over the data so far, its decimals the share of the batches of this pass."""
     observed = [event.epoch for event in record.events if event.name == "on_step_end"]
@@ -102,7 +100,7 @@ def epoch_counts_batches(record: Record, scenario: Scenario) -> Judgement:
     return close("epoch", expected=expected, observed=observed, tolerance=1e-12, at="update")
 
 
-@trainer_property(source=sources.issue(41913), needs=[FINISHED, SOME_BATCH], tolerance=1e-12, catalogue=[4, 16])
+@trainer_property(source=sources.issue(41913), needs=[FINISHED, SOME_UPDATE, WHOLE_WINDOWS], tolerance=1e-12, catalogue=[4, 16])
 def epoch_of_a_stream_counts_passes(record: Record, scenario: Scenario) -> Judgement:
     """Once a stream without length has been passed through, its passes are what `state.epoch` counts."""
     if scenario.data.kind != "stream":
@@ -126,7 +124,7 @@ def epoch_never_decreases(record: Record, scenario: Scenario) -> Judgement:
     return HOLDS
 
 
-@trainer_property(source=sources.docs("TrainerState"), needs=[FINISHED, SOME_BATCH], catalogue=[1])
+@trainer_property(source=sources.docs("TrainerState"), needs=[FINISHED, SOME_UPDATE], catalogue=[1])
 def state_knows_max_steps(record: Record, scenario: Scenario) -> Judgement:
     """`state.max_steps` is the number of updates that the run will take if nothing stops it."""
     return same("state.max_steps", expected=accounting.total_updates(scenario), observed=record.state["max_steps"])
@@ -141,7 +139,7 @@ def total_train_batch_size_multiplies(record: Record, scenario: Scenario) -> Jud
     return same("total train batch size", expected=accounting.total_train_batch_size(scenario), observed=observed)
 
 
-@trainer_property(source=sources.docs("TrainerState"), needs=[FINISHED, SOME_BATCH], catalogue=[1])
+@trainer_property(source=sources.docs("TrainerState"), needs=[FINISHED, SOME_UPDATE], catalogue=[1])
 def state_resolves_ratios(record: Record, scenario: Scenario) -> Judgement:
     """`logging_steps`, `eval_steps` and `save_steps` below 1 are ratios of all updates: the state holds them in updates, rounded up exactly."""
     total = facts(record, scenario).total

@@ -86,7 +86,7 @@ class ModelKind:
         loss_reduction: `sum_over_items` if the loss is divided by `num_items_in_batch` where that is given, `mean_per_batch` if it is
             always the mean over the micro-batch (over its labels that are not -100).
         swallows_num_items: forward takes `**kwargs`, ignores `num_items_in_batch`, and says nothing about it, so that a Trainer which goes
-            by the signature believes that it is honoured.
+            by the signature believes that it is honoured. (Older versions lack the `**kwargs`.)
         attention_mask: its batches hold an `attention_mask`.
         classifies: its second output is a tensor of scores over classes in the last dimension, as label smoothing needs.
         pretrained: it is a `transformers.PreTrainedModel`.

@@ -74,7 +74,7 @@ def _constructor_keywords(trainer_class: type[Trainer]) -> set[str]:
     names: set[str] = set()
     for each in trainer_class.__mro__:
         if "__init__" in vars(each):
-            parameters = inspect.signature(each.__init__).parameters.values()
+            parameters = inspect.signature(vars(each)["__init__"]).parameters.values()
             names |= {parameter.name for parameter in parameters if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)}
             if all(parameter.kind != parameter.VAR_KEYWORD for parameter in parameters):
                 break

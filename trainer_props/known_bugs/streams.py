@@ -1,0 +1,100 @@
+"""Known bugs with iterable data sets of unknown length."""
+
+from __future__ import annotations
+
+import math
+
+from trainer_props.case import Case
+from trainer_props.judgement import Violated
+from trainer_props.known_bugs.registry import KnownBug, known_bug
+from trainer_props.oracles import accounting
+from trainer_props.record import Record
+from trainer_props.scenario import Data, Scenario
+
+
+def _leftover(scenario: Scenario) -> bool:
+    """A pass over the stream ends inside a window, and the run goes on after it."""
+    if scenario.data.kind != "stream":
+        return False
+    whole, rest = divmod(accounting.batches_per_epoch(scenario), int(scenario.argument("gradient_accumulation_steps")))
+    return whole > 0 and rest > 0 and accounting.total_updates(scenario) > whole
+
+
+def _windows_run_on(judgement: Violated, record: Record, scenario: Scenario) -> bool:
+    """Each pass gives its whole windows alone; the micro-batches that are left over go before the first window of the next pass."""
+    per_pass, accumulation = accounting.batches_per_epoch(scenario), int(scenario.argument("gradient_accumulation_steps"))
+    whole = per_pass // accumulation
+    predicted = [index // whole * per_pass + (index % whole + 1) * accumulation for index in range(len(record.updates))]
+    return [update.batches for update in record.updates] == predicted
+
+
+def _shorter_than_a_window(scenario: Scenario) -> bool:
+    return scenario.data.kind == "stream" and accounting.batches_per_epoch(scenario) < int(scenario.argument("gradient_accumulation_steps"))
+
+
+def _no_update_ever(judgement: Violated, record: Record, scenario: Scenario) -> bool:
+    return judgement.verdict == "hung" and not record.updates
+
+
+def _several_passes(scenario: Scenario) -> bool:
+    return scenario.data.kind == "stream" and accounting.total_updates(scenario) > accounting.updates_per_epoch(scenario)
+
+
+def _epoch_of_all_steps(judgement: Violated, record: Record, scenario: Scenario) -> bool:
+    """The share of a pass is taken of all micro-batches of the run, not of those of a pass."""
+    length = accounting.total_updates(scenario) * int(scenario.argument("gradient_accumulation_steps"))
+    windows = accounting.windows(scenario, len(record.updates))
+    observed = [event.epoch for event in record.events if event.name == "on_step_end"]
+    predicted = [window.epoch + (window.first + window.batches) / length for window in windows]
+    return len(observed) == len(predicted) and all(
+        left is not None and math.isclose(left, right, rel_tol=1e-9) for left, right in zip(observed, predicted, strict=True)
+    )
+
+
+known_bug(KnownBug(
+    id="stream-leftover-gradient",
+    verdict="bug",
+    sentence="What is left of a window at the end of a pass over a stream is neither stepped nor cleared: its gradient, unscaled, goes into the next pass's first update.",
+    link="https://huggingface.co/docs/transformers/main_classes/trainer#transformers.TrainingArguments.gradient_accumulation_steps",
+    versions=">=4.46",
+    properties=("steps.updates_close_windows", "steps.micro_batches_are_those_of_the_updates", "callbacks.events_follow_the_grammar"),
+    region=_leftover,
+    symptom=_windows_run_on,
+    example=Case(
+        experiment="train_on_streams",
+        scenario=Scenario(
+            arguments={"per_device_train_batch_size": 1, "gradient_accumulation_steps": 2, "max_steps": 2}, data=Data(kind="stream", n=3)
+        ),
+    ),
+))
+
+known_bug(KnownBug(
+    id="stream-never-steps",
+    verdict="bug",
+    sentence="A stream with fewer batches than gradient_accumulation_steps is passed through for ever: no update is ever made.",
+    link="https://huggingface.co/docs/transformers/main_classes/trainer#transformers.TrainingArguments.max_steps",
+    versions=">=4.46",
+    properties=("steps.run_finishes",),
+    region=_shorter_than_a_window,
+    symptom=_no_update_ever,
+    example=Case(
+        experiment="train_on_streams",
+        scenario=Scenario(
+            arguments={"per_device_train_batch_size": 1, "gradient_accumulation_steps": 2, "max_steps": 1}, data=Data(kind="stream", n=1)
+        ),
+    ),
+))
+
+known_bug(KnownBug(
+    id="stream-epoch-of-all-steps",
+    verdict="bug",
+    sentence="On a stream without length state.epoch takes a pass to be as long as the whole run, so that passes are counted wrong.",
+    link="https://github.com/huggingface/transformers/issues/41913",
+    versions=">=4.46",
+    properties=("steps.epoch_of_a_stream_counts_passes",),
+    region=_several_passes,
+    symptom=_epoch_of_all_steps,
+    example=Case(
+        experiment="train_on_streams", scenario=Scenario(arguments={"per_device_train_batch_size": 1, "max_steps": 2}, data=Data(kind="stream", n=1))
+    ),
+))

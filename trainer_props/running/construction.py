@@ -1,0 +1,195 @@
+"""TrainingArguments built, copied, written down and read back, without a run: what came of it, as plain data."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import enum
+import functools
+import inspect
+import json
+import pickle
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from transformers import HfArgumentParser
+
+from trainer_props.record import Failure, Record
+from trainer_props.running.output import output_directory
+from trainer_props.scenario import Scenario, thaw
+from trainer_props.subject import Parts, Subject, SubjectError
+
+Fields = dict[str, Any]
+
+SETTERS: Final[dict[str, dict[str, tuple[str, Any]]]] = {
+    "set_training": {
+        "learning_rate": ("learning_rate", 5e-5), "batch_size": ("per_device_train_batch_size", 8), "weight_decay": ("weight_decay", 0),
+        "num_epochs": ("num_train_epochs", 3), "max_steps": ("max_steps", -1), "gradient_accumulation_steps": ("gradient_accumulation_steps", 1),
+        "seed": ("seed", 42), "activation_checkpointing": ("activation_checkpointing", False),
+    },
+    "set_evaluate": {
+        "strategy": ("eval_strategy", "no"), "steps": ("eval_steps", 500), "batch_size": ("per_device_eval_batch_size", 8),
+        "accumulation_steps": ("eval_accumulation_steps", None), "delay": ("eval_delay", 0), "loss_only": ("prediction_loss_only", False),
+    },
+    "set_testing": {"batch_size": ("per_device_eval_batch_size", 8), "loss_only": ("prediction_loss_only", False)},
+    "set_save": {
+        "strategy": ("save_strategy", "steps"), "steps": ("save_steps", 500), "total_limit": ("save_total_limit", None),
+        "on_each_node": ("save_on_each_node", False),
+    },
+    "set_logging": {
+        "strategy": ("logging_strategy", "steps"), "steps": ("logging_steps", 500), "report_to": ("report_to", "none"), "level": ("log_level", "passive"),
+        "first_step": ("logging_first_step", False), "nan_inf_filter": ("logging_nan_inf_filter", True), "on_each_node": ("log_on_each_node", True),
+        "replica_level": ("log_level_replica", "passive"),
+    },
+    "set_optimizer": {
+        "name": ("optim", "adamw_torch"), "learning_rate": ("learning_rate", 5e-5), "weight_decay": ("weight_decay", 0), "beta1": ("adam_beta1", 0.9),
+        "beta2": ("adam_beta2", 0.999), "epsilon": ("adam_epsilon", 1e-8), "args": ("optim_args", None),
+    },
+    "set_lr_scheduler": {
+        "name": ("lr_scheduler_type", "linear"), "num_epochs": ("num_train_epochs", 3.0), "max_steps": ("max_steps", -1), "warmup_steps": ("warmup_steps", 0),
+    },
+    "set_dataloader": {
+        "train_batch_size": ("per_device_train_batch_size", 8), "eval_batch_size": ("per_device_eval_batch_size", 8),
+        "drop_last": ("dataloader_drop_last", False), "num_workers": ("dataloader_num_workers", 0), "pin_memory": ("dataloader_pin_memory", True),
+        "persistent_workers": ("dataloader_persistent_workers", False), "prefetch_factor": ("dataloader_prefetch_factor", None),
+        "multiprocessing_context": ("dataloader_multiprocessing_context", None), "in_order": ("dataloader_in_order", True),
+        "auto_find_batch_size": ("auto_find_batch_size", False), "ignore_data_skip": ("ignore_data_skip", False), "sampler_seed": ("data_seed", None),
+    },
+}  # fmt: skip
+"""The methods that set a group of arguments: parameter -> (the field it sets, the value that the method's documentation gives it where it is silent)."""
+
+
+def build(scenario: Scenario, subject: Subject) -> Record:
+    """Build the scenario's TrainingArguments, of the class that the subject uses, and every copy that is to be equal to them.
+
+    The record has the fields as `arguments` and in `results`: `copies`, `replaced`, `rebuilt`, `after`, `given`, `sanitized`, `told`, `silent`, each a
+    dict of fields, or `{"error": text}` where making it failed. An exception of the construction is the record's failure.
+
+    Raises:
+        SubjectError: the subject gave no Trainer.
+        compat.Unsupported: the installed transformers lacks an argument.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        kind = arguments_class(subject)
+        kwargs = Parts(scenario).training_arguments_kwargs("output")
+        given = copy.deepcopy(kwargs)
+        try:
+            arguments = kind(**kwargs)
+        except Exception as error:
+            return Record(failure=Failure("construction", type(error).__name__, str(error), tuple(traceback.format_exception(error)[-6:])))
+        base = kind(**Parts(Scenario()).training_arguments_kwargs("output"))
+        record = Record(arguments=fields(arguments))
+        record.results = {
+            "copies": {way: _attempt(make, arguments) for way, make in _ways(kind).items()},
+            "replaced": _attempt(lambda _: dataclasses.replace(base, **copy.deepcopy(given)), arguments),
+            "rebuilt": _attempt(_built_again, arguments),
+            "told": _set(base, arguments, say_all=True),
+            "silent": _set(base, arguments, say_all=False),
+            "sanitized": _plain(arguments.to_sanitized_dict()),
+            "given": {"before": _plain(given), "after": _plain(kwargs)},
+        }
+        record.results["after"] = fields(arguments)
+        return record
+
+
+def refuse(scenario: Scenario, subject: Subject, name: str, value: Any) -> Record:
+    """Build the scenario's TrainingArguments with one value that is to be refused; `results["bad"]` says what came of it.
+
+    It has `field`, `value`, and `error`: None if the value was accepted, else `{"kind", "message"}` (`kind` with the names of its base classes).
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        kind = arguments_class(subject)
+        kwargs = Parts(scenario.with_arguments(**{name: value})).training_arguments_kwargs("output")
+        error: dict[str, Any] | None = None
+        try:
+            kind(**kwargs)
+        except Exception as raised:  # what is raised is the finding
+            error = {"kinds": [each.__name__ for each in type(raised).__mro__], "message": str(raised)}
+        return Record(results={"bad": {"field": name, "value": _plain(thaw(value)), "error": error}})
+
+
+def arguments_class(subject: Subject) -> type[Any]:
+    """The class of TrainingArguments that a subject's trainer has."""
+    return _class_of(subject.make)
+
+
+@functools.lru_cache(maxsize=16)
+def _class_of(make: Callable[[Parts, str], Any]) -> type[Any]:
+    with output_directory() as output_dir:
+        kind = type(make(Parts(Scenario()), output_dir).args)
+    if not dataclasses.is_dataclass(kind):
+        raise SubjectError(f"the trainer's args are of {kind.__name__}, which is no dataclass of TrainingArguments")
+    return kind
+
+
+@functools.lru_cache(maxsize=16)
+def _parser(kind: type[Any]) -> HfArgumentParser:
+    return HfArgumentParser(kind)
+
+
+def fields(arguments: Any) -> Fields:
+    """The values of all fields, as plain data; tokens are left out, since they are hidden on purpose."""
+    return {each.name: _plain(getattr(arguments, each.name)) for each in dataclasses.fields(arguments) if each.init and not each.name.endswith("_token")}
+
+
+def _ways(kind: type[Any]) -> Mapping[str, Callable[[Any], Any]]:
+    ways: dict[str, Callable[[Any], Any]] = {
+        "to_dict": lambda arguments: kind(**arguments.to_dict()),
+        "to_json_string": lambda arguments: kind(**json.loads(arguments.to_json_string())),
+        "parse_dict": lambda arguments: _parser(kind).parse_dict(json.loads(arguments.to_json_string()))[0],
+        "replace": dataclasses.replace,
+    }
+    if getattr(sys.modules.get(kind.__module__), kind.__qualname__, None) is kind:  # a class that can be found again by its name
+        ways["pickle"] = lambda arguments: pickle.loads(pickle.dumps(arguments))  # noqa: S301  written the line before
+    return ways
+
+
+def _attempt(make: Callable[[Any], Any], arguments: Any) -> Fields:
+    try:
+        return fields(make(arguments))
+    except Exception as error:  # what is raised is the finding
+        return {"error": f"{type(error).__name__}: {error}"}
+
+
+def _built_again(arguments: Any) -> Any:
+    again = copy.deepcopy(arguments)
+    again.__post_init__()
+    return again
+
+
+def _set(base: Any, arguments: Any, *, say_all: bool) -> dict[str, Fields]:
+    """What each setter leaves in its fields, told the values of `arguments`: all of them, or those that its documentation does not give by itself."""
+    left: dict[str, Fields] = {}
+    for setter, parameters in SETTERS.items():
+        method = getattr(type(arguments), setter, None)
+        if method is None:
+            continue
+        known = inspect.signature(method).parameters
+        fitting = {name: where for name, where in parameters.items() if name in known and hasattr(arguments, where[0])}
+        said = {
+            name: getattr(arguments, target) for name, (target, documented) in fitting.items() if say_all or getattr(arguments, target) != documented
+        }
+        target = copy.copy(base)
+        try:
+            getattr(target, setter)(**said)
+            left[setter] = {where[0]: _plain(getattr(target, where[0])) for where in fitting.values()}
+        except Exception as error:  # what is raised is the finding
+            left[setter] = {"error": f"{type(error).__name__}: {error}"}
+    return left
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    return _plain(value.to_dict()) if hasattr(value, "to_dict") else repr(value)
