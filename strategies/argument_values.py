@@ -98,7 +98,7 @@ FURTHER_VALUES: Final[dict[str, tuple[Any, ...]]] = {
     "hub_revision": ("main",), "report_to": ("tensorboard", ["tensorboard", "wandb"], ["none"], []), "disable_tqdm": (False, None),
     "dataloader_pin_memory": (True,), "dataloader_multiprocessing_context": ("spawn", "fork", "forkserver"), "dataloader_in_order": (False,),
     "debug": ("underflow_overflow", "underflow_overflow tpu_metrics_debug"), "skip_memory_metrics": (False,),
-    "include_for_metrics": (["inputs"], ["inputs", "loss"]), "prediction_loss_only": (True,), "eval_do_concat_batches": (False,), "output_dir": ("a/b", None),
+    "include_for_metrics": (["inputs"], ["inputs", "loss"]), "prediction_loss_only": (True,), "eval_do_concat_batches": (False,),
     "include_num_input_tokens_seen": (True, "all", "non_padding"), "fsdp_config": ({"min_num_params": 0}, '{"version": "2"}'),
 }
 """Valid values of fields that training leaves alone, simplest first. None of them touches an account, a device or a file."""

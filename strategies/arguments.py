@@ -13,11 +13,13 @@ from trainer_props import compat
 from trainer_props.arguments import DEFAULTS, default
 from trainer_props.scenario import thaw
 from trainer_props.strategies.draft import Draft
-from trainer_props.strategies.scenarios import FLAVOURS, draw_scenario
+from trainer_props.strategies.plans import SAVING
+from trainer_props.strategies.scenarios import FLAVOURS, Flavour, draw_scenario
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments
 
+_SAVING = Flavour(("regression",), saving=("no", *SAVING))
 _UNSAID = tuple(name for name in ("save_strategy",) if default(name) != DEFAULTS[name])
 """Arguments whose default in a scenario is not that of TrainingArguments."""
 
@@ -28,8 +30,8 @@ def training_arguments(
 ) -> dict[str, Any]:
     """Keyword arguments of the installed TrainingArguments, valid together, for short runs on some ten rows.
 
-    What equals its default is left out; the simplest are one row a batch and one epoch, without checkpoints. No metric but the loss is asked for, so no
-    `compute_metrics` is needed. Importing transformers is left to the first draw.
+    What equals its default is left out; the simplest are one row a batch and one epoch, without checkpoints. No metric but the loss is
+    asked for, so no `compute_metrics` is needed. Importing transformers is left to the first draw.
 
     Args:
         fixed: arguments held at these values, by their newest names; the rest stays valid around them.
@@ -44,7 +46,12 @@ def training_arguments(
 
 @st.composite
 def training_arguments_objects(
-    draw: st.DrawFn, *, output_dir: str | os.PathLike[str], fixed: Mapping[str, Any] | None = None, allow_evaluation: bool = True, allow_saving: bool = True
+    draw: st.DrawFn,
+    *,
+    output_dir: str | os.PathLike[str],
+    fixed: Mapping[str, Any] | None = None,
+    allow_evaluation: bool = True,
+    allow_saving: bool = True,
 ) -> TrainingArguments:
     """`training_arguments` as objects that write to `output_dir`, quiet and on the processor (`trainer_props.arguments.QUIET`).
 
@@ -66,8 +73,7 @@ def _draw(draw: st.DrawFn, fixed: Mapping[str, Any] | None, allow_evaluation: bo
     if not allow_saving:
         ruled_out |= {"save_strategy": "no", "load_best_model_at_end": False}
     draft = Draft(draw, {**ruled_out, **held})
-    saving = allow_saving and draft.choose((False, True))
-    draw_scenario(draft, FLAVOURS["saving" if saving else "regression"], ("regression",), metrics=False)
+    draw_scenario(draft, _SAVING if allow_saving else FLAVOURS["regression"], ("regression",), metrics=False)
     return {name: value for name, value in draft.arguments.items() if name in held or value != default(name)}
 
 

@@ -29,8 +29,9 @@ def _some(features: tuple[tuple[str, int], ...], most: int) -> st.SearchStrategy
 class Draft:
     """Arguments under construction. Held ones win; decided ones that equal the default are left out.
 
-    What most runs do without is a *feature*: a few of them are drawn by name, each with its option, and switched on together, which shrinks to none.
-    (Deciding each by a draw of its own would cost a draw where nothing happens, and make many draws that lead to the same run.)
+    What most runs do without is a *feature*: a few of them are drawn by name, each with its option, and switched on together, which
+    shrinks to none. (Deciding each by a draw of its own would cost a draw where nothing happens, and make many draws that lead to the
+    same run.)
 
     Args:
         draw: of `hypothesis.strategies.composite`.
@@ -60,7 +61,10 @@ class Draft:
         return options[self.integer(0, len(options) - 1)]
 
     def switch_on(self, features: Mapping[str, Sequence[Any]], most: int) -> None:
-        """Switch on up to `most` of the features (name -> options, the first is the simplest); one named like an argument that is held stays off."""
+        """Switch on up to `most` of the features: name -> options, the first is the simplest.
+
+        A feature that is named like an argument that is held stays off.
+        """
         counts = tuple((name, len(options)) for name, options in features.items() if options and name not in self.held)
         if counts:
             self._on.update((name, features[name][index]) for name, index in self._draw(_some(counts, most)))

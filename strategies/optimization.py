@@ -27,11 +27,11 @@ _OPTIM_ARGS: Final[dict[str, tuple[str, ...]]] = {
     "adagrad": ("lr_decay=0.1", "eps=0.001", "lr_decay=0.5, eps=1e-6"),
     "rmsprop": ("alpha=0.9", "momentum=0.9", "centered=true", "alpha=0.5, eps=1e-4, momentum=0.5"),
 }
-FEATURES: Final[dict[str, tuple[Any, ...]]] = {
-    "max_grad_norm": (0.0, 0.1, 0.001, 1000.0, 0.5), "weight_decay": (0.1, 0.01, 0.5), "optim_args": (0, 1, 2), "adam_beta1": (0.8, 0.5, 0.0),
-    "adam_beta2": (0.99, 0.9, 0.5), "adam_epsilon": (1e-6, 1e-3), "warmup_steps": (1, 2, 3, 4, 6, 9, 0.5, 0.1, 0.25, 0.07, 0.3, 0.9),
+_FEATURES: Final[dict[str, tuple[Any, ...]]] = {
+    "max_grad_norm": (0.0, 0.1, 0.001, 1000.0, 0.5), "weight_decay": (0.1, 0.01, 0.5),
+    "warmup_steps": (1, 2, 3, 4, 6, 9, 0.5, 0.1, 0.25, 0.07, 0.3, 0.9),
 }  # fmt: skip
-"""The features of optimization, apart from the schedule; the option of `optim_args` counts those of the optimizer."""
+_ADAM: Final = {"adam_beta1": (0.8, 0.5, 0.0), "adam_beta2": (0.99, 0.9, 0.5), "adam_epsilon": (1e-6, 1e-3)}
 
 
 @st.composite
@@ -42,8 +42,9 @@ def optimizers(draw: st.DrawFn, *, names: Sequence[str] | None = None) -> dict[s
         names: values of `optim` to choose from; default: all of `trainer-props list optimizers`.
     """
     draft = Draft(draw)
-    draft.switch_on(FEATURES, len(FEATURES))
     draw_optimizer(draft, check_names("names", names, OPTIMIZERS))
+    draft.switch_on({name: options for name, options in features(draft.get("optim")).items() if name != "warmup_steps"}, 5)
+    apply_features(draft)
     return draft.arguments
 
 
@@ -60,7 +61,7 @@ def schedules(draw: st.DrawFn, *, names: Sequence[str] | None = None, max_steps:
     check_bounds(1, max_steps=max_steps)
     allowed = SCHEDULES if names is None else check_names("names", names, (*SCHEDULES, *ADAPTIVE_SCHEDULES))
     draft = Draft(draw)
-    draft.switch_on({"lr_scheduler_type": allowed[1:], "warmup_steps": FEATURES["warmup_steps"]}, 3)
+    draft.switch_on({"lr_scheduler_type": allowed[1:], "warmup_steps": _FEATURES["warmup_steps"]}, 3)
     draft.set("lr_scheduler_type", allowed[0])
     draw_schedule(draft, learning_rate)
     draw_schedule_kwargs(draft, max_steps, learning_rate)
@@ -68,19 +69,23 @@ def schedules(draw: st.DrawFn, *, names: Sequence[str] | None = None, max_steps:
 
 
 def draw_optimizer(draft: Draft, names: Sequence[str]) -> None:
-    """Decide optimizer, learning rate, weight decay and clipping. Features: `FEATURES`."""
+    """Decide optimizer and learning rate."""
     if draft.free("optim"):
         # SGD shows a wrong constant factor in the gradient, which Adam hides: it comes most often.
         draft.set("optim", draft.choose([*names, *(name for name in names if name == "sgd")]))
-    optim = draft.get("optim")
-    if optim in _OPTIM_ARGS:
-        if draft.on("optim_args"):
-            draft.set("optim_args", _OPTIM_ARGS[optim][draft.option("optim_args")])
-    else:
-        draft.apply("adam_beta1", "adam_beta2", "adam_epsilon")
     if draft.free("learning_rate"):
         draft.set("learning_rate", draft.choose((5e-5, 0.1, 0.01, 0.3)))
-    draft.apply("weight_decay", "max_grad_norm")
+
+
+def features(optim: str) -> dict[str, tuple[Any, ...]]:
+    """The features of optimization with this optimizer, apart from the schedule."""
+    own = {"optim_args": _OPTIM_ARGS[optim]} if optim in _OPTIM_ARGS else _ADAM
+    return {**_FEATURES, **own}
+
+
+def apply_features(draft: Draft) -> None:
+    """Set the optimizer's options, weight decay and clipping to what their features say."""
+    draft.apply("optim_args", *_ADAM, "weight_decay", "max_grad_norm")
 
 
 def draw_schedule(draft: Draft, learning_rate: float) -> None:
@@ -92,7 +97,10 @@ def draw_schedule(draft: Draft, learning_rate: float) -> None:
 
 
 def draw_schedule_kwargs(draft: Draft, updates: int, learning_rate: float) -> None:
-    """Decide the options of the schedule for a run of so many updates. Best drawn last: they leave an example together with their schedule."""
+    """Decide the options of the schedule for a run of so many updates.
+
+    Best drawn last: then they leave an example together with their schedule.
+    """
     options = _SCHEDULE_KWARGS.get(draft.get("lr_scheduler_type"))
     if options is not None and draft.free("lr_scheduler_kwargs"):
         draft.set("lr_scheduler_kwargs", options(draft, learning_rate, updates))
@@ -117,7 +125,8 @@ def _warmup_with_floor(draft: Draft, rate: float, updates: int) -> dict[str, Any
 
 def _stable_decay(draft: Draft, rate: float, updates: int) -> dict[str, Any]:
     decay = {"num_decay_steps": draft.integer(1, max(1, updates))}
-    return {**decay, **_perhaps(draft, decay_type=("linear", "1-sqrt"), warmup_type=("cosine", "1-sqrt"), min_lr_ratio=(0.1, 0.5))}
+    shape = _perhaps(draft, decay_type=("linear", "1-sqrt"), warmup_type=("cosine", "1-sqrt"), min_lr_ratio=(0.1, 0.5))
+    return {**decay, **shape}
 
 
 def _or_none(kwargs: dict[str, Any]) -> dict[str, Any] | None:
@@ -132,6 +141,10 @@ _SCHEDULE_KWARGS: Final[dict[str, Callable[[Draft, float, int], dict[str, Any] |
     "cosine_with_min_lr": _with_floor,
     "cosine_warmup_with_min_lr": _warmup_with_floor,
     "warmup_stable_decay": _stable_decay,
-    "reduce_lr_on_plateau": lambda draft, rate, updates: _or_none(_perhaps(draft, factor=(0.5,), patience=(0, 1), mode=("max",), cooldown=(1,))),
-    "greedy": lambda draft, rate, updates: {"min_lr": rate / 8, "max_lr": rate * 8, **_perhaps(draft, factor=(0.5,), patience=(0, 1), mode=("max",), warmup=(1,))},
-}
+    "reduce_lr_on_plateau": lambda draft, rate, updates: _or_none(
+        _perhaps(draft, factor=(0.5,), patience=(0, 1), mode=("max",), cooldown=(1,))
+    ),
+    "greedy": lambda draft, rate, updates: {
+        "min_lr": rate / 8, "max_lr": rate * 8, **_perhaps(draft, factor=(0.5,), patience=(0, 1), mode=("max",), warmup=(1,)),
+    },
+}  # fmt: skip

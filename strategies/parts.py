@@ -16,9 +16,11 @@ from trainer_props.strategies.draft import Draft, check_bounds, check_names
 from trainer_props.zoo.kinds import DATASETS, MODELS, ModelKind
 
 LOSSES: Final = ("model", "compute_loss_func")
+_NO_NUMBERS: Final = (math.nan, math.inf, -math.inf)
 DATA_FEATURES: Final = {"length": (2, 3, 9, 12), "ignored_every": (2, 3, 5), "rows": (1, 2)}
 COMPONENT_FEATURES: Final[dict[str, tuple[Any, ...]]] = {
-    "nan_score": (0, 1, 2), "poisoned": tuple(((place, value),) for value in (math.nan, math.inf, -math.inf) for place in (0, 1, 2, 5)) + (((0, math.nan), (2, math.nan)),),
+    "nan_score": (0, 1, 2),
+    "poisoned": (*(((place, value),) for value in _NO_NUMBERS for place in (0, 1, 2, 5)), ((0, math.nan), (2, math.nan))),
 }  # fmt: skip
 STOPPING: Final = tuple((patience, threshold) for threshold in (0.0, 0.25, 0.1) for patience in (1, 2, 3))
 
@@ -30,7 +32,15 @@ _LINE: Final = ("a", "b")
 
 
 @st.composite
-def datasets(draw: st.DrawFn, *, kinds: Sequence[str] | None = None, min_size: int = 1, max_size: int = 40, max_eval_size: int = 0, max_length: int = 12) -> Data:
+def datasets(
+    draw: st.DrawFn,
+    *,
+    kinds: Sequence[str] | None = None,
+    min_size: int = 1,
+    max_size: int = 40,
+    max_eval_size: int = 0,
+    max_length: int = 12,
+) -> Data:
     """Descriptions of data sets.
 
     Args:
@@ -50,7 +60,9 @@ def datasets(draw: st.DrawFn, *, kinds: Sequence[str] | None = None, min_size: i
 
 
 @st.composite
-def models(draw: st.DrawFn, *, names: Sequence[str] | None = None, dtypes: Sequence[str] = ("float64", "float32"), allow_frozen: bool = True) -> Model:
+def models(
+    draw: st.DrawFn, *, names: Sequence[str] | None = None, dtypes: Sequence[str] = ("float64", "float32"), allow_frozen: bool = True
+) -> Model:
     """Descriptions of models.
 
     Args:
@@ -84,7 +96,13 @@ def devices(draw: st.DrawFn, *, kinds: Sequence[str] = ("single",), max_count: i
 
 @st.composite
 def components(
-    draw: st.DrawFn, *, losses: Sequence[str] = LOSSES, max_scores: int = 4, allow_nan: bool = False, max_poisoned: int = 0, allow_early_stopping: bool = False
+    draw: st.DrawFn,
+    *,
+    losses: Sequence[str] = LOSSES,
+    max_scores: int = 4,
+    allow_nan: bool = False,
+    max_poisoned: int = 0,
+    allow_early_stopping: bool = False,
 ) -> Components:
     """What is handed to the Trainer beside its arguments, model and data.
 
@@ -150,4 +168,4 @@ def early_stopping(option: tuple[int, float]) -> EarlyStopping:
 
 
 def _draw_poisoned(draft: Draft, micro_batches: int) -> tuple[tuple[int, float], ...]:
-    return ((draft.integer(0, micro_batches - 1), draft.choose((math.nan, math.inf, -math.inf))),)
+    return ((draft.integer(0, micro_batches - 1), draft.choose(_NO_NUMBERS)),)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ EVALUATION_FEATURES: Final[dict[str, tuple[Any, ...]]] = {
     "include_for_metrics": (["loss"], ["inputs"], ["inputs", "loss"]), "prediction_loss_only": (True,), "eval_on_start": (True,),
 }  # fmt: skip
 """The features of evaluation; `metric_for_best_model` stands for any metric, `scores` for a `compute_metrics`."""
+SAVING: Final = ("epoch", "steps", "best")
 _INTERVALS: Final = ("epoch", "steps")
 
 
@@ -48,19 +50,20 @@ def evaluation_plans(draw: st.DrawFn, *, max_steps: int = 8) -> dict[str, Any]:
     """Arguments that say when and how a run of `max_steps` updates evaluates; `eval_strategy` is `no` in the simplest."""
     check_bounds(1, max_steps=max_steps)
     draft = Draft(draw)
-    watching = draw_watching(draft, max_steps, saving=False)
+    watching = draw_watching(draft, max_steps)
     draw_evaluation(draft, watching)
     return draft.arguments
 
 
 @st.composite
 def saving_plans(draw: st.DrawFn, *, max_steps: int = 8) -> dict[str, Any]:
-    """Arguments that say when a run of `max_steps` updates saves, how many checkpoints stay, and whether the best is loaded in the end,
-    with the evaluations that this needs.
+    """Arguments that say when a run of `max_steps` updates saves, how many checkpoints stay, and whether the best is loaded.
+
+    The evaluations that this needs come with them.
     """
     check_bounds(1, max_steps=max_steps)
     draft = Draft(draw)
-    draw_watching(draft, max_steps, saving=True)
+    draw_watching(draft, max_steps, saving=SAVING)
     return draft.arguments
 
 
@@ -74,65 +77,66 @@ def draw_logging(draft: Draft, updates: int) -> None:
     draft.apply("logging_first_step", "logging_nan_inf_filter")
 
 
-def draw_watching(draft: Draft, updates: int, *, saving: bool, metrics: bool = True, needed: bool = False) -> Watching:
+def draw_watching(draft: Draft, updates: int, *, saving: Sequence[str] = (), metrics: bool = True, needed: bool = False) -> Watching:
     """Decide when the run evaluates and saves, and the metric that it goes by.
 
     Args:
-        saving: checkpoints are written (always, if an argument that is held asks for them).
+        saving: values of `save_strategy` to choose from; none: no checkpoints, unless an argument that is held asks for them.
         metrics: there may be a metric `score` beside the loss.
         needed: something else needs evaluations.
     """
     held = draft.held
-    if not draft.free("save_strategy", "load_best_model_at_end"):
-        saving = draft.get("save_strategy") != "no" or bool(draft.get("load_best_model_at_end"))
-    options = _save_options(held) if saving else ()
-    if "load_best_model_at_end" not in held and options and _can_load_best(held):
-        draft.set("load_best_model_at_end", draft.choose((False, True)))
-    best = bool(draft.get("load_best_model_at_end"))
-    if options and "save_strategy" not in held:
-        if best and "eval_strategy" in held:
-            options = tuple(each for each in options if each in ("best", held["eval_strategy"])) or options
-        draft.set("save_strategy", draft.choose(options))
+    if draft.free("save_strategy"):
+        options = _save_options(held, saving)
+        if options:
+            draft.set("save_strategy", draft.choose(options))
     save = draft.get("save_strategy")
+    if save != "no":
+        if draft.free("load_best_model_at_end") and _can_load_best(save, held.get("eval_strategy")):
+            draft.set("load_best_model_at_end", draft.choose((False, True)))
+        if draft.free("save_total_limit"):
+            draft.set("save_total_limit", draft.choose((None, 1, 2, 3)))
+        draft.apply("save_only_model")
+    best = bool(draft.get("load_best_model_at_end"))
     adaptive = draft.get("lr_scheduler_type") in ("reduce_lr_on_plateau", "greedy")
     if "eval_strategy" not in held:
         if best and save != "best":
             draft.set("eval_strategy", save)
         else:
             required = save == "best" or adaptive or needed
-            draft.set("eval_strategy", draft.choose(_INTERVALS if required else ("no", *_INTERVALS)))
+            # The same number of options in both cases, so that shrinking the cause leaves the rest as it is.
+            draft.set("eval_strategy", draft.choose(("epoch" if required else "no", *_INTERVALS)))
     _draw_steps(draft, updates, tied=best and save == "steps")
-    if save != "no":
-        if draft.free("save_total_limit"):
-            draft.set("save_total_limit", draft.choose((None, 1, 2, 3)))
-        draft.apply("save_only_model")
     evaluates = draft.get("eval_strategy") != "no"
     if evaluates:
         draft.switch_on(EVALUATION_FEATURES, 5)
     goes_by = best or save == "best" or adaptive or needed or draft.on("metric_for_best_model")
+    if save == "best" and not evaluates:
+        draft.set("metric_for_best_model", "loss")
     return Watching(evaluates, _draw_metric(draft, metrics, required=save == "best" or needed) if evaluates and goes_by else None)
 
 
 def draw_evaluation(draft: Draft, watching: Watching) -> None:
     """Decide how the run evaluates; the plan (`draw_watching`) comes first, and switches on the features it needs."""
-    draft.apply("eval_on_start", "eval_delay", "per_device_eval_batch_size", "eval_accumulation_steps", "eval_do_concat_batches", "include_for_metrics")
-    draft.apply("batch_eval_metrics")
+    draft.apply("eval_on_start", "eval_delay", "per_device_eval_batch_size", "eval_accumulation_steps", "eval_do_concat_batches")
+    draft.apply("include_for_metrics", "batch_eval_metrics")
     if watching.metric in (None, "loss", "eval_loss"):
         draft.apply("prediction_loss_only")
 
 
-def _save_options(held: dict[str, Any]) -> tuple[str, ...]:
+def _save_options(held: Mapping[str, Any], saving: Sequence[str]) -> Sequence[str]:
     """The saving strategies that can stand beside what is held."""
-    if held.get("load_best_model_at_end") and held.get("eval_strategy") == "no":
+    evaluation, best = held.get("eval_strategy"), held.get("load_best_model_at_end")
+    wanted = [each for each in (saving or SAVING if best else saving) if not (best and each == "no")]
+    if best and evaluation == "no":
         return ("no",)
-    return ("epoch", "steps", "best")
+    if best and evaluation is not None:
+        return [each for each in wanted if each in ("best", evaluation)]
+    return [each for each in wanted if each != "best" or evaluation != "no"]
 
 
-def _can_load_best(held: dict[str, Any]) -> bool:
-    save, evaluation = held.get("save_strategy"), held.get("eval_strategy")
-    if evaluation == "no":
-        return False
-    return save in (None, "best") or (save != "no" and evaluation in (None, save))
+def _can_load_best(save: str, evaluation: str | None) -> bool:
+    return evaluation != "no" and (save == "best" or evaluation in (None, save))
 
 
 def _draw_metric(draft: Draft, metrics: bool, *, required: bool) -> str | None:

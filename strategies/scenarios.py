@@ -22,38 +22,39 @@ class Flavour:
     Attributes:
         models: names of the models it draws, simplest first.
         streams: data are streams; otherwise they are map-style.
-        saving: checkpoints are written.
+        saving: values of `save_strategy` that it draws.
         optimizers: runs are about optimizers and schedules; other features are off.
         max_micro_batches: about so many at most, rarely twice as many.
     """
 
     models: tuple[str, ...]
     streams: bool = False
-    saving: bool = False
+    saving: tuple[str, ...] = ()
     optimizers: bool = False
     max_micro_batches: int = 24
 
 
 _COMMON: Final[dict[str, tuple[Any, ...]]] = {
-    "seed": (0, 1, 7, 12345), "data_seed": (0, 1, 42), "dataloader_drop_last": (True,), **optimization.FEATURES, "own_loss": (True,),
-    "logging_first_step": (True,), "rows": parts.DATA_FEATURES["rows"],
+    "seed": (0, 1, 7, 12345), "data_seed": (0, 1, 42), "dataloader_drop_last": (True,), "own_loss": (True,), "logging_first_step": (True,),
+    "rows": parts.DATA_FEATURES["rows"],
 }  # fmt: skip
 _SAVING: Final = {"early_stopping": parts.STOPPING, "eval_on_start": (True,), "save_only_model": (True,)}
 _TOKENS: Final = {**parts.DATA_FEATURES, "include_num_input_tokens_seen": ("all", "non_padding")}
 _SMOOTHING: Final = (0.1, 0.5, 0.9)
 _UNUSUAL: Final[dict[str, tuple[Any, ...]]] = {
-    "long": (True,), "early_stopping": parts.STOPPING, "eval_on_start": (True,), **parts.COMPONENT_FEATURES, "logging_nan_inf_filter": (False,),
-    "include_num_input_tokens_seen": ("all", "non_padding"), "remove_unused_columns": (False,), "torch_empty_cache_steps": (1, 2),
-    "average_tokens_across_devices": (False,), "unused_eval_data": (1, 2), "hardly_ever": (True,),
+    "long": (True,), "early_stopping": parts.STOPPING, "eval_on_start": (True,), **parts.COMPONENT_FEATURES,
+    "logging_nan_inf_filter": (False,),
+    "include_num_input_tokens_seen": ("all", "non_padding"), "remove_unused_columns": (False,),
+    "torch_empty_cache_steps": (1, 2), "average_tokens_across_devices": (False,), "unused_eval_data": (1, 2),
+    "hardly_ever": ("zero", "table", "workers"),
 }  # fmt: skip
-_HARDLY_EVER: Final = {"zero": (True,), "table": (True,), "dataloader_num_workers": (1,)}
 _WORKERS: Final = {"dataloader_prefetch_factor": (1, 3), "dataloader_persistent_workers": (True,)}
 
 _LINES: Final = tuple(name for name in MODELS if name.startswith("regression"))
 
 FLAVOURS: Final[dict[str, Flavour]] = {
     "regression": Flavour(_LINES),
-    "saving": Flavour(("regression", "regression_pretrained", "regression_layers", "regression_dict"), saving=True),
+    "saving": Flavour(("regression", "regression_pretrained", "regression_layers", "regression_dict"), saving=plans.SAVING),
     "stream": Flavour((*_LINES, "lstm"), streams=True),
     "token": Flavour(("lstm",)),
     "optimizer": Flavour(("regression", "regression_layers"), optimizers=True),
@@ -87,7 +88,9 @@ def scenarios(
     return any_flavour()
 
 
-def _flavoured(name: str, arguments: Mapping[str, Any] | None, models: Sequence[str] | None, allow_empty: bool) -> st.SearchStrategy[Scenario]:
+def _flavoured(
+    name: str, arguments: Mapping[str, Any] | None, models: Sequence[str] | None, allow_empty: bool
+) -> st.SearchStrategy[Scenario]:
     @st.composite
     def flavoured(draw: st.DrawFn) -> Scenario:
         names = check_names("models", models, MODELS)
@@ -113,14 +116,20 @@ def saving_scenarios(
 def stream_scenarios(
     *, arguments: Mapping[str, Any] | None = None, models: Sequence[str] | None = None, allow_empty: bool = False
 ) -> st.SearchStrategy[Scenario]:
-    """Runs on iterable data, with and without a length. Arguments as for `scenarios`; a `max_steps` held below 1 leaves streams with a length."""
+    """Runs on iterable data, with and without a length. Arguments as for `scenarios`.
+
+    A `max_steps` held below 1 leaves streams with a length.
+    """
     return _flavoured("stream", arguments, models, allow_empty)
 
 
 def token_scenarios(
     *, arguments: Mapping[str, Any] | None = None, models: Sequence[str] | None = None, allow_empty: bool = False
 ) -> st.SearchStrategy[Scenario]:
-    """Runs of a small LSTM on tokens: rows of one or several lengths, ignored labels, label smoothing, sampling by length. Arguments as for `scenarios`."""
+    """Runs of a small LSTM on tokens. Arguments as for `scenarios`.
+
+    Rows of one or several lengths, ignored labels, label smoothing, sampling by length.
+    """
     return _flavoured("token", arguments, models, allow_empty)
 
 
@@ -159,13 +168,19 @@ def draw_scenario(draft: Draft, flavour: Flavour, models: Sequence[str], *, allo
     if not names:
         raise InvalidArgument(f"models={tuple(models)!r}: these runs use {', '.join(flavour.models)}")
     model = MODELS[draft.choose(names)]
+    optimization.draw_optimizer(draft, optimization.OPTIMIZERS)
     _draw_features(draft, flavour, model)
     kind = DATASETS[_draw_kind(draft, flavour, model)]
-    size = sizes.draw_size(
-        draft, unsized=not kind.sized, keeps_last=not kind.map_style, allow_empty=allow_empty, max_micro_batches=flavour.max_micro_batches
-    )
     draft.apply("seed", "data_seed", *(("train_sampling_strategy",) if kind.map_style else ()))
-    optimization.draw_optimizer(draft, optimization.OPTIMIZERS)
+    size = sizes.draw_size(
+        draft,
+        unsized=not kind.sized,
+        keeps_last=not kind.map_style,
+        allow_empty=allow_empty,
+        max_micro_batches=flavour.max_micro_batches,
+        nothing=draft.option("hardly_ever") == "zero",
+    )
+    optimization.apply_features(draft)
     rate = float(draft.get("learning_rate"))
     optimization.draw_schedule(draft, rate)
     plans.draw_logging(draft, size.updates)
@@ -187,27 +202,27 @@ def draw_scenario(draft: Draft, flavour: Flavour, models: Sequence[str], *, allo
 def _draw_features(draft: Draft, flavour: Flavour, model: ModelKind) -> None:
     tokens = model.main_input_name == "input_ids"
     follow = optimization.ADAPTIVE_SCHEDULES if draft.held.get("eval_strategy") != "no" else ()
+    # What depends on model and optimizer comes last: the others keep their places, and their meaning, while those are being shrunk.
     features: dict[str, tuple[Any, ...]] = {
         "lr_scheduler_type": (*optimization.SCHEDULES[1:], *follow),
-        **(optimization.FEATURES if flavour.optimizers else _COMMON),
-        **parts.model_features(model.name),
-        "train_sampling_strategy": ("sequential", *(("group_by_length", "batch_rebalance") if tokens else ())),
+        "unusual": (True,),
+        **({} if flavour.optimizers else _COMMON),
         **(_SAVING if flavour.saving else {}),
+        "train_sampling_strategy": ("sequential", *(("group_by_length", "batch_rebalance") if tokens else ())),
         **(_TOKENS if tokens else {}),
+        "label_smoothing_factor": _SMOOTHING if model.classifies and model.pretrained else (),
+        **parts.model_features(model.name),
+        **optimization.features(draft.get("optim")),
     }
-    if model.classifies and model.pretrained:
-        features["label_smoothing_factor"] = _SMOOTHING
-    features["unusual"] = (True,)
     draft.switch_on(features, 10)
     if draft.on("unusual"):
-        unusual = {name: options for name, options in _UNUSUAL.items() if name not in features} | {"label_names": (list(model.label_names),)}
-        if model.classifies and not model.pretrained:  # what has no config can't be smoothed in 5.23.0, a known bug that ends the run
+        unusual = {name: options for name, options in _UNUSUAL.items() if name not in features}
+        unusual["label_names"] = (list(model.label_names),)
+        if model.classifies and not model.pretrained:  # a module without a config can't be smoothed in 5.23.0: a known bug
             unusual["label_smoothing_factor"] = _SMOOTHING
         draft.switch_on(unusual, 4)
-        if draft.on("hardly_ever"):
-            draft.switch_on(_HARDLY_EVER, 1)
-            if draft.on("dataloader_num_workers"):
-                draft.switch_on(_WORKERS, 2)
+        if draft.option("hardly_ever") == "workers":
+            draft.switch_on(_WORKERS, 2)
 
 
 def _draw_kind(draft: Draft, flavour: Flavour, model: ModelKind) -> str:
@@ -215,16 +230,18 @@ def _draw_kind(draft: Draft, flavour: Flavour, model: ModelKind) -> str:
     if flavour.streams:
         return draft.choose(["stream", "sized_stream"] if draft.get("max_steps") > 0 or draft.free("max_steps") else ["sized_stream"])
     mapped = [name for name in available if DATASETS[name].map_style and DATASETS[name].package is None]
-    if draft.on("table") and "table" in available:  # a datasets.Dataset takes longer to build than to train on
+    if draft.option("hardly_ever") == "table" and "table" in available:  # a datasets.Dataset takes longer to build than to train on
         return "table"
     return draft.choose(mapped)
 
 
 def _apply_rest(draft: Draft, kind: DatasetKind) -> None:
-    draft.apply("include_num_input_tokens_seen", "label_smoothing_factor", "label_names", "torch_empty_cache_steps", "average_tokens_across_devices")
+    draft.apply("include_num_input_tokens_seen", "label_smoothing_factor", "label_names")
+    draft.apply("torch_empty_cache_steps", "average_tokens_across_devices")
     if kind.package is None:  # tables have a column that no model takes
         draft.apply("remove_unused_columns")
-    draft.apply("dataloader_num_workers")
+    if draft.option("hardly_ever") == "workers":
+        draft.set("dataloader_num_workers", 1)
     if draft.get("dataloader_num_workers"):
         draft.apply(*_WORKERS)
 

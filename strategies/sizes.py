@@ -61,7 +61,13 @@ def dataset_lengths(draw: st.DrawFn, *, samples_per_update: int = 1, min_updates
 
 
 def draw_size(
-    draft: Draft, *, unsized: bool = False, keeps_last: bool = False, allow_empty: bool = False, max_micro_batches: int = 24
+    draft: Draft,
+    *,
+    unsized: bool = False,
+    keeps_last: bool = False,
+    allow_empty: bool = False,
+    max_micro_batches: int = 24,
+    nothing: bool = False,
 ) -> Size:
     """Decide batch size, accumulation, length of the data and of the run.
 
@@ -70,8 +76,9 @@ def draw_size(
         keeps_last: `dataloader_drop_last` has no effect on the training data.
         allow_empty: not one training batch may be full while short ones are dropped.
         max_micro_batches: at most about so many, or twice as many.
+        nothing: zero epochs, or zero steps, are asked for.
 
-    Features: `dataloader_drop_last`, `long` (many updates in a pass), `zero` (nothing is trained).
+    What samples the rows (`train_sampling_strategy`) comes first. Features: `dataloader_drop_last`, `long` (many updates in a pass).
     """
     # A choice that is bound to be small leaves no draw out: the fewer draws, the simpler is an example to Hypothesis.
     if draft.free("gradient_accumulation_steps"):
@@ -84,17 +91,18 @@ def draw_size(
     batch = int(draft.get("per_device_train_batch_size"))
     draft.apply("dataloader_drop_last")
     dropping = bool(draft.get("dataloader_drop_last")) and not keeps_last
-    most_missing = batch * accumulation - 1
-    if dropping and not allow_empty:
-        most_missing = min(most_missing, asked * batch * accumulation - batch)
-    n = asked * batch * accumulation - draft.integer(0, most_missing)
-    batches = n // batch if dropping else -(-n // batch)
-    per_epoch = -(-batches // accumulation)
-    updates = _draw_length(draft, per_epoch, max_micro_batches // accumulation, unsized)
+    window = batch * accumulation
+    # What is dropped as a whole: `batch_rebalance` cuts whole windows.
+    unit = window if draft.get("train_sampling_strategy") == "batch_rebalance" and not keeps_last else batch
+    most_missing = asked * window - unit if dropping and not allow_empty else window - 1
+    n = asked * window - draft.integer(0, min(most_missing, window - 1))
+    units = n // unit if dropping else -(-n // unit)
+    per_epoch = -(-units * unit // window)
+    updates = _draw_length(draft, per_epoch, max_micro_batches // accumulation, unsized, nothing)
     return Size(n, updates, updates * accumulation)
 
 
-def _draw_length(draft: Draft, per_epoch: int, budget: int, unsized: bool) -> int:
+def _draw_length(draft: Draft, per_epoch: int, budget: int, unsized: bool, nothing: bool) -> int:
     """Decide epochs or `max_steps`, and return how many updates that makes; `budget` updates at most, where there is a choice."""
     if draft.free("max_steps", "num_train_epochs") or (unsized and draft.free("max_steps")):
         kind = "steps" if unsized else draft.choose(("epochs", "steps", "fraction"))
@@ -102,7 +110,7 @@ def _draw_length(draft: Draft, per_epoch: int, budget: int, unsized: bool) -> in
             draft.set("max_steps", draft.integer(1, max(2, min(3 * per_epoch, budget))))
         else:
             draft.set("num_train_epochs", _epochs(draft, kind, budget / max(1, per_epoch)))
-        if not unsized and draft.on("zero"):
+        if nothing and not unsized:
             draft.set(*(("max_steps", 0) if kind == "steps" else ("num_train_epochs", 0)))
     elif draft.free("num_train_epochs") and draft.get("max_steps") < 0:
         draft.set("num_train_epochs", draft.integer(1, max(2, min(3, budget // max(1, per_epoch)))))

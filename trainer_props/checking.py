@@ -91,12 +91,12 @@ class SubjectCase:
         """Run the session and return all that it found, without raising."""
         from hypothesis import settings
 
-        from trainer_props import subject, zoo
+        from trainer_props import subjects, zoo
         from trainer_props.engine import Plan, Session
         from trainer_props.experiments import Held
         from trainer_props.properties import PROPERTIES
 
-        loaded = subject.load(self.subject) if isinstance(self.subject, str) else subject.wrap(self.subject)
+        loaded = subjects.load(self.subject) if isinstance(self.subject, str) else subjects.wrap(self.subject)
         profile = settings()
         models = None if self.models is None else _matching(self.models, list(zoo.MODELS), "models")
         plan = Plan(

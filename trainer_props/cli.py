@@ -130,7 +130,7 @@ def check(
 
 
 def _subject(name: str) -> Any:
-    from trainer_props import subject as subjects
+    from trainer_props import subjects
 
     if (here := str(Path.cwd())) not in sys.path:
         sys.path.insert(0, here)  # as `python -m` does: the user's module is found from where they stand

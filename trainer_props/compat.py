@@ -43,14 +43,16 @@ class Parameter:
 Signature = Mapping[str, Parameter]
 
 RETIRED: Final[dict[str, Any]] = {
-    "adafactor": False, "dispatch_batches": None, "evaluation_strategy": None, "fp16_backend": "auto", "fp16_opt_level": "O1", "fsdp_min_num_params": 0,
-    "fsdp_transformer_layer_cls_to_wrap": None, "group_by_length": False, "half_precision_backend": "auto", "include_inputs_for_metrics": False,
+    "adafactor": False, "dispatch_batches": None, "evaluation_strategy": None, "fp16_backend": "auto", "fp16_opt_level": "O1",
+    "fsdp_min_num_params": 0, "fsdp_transformer_layer_cls_to_wrap": None, "group_by_length": False,
+    "half_precision_backend": "auto", "include_inputs_for_metrics": False,
     "include_tokens_per_second": False, "jit_mode_eval": False, "logging_dir": None, "mp_parameters": "", "no_cuda": False,
     "overwrite_output_dir": False, "past_index": -1, "per_gpu_eval_batch_size": None, "per_gpu_train_batch_size": None,
-    "push_to_hub_model_id": None, "push_to_hub_organization": None, "push_to_hub_token": None, "ray_scope": "last", "save_safetensors": True,
+    "push_to_hub_model_id": None, "push_to_hub_organization": None, "push_to_hub_token": None, "ray_scope": "last",
+    "save_safetensors": True,
     "split_batches": None, "torchdynamo": None, "tpu_metrics_debug": False, "tpu_num_cores": None, "use_ipex": False,
     "use_legacy_prediction_loop": False, "use_mps_device": False, "warmup_ratio": 0.0,
-}
+}  # fmt: skip
 """Fields that older versions have and the newest has not, with the value at which they say nothing."""
 
 _NO_EFFECT: Final = frozenset({"logging_dir", "overwrite_output_dir", "ray_scope", "save_safetensors", "tpu_metrics_debug",
@@ -68,12 +70,15 @@ def installed_signature() -> Signature:
     from transformers import TrainingArguments
 
     hints = typing.get_type_hints(TrainingArguments)
-    return {field.name: Parameter(_default(field), _choices(field, hints[field.name])) for field in dataclasses.fields(TrainingArguments) if field.init}
+    fields = [field for field in dataclasses.fields(TrainingArguments) if field.init]
+    return {field.name: Parameter(_default(field), _choices(field, hints[field.name])) for field in fields}
 
 
 def training_arguments_kwargs(arguments: Mapping[str, Any], signature: Signature | None = None) -> dict[str, Any]:
-    """Keyword arguments for a version's TrainingArguments that mean what a scenario's `arguments` mean: where they are silent,
-    what every run fixes (`trainer_props.arguments.QUIET`), else the newest default. Arguments and errors are those of `translated`.
+    """Keyword arguments for a version's TrainingArguments that mean what a scenario's `arguments` mean.
+
+    Where they are silent, that is what every run fixes (`trainer_props.arguments.QUIET`), else the newest default. Arguments and errors
+    are those of `translated`.
     """
     return translated({**QUIET, **arguments}, signature)
 
@@ -82,7 +87,8 @@ def translated(arguments: Mapping[str, Any], signature: Signature | None = None)
     """Keyword arguments for a version's TrainingArguments that mean what `arguments` mean to the newest.
 
     Args:
-        arguments: by the newest names; what is not named means the newest default. Names that nobody knows pass through: TrainingArguments refuses them.
+        arguments: by the newest names; what is not named means the newest default. Names that nobody knows pass through:
+            TrainingArguments refuses them.
         signature: of that version; of the installed one when left out.
 
     Raises:

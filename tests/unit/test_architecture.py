@@ -20,7 +20,7 @@ ROWS = (
     ("case", "judgement", "record"),
     ("compat", "oracles"),
     ("arguments_file", "zoo"),
-    ("strategies", "subject"),
+    ("strategies", "subjects"),
     ("running",),
     ("experiments", "faults"),
     ("properties",),
@@ -36,7 +36,7 @@ ROW = {room: number for number, row in enumerate(ROWS) for room in row}
 BLIND_TO = {"faults": {"oracles", "properties"}}
 
 HEAVY = {"accelerate", "transformers"}
-MAY_IMPORT_HEAVY = {"zoo", "running", "compat", "subject"}
+MAY_IMPORT_HEAVY = {"zoo", "running", "compat", "subjects"}
 GROUND = {"scenario", "case", "arguments", "serialization"}
 
 

@@ -31,11 +31,13 @@ def test_a_new_field_is_unknown_and_a_retired_one_is_not() -> None:
 
 def test_the_table_gives_the_defaults_of_the_installed_version() -> None:
     installed = compat.installed_signature()
-    assert {name: installed[name].default for name in DEFAULTS if name in installed} == {name: DEFAULTS[name] for name in DEFAULTS if name in installed}
+    known = {name: default for name, default in DEFAULTS.items() if name in installed}
+    assert {name: installed[name].default for name in known} == known
 
 
 def test_arguments_of_the_newest_version_pass_unchanged() -> None:
-    arguments = {"warmup_steps": 0.1, "train_sampling_strategy": "sequential", "include_num_input_tokens_seen": "non_padding", "lr_scheduler_type": "greedy"}
+    arguments = {"warmup_steps": 0.1, "train_sampling_strategy": "sequential", "lr_scheduler_type": "greedy"}
+    arguments["include_num_input_tokens_seen"] = "non_padding"
     assert compat.translated(arguments) == arguments
 
 
@@ -73,7 +75,8 @@ def test_changed_defaults_are_said() -> None:
 @pytest.mark.parametrize(
     ("version", "value", "expected"),
     [
-        ("4.57.6", 0.1, {"warmup_ratio": 0.1}), ("4.57.6", 3, {"warmup_steps": 3}), ("4.57.6", 3.0, {"warmup_steps": 3}), ("4.57.6", 0.0, {"warmup_steps": 0}),
+        ("4.57.6", 0.1, {"warmup_ratio": 0.1}), ("4.57.6", 3, {"warmup_steps": 3}), ("4.57.6", 3.0, {"warmup_steps": 3}),
+        ("4.57.6", 0.0, {"warmup_steps": 0}),
         ("5.0.0", 0.1, {"warmup_steps": 0.1}), ("5.13.1", 0.1, {"warmup_steps": 0.1}),
     ],
 )  # fmt: skip
@@ -85,7 +88,8 @@ def test_warmup(version: str, value: float, expected: dict[str, float]) -> None:
 @pytest.mark.parametrize(
     ("version", "value", "expected"),
     [
-        ("5.0.0", "random", {}), ("5.0.0", "group_by_length", {"group_by_length": True}), ("4.57.6", "group_by_length", {"group_by_length": True}),
+        ("5.0.0", "random", {}), ("5.0.0", "group_by_length", {"group_by_length": True}),
+        ("4.57.6", "group_by_length", {"group_by_length": True}),
         ("5.2.0", "sequential", {"train_sampling_strategy": "sequential"}),
     ],
 )  # fmt: skip
@@ -97,7 +101,8 @@ def test_sampling(version: str, value: str, expected: dict[str, object]) -> None
 @pytest.mark.parametrize(
     ("version", "field", "value"),
     [
-        ("5.0.0", "train_sampling_strategy", "sequential"), ("5.13.1", "train_sampling_strategy", "batch_rebalance"), ("5.0.0", "lr_scheduler_type", "greedy"),
+        ("5.0.0", "train_sampling_strategy", "sequential"), ("5.13.1", "train_sampling_strategy", "batch_rebalance"),
+        ("5.0.0", "lr_scheduler_type", "greedy"),
         ("4.49.0", "lr_scheduler_type", "cosine_warmup_with_min_lr"), ("4.57.6", "include_num_input_tokens_seen", "non_padding"),
         ("5.13.1", "dataloader_in_order", False),
     ],
@@ -112,7 +117,8 @@ def test_tokens_seen_was_a_boolean() -> None:
     name = "include_num_input_tokens_seen"
     old, new = signature("4.57.6"), signature("5.0.0")
     assert [compat.translated({name: value}, old)[name] for value in ("no", "all", True)] == [False, True, True]
-    assert [compat.translated({name: value}, new)[name] for value in ("no", "all", "non_padding", True)] == ["no", "all", "non_padding", True]
+    values = ["no", "all", "non_padding", True]
+    assert [compat.translated({name: value}, new)[name] for value in values] == values
 
 
 def test_a_misspelt_schedule_is_left_to_training_arguments() -> None:

@@ -18,7 +18,7 @@ from trainer_props.properties._gradients import explained_by
 from trainer_props.record import Failure, Record
 from trainer_props.running.run import run
 from trainer_props.scenario import Components, Data, Devices, Model, Scenario
-from trainer_props.subject import wrap
+from trainer_props.subjects import wrap
 
 Wrong = Callable[[Record], Any]
 CHAPTERS: Final = ("loss", "optimization")

@@ -73,7 +73,7 @@ def test_shrinks_to_exactly_its_simplest(name: str) -> None:
 @pytest.mark.parametrize(
     ("condition", "expected"),
     [
-        (lambda run: accounting.total_updates(run) >= 4, Scenario(arguments=ONE, data=Data(n=4))),
+        (lambda run: accounting.updates_per_epoch(run) >= 4, Scenario(arguments=ONE, data=Data(n=4))),
         (lambda run: run.data.n >= 3 and run.argument("per_device_train_batch_size") == 2, {"per_device_train_batch_size": 2}),
         (lambda run: run.argument("weight_decay") > 0, {"weight_decay": 0.1}),
         (lambda run: run.argument("lr_scheduler_type") == "cosine", {"lr_scheduler_type": "cosine"}),
@@ -128,7 +128,7 @@ def test_runs_are_small_and_differ(name: str, samples: dict[str, list[Scenario]]
     forwards = sorted(accounting.number_of_forwards(scenario) for scenario in drawn)
     assert forwards[len(drawn) * 9 // 10] <= 24
     assert sum(scenario.data.n <= 40 for scenario in drawn) >= 0.95 * len(drawn)
-    assert len(set(drawn)) >= 0.9 * len(drawn)
+    assert len(set(drawn)) >= 0.8 * len(drawn)
 
 
 @pytest.mark.parametrize("name", FLAVOURS)

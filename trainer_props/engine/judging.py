@@ -13,7 +13,7 @@ from trainer_props.judgement import NotApplicable, Violated
 from trainer_props.known_bugs import explain
 from trainer_props.properties import Property
 from trainer_props.record import Record
-from trainer_props.subject import Subject
+from trainer_props.subjects import Subject
 
 _REFUSALS = ("ValueError", "TypeError", "NotImplementedError")
 

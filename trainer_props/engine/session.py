@@ -19,7 +19,7 @@ from trainer_props.engine.shrinking import shrink
 from trainer_props.experiments import EXPERIMENTS, Experiment, Held
 from trainer_props.properties import PROPERTIES, Property
 from trainer_props.running import prepared
-from trainer_props.subject import Subject
+from trainer_props.subjects import Subject
 
 SLICE_EXAMPLES = 100
 SHRINK_SECONDS = 10.0

@@ -26,7 +26,7 @@ from trainer_props.engine.ledger import Entry, Key
 from trainer_props.engine.session import Plan, Session
 from trainer_props.running.output import remove_own
 from trainer_props.running.run import WALL_CLOCK_SECONDS
-from trainer_props.subject import Subject
+from trainer_props.subjects import Subject
 
 SILENCE_SECONDS = 2 * WALL_CLOCK_SECONDS
 """A worker that says nothing for so long is stuck where its own watchdog can't reach it."""

@@ -15,7 +15,7 @@ from trainer_props.scenario import Scenario
 from trainer_props.strategies.argument_values import BAD_VALUES, FURTHER_VALUES
 
 if TYPE_CHECKING:
-    from trainer_props.subject import Subject
+    from trainer_props.subjects import Subject
 
 NAME: Final = "build_arguments"
 

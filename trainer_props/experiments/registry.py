@@ -12,7 +12,7 @@ from trainer_props.case import Case
 from trainer_props.record import Record
 
 if TYPE_CHECKING:
-    from trainer_props.subject import Subject
+    from trainer_props.subjects import Subject
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from trainer_props.record import Record
 from trainer_props.scenario import Scenario
 
 if TYPE_CHECKING:
-    from trainer_props.subject import Subject
+    from trainer_props.subjects import Subject
 
 Scenarios = Callable[..., st.SearchStrategy[Scenario]]
 

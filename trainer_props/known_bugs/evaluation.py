@@ -5,7 +5,7 @@ from __future__ import annotations
 from trainer_props.case import Case
 from trainer_props.judgement import Violated
 from trainer_props.known_bugs.registry import KnownBug, known_bug
-from trainer_props.oracles import accounting
+from trainer_props.oracles import accounting, best_model
 from trainer_props.record import Record
 from trainer_props.scenario import Data, Scenario
 
@@ -15,12 +15,35 @@ def _last_batch_is_short(scenario: Scenario) -> bool:
 
 
 def _only_full_batches(judgement: Violated, record: Record, scenario: Scenario) -> bool:
-    """Every evaluation leaves out the rows of its last, short batch and no other."""
+    """Every evaluation and prediction leaves out the rows of its last, short batch and no other."""
     size = int(scenario.argument("per_device_eval_batch_size"))
-    return all(
-        sum(batch.size for batch in each.batches) == scenario.data.n_eval // size * size for each in record.evaluations if each.prefix == "eval"
-    )
+    lengths = {"eval": scenario.data.n_eval, **record.results.get("lengths", {})}
+    rows = {each.prefix: sum(batch.size for batch in each.batches) for each in record.evaluations}
+    return all(rows[prefix] == length // size * size for prefix, length in lengths.items() if prefix in rows)
 
+
+def _no_metric(judgement: Violated, record: Record, scenario: Scenario) -> bool:
+    return record.failure is not None and record.failure.kind == "KeyError" and "metric_for_best_model" in record.failure.message
+
+
+known_bug(KnownBug(
+    id="empty-evaluation-crashes",
+    verdict="trap",
+    sentence="dataloader_drop_last with fewer evaluation samples than per_device_eval_batch_size evaluates nothing, and a run that tracks a metric then fails for want of it.",
+    link="https://huggingface.co/docs/transformers/main_classes/trainer#transformers.TrainingArguments.dataloader_drop_last",
+    versions=">=4.46",
+    properties=("steps.run_finishes",),
+    region=lambda scenario: _last_batch_is_short(scenario) and accounting.evaluation_batches(scenario) == 0 and best_model.metric_name(scenario) is not None,
+    symptom=_no_metric,
+    example=Case(
+        scenario=Scenario(
+            arguments={
+                "max_steps": 1, "eval_strategy": "steps", "dataloader_drop_last": True, "per_device_eval_batch_size": 2, "metric_for_best_model": "loss",
+            },
+            data=Data(n=8, n_eval=1),
+        ),
+    ),
+))
 
 known_bug(KnownBug(
     id="drop-last-drops-evaluation",
@@ -28,8 +51,11 @@ known_bug(KnownBug(
     sentence="dataloader_drop_last also drops the last rows of evaluation and prediction, and with a data set smaller than a batch the whole evaluation.",
     link="https://huggingface.co/docs/transformers/main_classes/trainer#transformers.TrainingArguments.dataloader_drop_last",
     versions=">=4.46",
-    properties=("evaluation.evaluation_covers_the_data_in_order", "evaluation.evaluation_says_its_loss"),
-    region=_last_batch_is_short,
+    properties=(
+        "evaluation.evaluation_covers_the_data_in_order", "evaluation.evaluation_says_its_loss", "prediction.one_row_a_sample",
+        "prediction.several_data_sets_are_told_apart", "prediction.prediction_metrics_have_their_prefix",
+    ),
+    region=accounting.drops_last,
     symptom=_only_full_batches,
     example=Case(
         scenario=Scenario(

@@ -8,8 +8,11 @@ from trainer_props.case import Case
 from trainer_props.judgement import Violated
 from trainer_props.known_bugs.registry import KnownBug, known_bug
 from trainer_props.oracles import accounting, plans
+from trainer_props.properties._gradients import explained_by
+from trainer_props.properties._prediction import items_of_window, spans
 from trainer_props.record import Record
 from trainer_props.scenario import Components, Data, Model, Scenario
+from trainer_props import zoo
 from trainer_props.zoo import MODELS
 
 _TOLERANCE = 1e-4
@@ -46,7 +49,7 @@ def upstream_logs(record: Record, scenario: Scenario) -> tuple[list[float], floa
         position += window.batches
         if step in due:
             logs.append(running / (step - last))
-            everything, running, last = everything + running, 0.0, step
+            everything, running, last = everything + running, running - running, step
     return logs, (everything + running) / max(1, len(windows))
 
 
@@ -67,19 +70,85 @@ def _close(left: float, right: float) -> bool:
     return (math.isnan(left) and math.isnan(right)) or math.isclose(left, right, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE)
 
 
+def _times_accumulation(judgement: Violated, record: Record, scenario: Scenario) -> bool:
+    """Every gradient is as many times too large as its window has micro-batches; reported losses likewise."""
+    if judgement.quantity in ("logged loss", "training_loss", "reported loss"):
+        return _inflated(judgement, record, scenario)
+    return explained_by(record, scenario, [float(span.end - span.first) for span in spans(record)])
+
+
+def _nameless_loss(scenario: Scenario) -> bool:
+    """A causal language model whose class is not named ...ForCausalLM: transformers goes by the name, and does not know that labels are shifted."""
+    kind = MODELS[scenario.model.name]
+    return kind.labels_shifted and kind.loss_reduction == "sum_over_items" and "ForCausalLM" not in zoo.class_name(kind.name)
+
+
+def _unshifted_share(judgement: Violated, record: Record, scenario: Scenario) -> bool:
+    """The number of items is that of all labels, the first of each row included; losses and gradients are smaller by that share."""
+    rows = zoo.build_dataset(scenario.data, "train", model=scenario.model).rows
+    factors = []
+    for span in spans(record):
+        batches = [rows(list(batch.samples or ())) for batch in record.batches[span.first : span.end]]
+        every = sum(int((batch["labels"] != -100).sum()) for batch in batches)
+        predicted = items_of_window(scenario, batches)
+        seen = {batch.items for batch in record.batches[span.first : span.end]} - {None}
+        if seen not in ({float(every)}, set()):
+            return False
+        factors.append(predicted / every)
+    return judgement.quantity == "num_items_in_batch" or explained_by(record, scenario, factors)
+
+
 known_bug(KnownBug(
     id="accumulation-inflates-loss",
     verdict="bug",
     sentence="The loss and gradient of every head whose forward takes **kwargs and ignores num_items_in_batch (most classifiers, masked language models, encoder-decoders) are gradient_accumulation_steps times too large.",
     link="https://github.com/huggingface/transformers/issues/47688",
     versions=">=5.0",
-    properties=("logs.logged_loss_is_the_mean_since_the_last_log", "logs.train_loss_is_the_mean_of_all_updates", "loss.reported_loss_averages_updates"),
+    properties=(
+        "logs.logged_loss_is_the_mean_since_the_last_log", "logs.train_loss_is_the_mean_of_all_updates", "loss.reported_loss_averages_updates",
+        "optimization.gradient_averages_own_micro_batches", "optimization.logged_grad_norm_is_before_clipping", "optimization.weights_match_reference",
+    ),
     region=swallows,
-    symptom=_inflated,
+    symptom=_times_accumulation,
     example=Case(
         scenario=Scenario(
             arguments={"gradient_accumulation_steps": 2, "per_device_train_batch_size": 1, "max_steps": 1, "logging_steps": 1}, data=Data(n=2),
             model=Model(name="regression_kwargs_unaware"),
+        ),
+    ),
+))
+
+known_bug(KnownBug(
+    id="causal-lm-counts-first-label",
+    verdict="bug",
+    sentence="For a causal language model whose class is not named ...ForCausalLM (GPT2LMHeadModel) num_items_in_batch counts the first label of each row, which is never predicted: loss and gradient are too small.",
+    link="https://github.com/huggingface/transformers/pull/46204",
+    versions=">=5.0",
+    properties=(
+        "loss.num_items_count_labels_of_window", "loss.micro_batch_losses_are_the_models", "loss.reported_loss_averages_updates", "loss.label_smoothing",
+        "optimization.gradient_averages_own_micro_batches", "optimization.logged_grad_norm_is_before_clipping", "optimization.weights_match_reference",
+    ),
+    region=_nameless_loss,
+    symptom=_unshifted_share,
+    example=Case(
+        experiment="train_hub_models",
+        scenario=Scenario(arguments={"per_device_train_batch_size": 1, "max_steps": 1}, data=Data(kind="tokens", n=1), model=Model(name="gpt2")),
+    ),
+))
+
+known_bug(KnownBug(
+    id="nan-stays-in-the-log",
+    verdict="bug",
+    sentence="Without logging_nan_inf_filter one NaN or infinite loss makes every later logged loss NaN: the running sum is reset by subtracting it from itself.",
+    link="https://huggingface.co/docs/transformers/main_classes/trainer#transformers.TrainingArguments.logging_nan_inf_filter",
+    versions=">=4.46",
+    properties=("logs.logged_loss_is_the_mean_since_the_last_log", "logs.train_loss_is_the_mean_of_all_updates", "loss.reported_loss_averages_updates"),
+    region=lambda scenario: bool(scenario.components.poisoned) and not scenario.argument("logging_nan_inf_filter"),
+    symptom=_inflated,
+    example=Case(
+        scenario=Scenario(
+            arguments={"per_device_train_batch_size": 1, "max_steps": 2, "logging_steps": 1, "logging_nan_inf_filter": False}, data=Data(n=2),
+            components=Components(poisoned=((0, math.nan),)),
         ),
     ),
 ))

@@ -57,7 +57,11 @@ known_bug(KnownBug(
     sentence="What is left of a window at the end of a pass over a stream is neither stepped nor cleared: its gradient, unscaled, goes into the next pass's first update.",
     link="https://huggingface.co/docs/transformers/main_classes/trainer#transformers.TrainingArguments.gradient_accumulation_steps",
     versions=">=4.46",
-    properties=("steps.updates_close_windows", "steps.micro_batches_are_those_of_the_updates", "callbacks.events_follow_the_grammar"),
+    properties=(
+        "steps.updates_close_windows", "steps.micro_batches_are_those_of_the_updates", "callbacks.events_follow_the_grammar",
+        "optimization.gradient_averages_own_micro_batches", "optimization.logged_grad_norm_is_before_clipping", "optimization.weights_match_reference",
+        "loss.reported_loss_averages_updates",
+    ),
     region=_leftover,
     symptom=_windows_run_on,
     example=Case(

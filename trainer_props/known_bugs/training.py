@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 from trainer_props.case import Case
 from trainer_props.judgement import Violated
 from trainer_props.known_bugs.registry import KnownBug, known_bug
-from trainer_props.oracles import accounting, schedules
+from trainer_props.oracles import accounting, best_model, schedules
+from trainer_props.properties._prediction import predicted_learning_rates
 from trainer_props.record import Record
-from trainer_props.scenario import Data, Model, Scenario
+from trainer_props.scenario import Components, Data, Model, Scenario
 from trainer_props.zoo import MODELS
 
 _DOCS = "https://huggingface.co/docs/transformers/main_classes/trainer#transformers.TrainingArguments"
@@ -21,6 +24,9 @@ def _failed(kind: str, *words: str) -> object:
 
 
 def _one_update(judgement: Violated, record: Record, scenario: Scenario) -> bool:
+    """One update is made; where an interval is a ratio, it is one of no updates, and that update divides by it."""
+    if record.failure is not None:
+        return record.failure.kind == "ZeroDivisionError"
     return record.global_step == 1 and len(record.updates) == 1
 
 
@@ -29,13 +35,55 @@ def _warmup_is_all(scenario: Scenario) -> bool:
     return scenario.argument("lr_scheduler_type") == "polynomial" and schedules.warmup_steps(scenario, total) == total
 
 
+def _in_floats(value: float, total: int) -> int:
+    return math.ceil(total * value) if value < 1 else int(value)
+
+
+def _ratio_is_inexact(scenario: Scenario) -> bool:
+    """Some ratio of updates, or of epochs, comes out one too large in binary floating point."""
+    total = accounting.total_updates(scenario)
+    ratios = [scenario.argument(name) for name in ("logging_steps", "eval_steps", "save_steps", "warmup_steps")]
+    if any(value is not None and 0 < value < 1 and _in_floats(value, total) != accounting.resolve_steps(value, total) for value in ratios):
+        return True
+    return _epochs_are_inexact(scenario)
+
+
+def _epochs_are_inexact(scenario: Scenario) -> bool:
+    per_epoch = accounting.updates_per_epoch(scenario)
+    return scenario.argument("max_steps") < 0 and math.ceil(scenario.argument("num_train_epochs") * per_epoch) != accounting.total_updates(scenario)
+
+
+def _rounded_in_floats(judgement: Violated, record: Record, scenario: Scenario) -> bool:
+    """What the run did is what the same formula gives in floating point."""
+    total = record.state["max_steps"]
+    if _epochs_are_inexact(scenario):
+        return bool(total == math.ceil(scenario.argument("num_train_epochs") * accounting.updates_per_epoch(scenario)))
+    ratios = [(name, scenario.argument(name)) for name in ("logging_steps", "eval_steps", "save_steps")]
+    return all(record.state[name] == _in_floats(value, total) for name, value in ratios if value is not None and 0 < value < 1)
+
+
+known_bug(KnownBug(
+    id="ratio-in-floating-point",
+    verdict="bug",
+    sentence="Ratios of steps and epochs are multiplied in binary floating point before rounding up: 0.07 of 100 updates are 8, and 2.2 epochs of 25 updates are 56.",
+    link=f"{_DOCS}.warmup_steps",
+    versions=">=4.46",
+    properties=(
+        "steps.state_resolves_ratios", "steps.global_step_counts_updates", "steps.no_event_beyond_the_last_update", "steps.state_knows_max_steps",
+        "optimization.learning_rates_follow_schedule", "optimization.warmup_rises_to_learning_rate",
+    ),
+    region=_ratio_is_inexact,
+    symptom=_rounded_in_floats,
+    example=Case(scenario=Scenario(arguments={"num_train_epochs": 2.2, "per_device_train_batch_size": 1}, data=Data(n=25))),
+))
+
 known_bug(KnownBug(
     id="max-steps-zero-trains",
     verdict="bug",
     sentence="max_steps=0 is accepted and trains one update (num_train_epochs=0 trains none).",
     link=f"{_DOCS}.max_steps",
     versions=">=4.46",
-    properties=("steps.global_step_counts_updates", "steps.no_event_beyond_the_last_update", "steps.no_update_no_work"),
+    properties=("steps.global_step_counts_updates", "steps.no_event_beyond_the_last_update", "steps.no_update_no_work", "steps.run_finishes"),
     region=lambda scenario: scenario.argument("max_steps") == 0 and accounting.batches_per_epoch(scenario) > 0,
     symptom=_one_update,
     example=Case(scenario=Scenario(arguments={"max_steps": 0}, data=Data(n=1))),
@@ -80,5 +128,39 @@ known_bug(KnownBug(
     example=Case(
         experiment="train_on_tokens",
         scenario=Scenario(arguments={"label_smoothing_factor": 0.1}, data=Data(kind="tokens", n=1), model=Model(name="lstm")),
+    ),
+))
+
+
+def _rising_metric(scenario: Scenario) -> bool:
+    kwargs = scenario.argument("lr_scheduler_kwargs") or {}
+    return scenario.argument("lr_scheduler_type") == "reduce_lr_on_plateau" and best_model.greater_is_better(scenario) and "mode" not in kwargs
+
+
+def _as_if_falling(judgement: Violated, record: Record, scenario: Scenario) -> bool:
+    """The learning rates are those of a schedule that takes a lower metric for a better one."""
+    predicted = predicted_learning_rates(record, scenario)
+    observed = [update.learning_rates[0] for update in record.updates]
+    return predicted is not None and all(math.isclose(left, right, rel_tol=1e-9) for left, right in zip(predicted, observed, strict=False))
+
+
+known_bug(KnownBug(
+    id="plateau-ignores-direction",
+    verdict="trap",
+    sentence="lr_scheduler_type='reduce_lr_on_plateau' ignores greater_is_better: unless lr_scheduler_kwargs name a mode, a metric that improves by rising lowers the learning rate.",
+    link=f"{_DOCS}.lr_scheduler_type",
+    versions=">=4.46",
+    properties=("optimization.improvement_never_lowers_learning_rate",),
+    region=_rising_metric,
+    symptom=_as_if_falling,
+    example=Case(
+        experiment="train_with_optimizers",
+        scenario=Scenario(
+            arguments={
+                "per_device_train_batch_size": 1, "max_steps": 3, "eval_strategy": "steps", "eval_steps": 1, "lr_scheduler_type": "reduce_lr_on_plateau",
+                "lr_scheduler_kwargs": {"patience": 0}, "metric_for_best_model": "score",
+            },
+            data=Data(n=3, n_eval=1), components=Components(scores=(0.0, 1.0)),
+        ),
     ),
 ))

@@ -20,7 +20,7 @@ from trainer_props.oracles.accounting import total_updates
 from trainer_props.oracles.adaptive_schedules import NAMES as METRIC_DRIVEN
 from trainer_props.record import MicroBatch, Parameter, Record
 from trainer_props.scenario import Scenario
-from trainer_props.subject import Parts
+from trainer_props.subjects import Parts
 
 _TOO_LARGE: Final = {"float64": 1e100, "float32": 1e15}
 """Weights beyond this size belong to a run that diverges: the next product overflows, and where it does so first is nobody's promise."""

@@ -7,7 +7,7 @@ import math
 from trainer_props.judgement import HOLDS, Judgement, Violated, close, holds_for_all, is_true, not_applicable, same
 from trainer_props.properties import sources
 from trainer_props.properties._facts import facts
-from trainer_props.properties.needs import FINISHED, IDENTIFIED, SINGLE_DEVICE, SOME_UPDATE, WHOLE_WINDOWS, Need
+from trainer_props.properties.needs import DELAY_KNOWN, FINISHED, IDENTIFIED, INTERVALS_KNOWN, SINGLE_DEVICE, SOME_UPDATE, WHOLE_WINDOWS, Need
 from trainer_props.properties.registry import SINGLE_RUN, trainer_property
 from trainer_props.record import Evaluation, Record
 from trainer_props.scenario import Scenario
@@ -17,7 +17,7 @@ EVALUATING = (*SINGLE_RUN, "evaluate_and_predict")
 _TOLERANCE = 1e-6
 
 
-@trainer_property(source=sources.docs("TrainingArguments.eval_strategy"), needs=[FINISHED, SOME_UPDATE, WHOLE_WINDOWS], catalogue=[54])
+@trainer_property(source=sources.docs("TrainingArguments.eval_strategy"), needs=[FINISHED, SOME_UPDATE, WHOLE_WINDOWS, DELAY_KNOWN, INTERVALS_KNOWN], catalogue=[54])
 def evaluations_happen_when_due(record: Record, scenario: Scenario) -> Judgement:
     """The run evaluates after exactly the updates that `eval_strategy`, `eval_steps`, `eval_delay` and `eval_on_start` name, and under plans by steps at its end."""
     expected = list(facts(record, scenario).course.evaluations)

@@ -8,7 +8,7 @@ from trainer_props.judgement import HOLDS, Judgement, Violated, close, not_appli
 from trainer_props.oracles import accounting, log_windows, tokens
 from trainer_props.properties import sources
 from trainer_props.properties._facts import facts
-from trainer_props.properties.needs import FINISHED, SINGLE_DEVICE, SOME_UPDATE, WHOLE_WINDOWS, Need
+from trainer_props.properties.needs import FINISHED, INTERVALS_KNOWN, SINGLE_DEVICE, SOME_UPDATE, WHOLE_WINDOWS, Need
 from trainer_props.properties.registry import trainer_property
 from trainer_props.record import Record
 from trainer_props.scenario import Scenario
@@ -30,7 +30,7 @@ def reduction(record: Record, scenario: Scenario) -> str:
     return log_windows.SUM_OVER_ITEMS if by_window else log_windows.MEAN_PER_BATCH
 
 
-@trainer_property(source=sources.docs("TrainingArguments.logging_steps"), needs=[*_BASE, WHOLE_WINDOWS], catalogue=[47])
+@trainer_property(source=sources.docs("TrainingArguments.logging_steps"), needs=[*_BASE, WHOLE_WINDOWS, INTERVALS_KNOWN], catalogue=[47])
 def loss_is_logged_when_due(record: Record, scenario: Scenario) -> Judgement:
     """The training loss is logged after exactly the updates that `logging_strategy`, `logging_steps` and `logging_first_step` name."""
     expected = [moment.step for moment in facts(record, scenario).course.moments if moment.log]

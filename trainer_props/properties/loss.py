@@ -17,7 +17,7 @@ from trainer_props.properties.registry import trainer_property
 from trainer_props.properties.sources import docs, pull_request
 from trainer_props.record import MicroBatch, Record
 from trainer_props.scenario import Scenario
-from trainer_props.subject import Parts
+from trainer_props.subjects import Parts
 
 REPORTED = 1e-5
 """The tolerance for reported losses: the Trainer adds them up in float32, whatever the dtype of the model."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from trainer_props.oracles import accounting
+from trainer_props.oracles import accounting, plans
 from trainer_props.record import Record
 from trainer_props.scenario import Scenario
 
@@ -47,6 +47,18 @@ def _whole_windows(record: Record, scenario: Scenario) -> bool:
 
 
 WHOLE_WINDOWS: Final = Need("whole_windows", "the windows are not those of the arguments (steps.updates_close_windows says so)", _whole_windows)
+DELAY_KNOWN: Final = Need(
+    "delay_known", "eval_delay counts epochs of a stream whose length nobody knows", lambda record, scenario: plans.delay_is_known(scenario)
+)
+
+
+def _intervals_known(record: Record, scenario: Scenario) -> bool:
+    total = accounting.total_updates(scenario)
+    ratios = [(name, scenario.argument(name)) for name in ("logging_steps", "eval_steps", "save_steps")]
+    return all(record.state[name] == accounting.resolve_steps(value, total) for name, value in ratios if value is not None and 0 < value < 1)
+
+
+INTERVALS_KNOWN: Final = Need("intervals_known", "an interval is not that of the arguments (steps.state_resolves_ratios says so)", _intervals_known)
 NO_EARLY_STOP: Final = Need(
     "no_early_stop", "a callback may stop the run", lambda record, scenario: scenario.components.early_stopping is None
 )

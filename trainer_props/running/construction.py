@@ -20,7 +20,7 @@ from transformers import HfArgumentParser
 from trainer_props.record import Failure, Record
 from trainer_props.running.output import output_directory
 from trainer_props.scenario import Scenario, thaw
-from trainer_props.subject import Parts, Subject, SubjectError
+from trainer_props.subjects import Parts, Subject, SubjectError
 
 Fields = dict[str, Any]
 
@@ -81,10 +81,10 @@ def build(scenario: Scenario, subject: Subject) -> Record:
             arguments = kind(**kwargs)
         except Exception as error:
             return Record(failure=Failure("construction", type(error).__name__, str(error), tuple(traceback.format_exception(error)[-6:])))
-        base = kind(**Parts(Scenario()).training_arguments_kwargs("output"))
+        base = _base(kind)
         record = Record(arguments=fields(arguments))
         record.results = {
-            "copies": {way: _attempt(make, arguments) for way, make in _ways(kind).items()},
+            "copies": {way: _attempt(make, arguments) for way, make in _ways(kind, _written(arguments)).items()},
             "replaced": _attempt(lambda _: dataclasses.replace(base, **copy.deepcopy(given)), arguments),
             "rebuilt": _attempt(_built_again, arguments),
             "told": _set(base, arguments, say_all=True),
@@ -99,7 +99,7 @@ def build(scenario: Scenario, subject: Subject) -> Record:
 def refuse(scenario: Scenario, subject: Subject, name: str, value: Any) -> Record:
     """Build the scenario's TrainingArguments with one value that is to be refused; `results["bad"]` says what came of it.
 
-    It has `field`, `value`, and `error`: None if the value was accepted, else `{"kind", "message"}` (`kind` with the names of its base classes).
+    It has `field`, `value`, and `error`: None if the value was accepted, else `{"kinds", "message"}` (the names of the exception's class and its bases).
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -132,16 +132,35 @@ def _parser(kind: type[Any]) -> HfArgumentParser:
     return HfArgumentParser(kind)
 
 
+@functools.lru_cache(maxsize=16)
+def _base(kind: type[Any]) -> Any:
+    return kind(**Parts(Scenario()).training_arguments_kwargs("output"))
+
+
+@functools.lru_cache(maxsize=256)
+def _parameters(method: Callable[..., Any]) -> frozenset[str]:
+    return frozenset(inspect.signature(method).parameters)
+
+
+@functools.lru_cache(maxsize=16)
+def _names(kind: type[Any]) -> tuple[str, ...]:
+    return tuple(each.name for each in dataclasses.fields(kind) if each.init and not each.name.endswith("_token"))
+
+
 def fields(arguments: Any) -> Fields:
     """The values of all fields, as plain data; tokens are left out, since they are hidden on purpose."""
-    return {each.name: _plain(getattr(arguments, each.name)) for each in dataclasses.fields(arguments) if each.init and not each.name.endswith("_token")}
+    return {name: _plain(getattr(arguments, name)) for name in _names(type(arguments))}
 
 
-def _ways(kind: type[Any]) -> Mapping[str, Callable[[Any], Any]]:
+def _written(arguments: Any) -> Callable[[], Any]:
+    return functools.cache(lambda: arguments.to_json_string())  # noqa: PLW0108  a class without the method is a finding, and not ours to fail on
+
+
+def _ways(kind: type[Any], written: Callable[[], Any]) -> Mapping[str, Callable[[Any], Any]]:
     ways: dict[str, Callable[[Any], Any]] = {
         "to_dict": lambda arguments: kind(**arguments.to_dict()),
-        "to_json_string": lambda arguments: kind(**json.loads(arguments.to_json_string())),
-        "parse_dict": lambda arguments: _parser(kind).parse_dict(json.loads(arguments.to_json_string()))[0],
+        "to_json_string": lambda arguments: kind(**json.loads(written())),
+        "parse_dict": lambda arguments: _parser(kind).parse_dict(json.loads(written()))[0],
         "replace": dataclasses.replace,
     }
     if getattr(sys.modules.get(kind.__module__), kind.__qualname__, None) is kind:  # a class that can be found again by its name
@@ -169,27 +188,24 @@ def _set(base: Any, arguments: Any, *, say_all: bool) -> dict[str, Fields]:
         method = getattr(type(arguments), setter, None)
         if method is None:
             continue
-        known = inspect.signature(method).parameters
-        fitting = {name: where for name, where in parameters.items() if name in known and hasattr(arguments, where[0])}
-        said = {
-            name: getattr(arguments, target) for name, (target, documented) in fitting.items() if say_all or getattr(arguments, target) != documented
-        }
+        fitting = {name: where for name, where in parameters.items() if name in _parameters(method) and hasattr(arguments, where[0])}
+        said = {name: getattr(arguments, field) for name, (field, documented) in fitting.items() if say_all or getattr(arguments, field) != documented}
         target = copy.copy(base)
         try:
             getattr(target, setter)(**said)
-            left[setter] = {where[0]: _plain(getattr(target, where[0])) for where in fitting.values()}
+            left[setter] = {field: _plain(getattr(target, field)) for field, _ in fitting.values()}
         except Exception as error:  # what is raised is the finding
             left[setter] = {"error": f"{type(error).__name__}: {error}"}
     return left
 
 
 def _plain(value: Any) -> Any:
+    if value is None or type(value) in (bool, int, float, str):  # nearly all of them
+        return value
     if isinstance(value, enum.Enum):
         return value.value
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
     return _plain(value.to_dict()) if hasattr(value, "to_dict") else repr(value)

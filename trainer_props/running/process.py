@@ -55,7 +55,7 @@ def _warm_up() -> None:
     global _warm
     if _warm:
         return
-    from trainer_props import subject
+    from trainer_props import subjects
     from trainer_props.running.run import run
     from trainer_props.scenario import Components, Data, EarlyStopping, Model, Scenario
 
@@ -65,7 +65,7 @@ def _warm_up() -> None:
         data=Data(n=4, n_eval=2), model=Model(name="regression"), components=Components(scores=(1.0, 2.0), early_stopping=EarlyStopping(patience=3)),
     )
     _warm = True
-    run(scenario, subject.load(subject.DEFAULT))
+    run(scenario, subjects.load(subjects.DEFAULT))
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from trainer_props.running.output import output_directory
 from trainer_props.running.recorder import Recorder
 from trainer_props.running.watchdog import Stuck, wall_clock
 from trainer_props.scenario import Scenario
-from trainer_props.subject import Parts, Subject, SubjectError
+from trainer_props.subjects import Parts, Subject, SubjectError
 
 WALL_CLOCK_SECONDS = 60.0
 """A run takes some ten milliseconds, one of a tiny Hub model a few hundred: a minute is not slowness."""

@@ -13,16 +13,16 @@ from trainer_props.zoo.kinds import DATASETS, MODELS, DatasetKind, MissingPackag
 if TYPE_CHECKING:
     from trainer_props.zoo.collation import PaddingCollator, collator
     from trainer_props.zoo.containers import build_dataset, identify
-    from trainer_props.zoo.models import build_model, provenance
+    from trainer_props.zoo.models import build_model, class_name, provenance
 
 __all__ = [
-    "DATASETS", "MODELS", "DatasetKind", "MissingPackage", "ModelKind", "PaddingCollator", "UnknownName", "build_dataset", "build_model",
+    "DATASETS", "MODELS", "DatasetKind", "MissingPackage", "ModelKind", "PaddingCollator", "UnknownName", "build_dataset", "build_model", "class_name",
     "collator", "identify", "provenance",
 ]
 
 _HOMES: Final = {
     "PaddingCollator": "collation", "collator": "collation", "build_dataset": "containers", "identify": "containers",
-    "build_model": "models", "provenance": "models",
+    "build_model": "models", "class_name": "models", "provenance": "models",
 }
 
 

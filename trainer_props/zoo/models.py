@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -56,6 +57,17 @@ def build_model(model: Model, data: Data) -> nn.Module:
             built = _MODULES[model.name]().to(dtype)
     _freeze(built, model.frozen)
     return built
+
+
+@functools.cache
+def class_name(name: str) -> str:
+    """The name of the class of a model.
+
+    Raises:
+        kinds.UnknownName: no such model.
+    """
+    data_kind = kinds.DATASETS[kinds.MODELS[name].data_kinds[0]].name
+    return type(build_model(Model(name=name), Data(kind=data_kind))).__name__
 
 
 def provenance(name: str) -> str:

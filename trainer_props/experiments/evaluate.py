@@ -1,0 +1,84 @@
+"""The experiment that evaluates and predicts, before or after training."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import strategies as st
+
+from trainer_props import strategies
+from trainer_props.arguments import default
+from trainer_props.case import Case
+from trainer_props.experiments.registry import Experiment, Held, register
+from trainer_props.record import Record
+from trainer_props.scenario import Scenario
+
+if TYPE_CHECKING:
+    from trainer_props.subjects import Subject
+
+NAME = "evaluate_and_predict"
+SEVERAL = ("first", "second")
+
+
+def cases(held: Held) -> st.SearchStrategy[Case]:
+    """Scenarios with evaluation data, and what is done with them.
+
+    Parameters of a case: `predict` (samples to predict), `train` (whether it is trained before), `several` (whether two data sets are
+    evaluated by name), `prefix` (of the prediction's metrics).
+    """
+    silent = {argument: default(argument) for argument in held.forbidden}
+    arguments = {**silent, **held.arguments}
+
+    @st.composite
+    def drawn(draw: st.DrawFn) -> Case:
+        kinds = [strategies.regression_scenarios, strategies.token_scenarios, strategies.hub_scenarios, strategies.seq2seq_scenarios]
+        names = [strategies.FLAVOURS[name].models for name in ("regression", "token", "hub", "seq2seq")]
+        fitting = [kind for kind, models in zip(kinds, names, strict=True) if held.models is None or set(held.models) & set(models)]
+        # tiny models of the Hub cost ten times a regression model
+        kind = draw(st.sampled_from(fitting[:1] * 6 + fitting))
+        scenario: Scenario = draw(kind(arguments=arguments, models=held.models))
+        n_eval = scenario.data.n_eval or draw(st.integers(1, 9))
+        parameters: dict[str, Any] = {"predict": draw(st.integers(1, 9))}
+        if draw(st.booleans()):
+            parameters["train"] = True
+        if draw(st.integers(0, 3)) == 3:
+            parameters["several"] = True
+        if draw(st.integers(0, 3)) == 3:
+            parameters["prefix"] = "held_out"
+        return Case(experiment=NAME, scenario=scenario.replace(data=scenario.data.replace(n_eval=n_eval)), parameters=parameters)
+
+    return drawn()
+
+
+def run(case: Case, subject: Subject) -> Record:
+    """Train if the case says so, evaluate twice, predict."""
+    from trainer_props.running import run as run_scenario
+
+    parameters = case.parameters
+
+    def body(trainer: Any, record: Record, parts: Any) -> None:
+        if parameters.get("train"):
+            output = trainer.train()
+            record.global_step, record.training_loss, record.metrics = output.global_step, output.training_loss, dict(output.metrics)
+        n = int(parameters["predict"])
+        parts.expect_test(n)
+        test = parts.test_dataset(n)
+        prefix = parameters.get("prefix", "test")
+        results = record.results
+        results["lengths"] = {prefix: n}
+        results["trained_evaluations"] = len(record.evaluations)
+        before = len(record.evaluations)
+        if parameters.get("several"):
+            results["lengths"] |= {f"eval_{SEVERAL[0]}": case.scenario.data.n_eval, f"eval_{SEVERAL[1]}": n}
+            sets = {SEVERAL[0]: parts.eval_dataset(), SEVERAL[1]: test}
+            results["several"] = dict(trainer.evaluate(eval_dataset=sets))
+        results["evaluate"] = dict(trainer.evaluate())
+        results["evaluate_again"] = dict(trainer.evaluate())
+        results["evaluations"] = len(record.evaluations) - before
+        predicted = trainer.predict(test, metric_key_prefix=prefix)
+        results["predictions"], results["label_ids"], results["metrics"] = predicted.predictions, predicted.label_ids, dict(predicted.metrics or {})
+
+    return run_scenario(case.scenario, subject, body)
+
+
+register(Experiment(NAME, "Evaluate twice and predict, before or after training, on one or two data sets.", "test_trainer", cases, run))

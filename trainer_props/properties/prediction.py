@@ -1,0 +1,174 @@
+"""Evaluating and predicting outside training: rows, their order, names of metrics, repeatability."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+from trainer_props import zoo
+from trainer_props.judgement import HOLDS, Judgement, Violated, is_true, not_applicable, same
+from trainer_props.properties import sources
+from trainer_props.properties.needs import FINISHED, Need
+from trainer_props.properties.registry import trainer_property
+from trainer_props.record import Record
+from trainer_props.scenario import Scenario
+from trainer_props.zoo import MODELS
+
+EXPERIMENTS = ("evaluate_and_predict",)
+PREDICTED = Need("predicted", "no predictions were asked for or kept", lambda record, scenario: record.results.get("predictions") is not None)
+_PADDING = -100
+_NOTHING = np.empty(0)
+_TOLERANCES = {"float64": 1e-9, "float32": 1e-4}
+_CLOCK = ("runtime", "samples_per_second", "steps_per_second", "preparation_time")
+
+
+@trainer_property(source=sources.docs("Trainer.predict"), experiments=EXPERIMENTS, needs=[FINISHED, PREDICTED], catalogue=[57])
+def one_row_a_sample(record: Record, scenario: Scenario) -> Judgement:
+    """`predict` returns one row for each sample of its data set, and as many rows of labels."""
+    length = _asked(record)
+    rows = len(list(_rows(record.results["predictions"])))
+    judgement = same("rows of predictions", expected=length, observed=rows)
+    if isinstance(judgement, Violated) or record.results["label_ids"] is None:
+        return judgement
+    return same("rows of labels", expected=length, observed=len(list(_rows(record.results["label_ids"]))))
+
+
+@trainer_property(source=sources.docs("Trainer.predict"), experiments=EXPERIMENTS, needs=[FINISHED, PREDICTED], tolerance=1e-9, catalogue=[57, 60])
+def rows_belong_to_their_samples(record: Record, scenario: Scenario) -> Judgement:
+    """Row i of the predictions is the model's output on sample i of the data set; rows of a batch narrower than others are padded on the right with -100."""
+    rows = list(_rows(record.results["predictions"]))
+    if len(rows) != _asked(record):
+        return not_applicable("not one row a sample (another property says so)")
+    tolerance = _TOLERANCES[scenario.model.dtype] if MODELS[scenario.model.name].architecture is None else 1e-4
+    widths = _widths(record)
+    for index, (row, expected) in enumerate(zip(rows, _outputs(record, scenario, len(rows)), strict=True)):
+        # between its own length and the width of its batch stands what the model makes of padding
+        content, rest = row[tuple(slice(0, size) for size in expected.shape)], row[widths[index] :] if expected.ndim == 2 else _NOTHING
+        if content.shape != expected.shape or not np.allclose(content, expected, rtol=tolerance, atol=tolerance):
+            return Violated("row of predictions", _list(expected), _list(content), "another sample's or output's", f"row {index}")
+        if rest.size and not (rest == _PADDING).all():
+            return Violated("padding of predictions", _PADDING, _list(rest), "different", f"row {index}")
+    return HOLDS
+
+
+@trainer_property(source=sources.docs("Trainer.predict"), experiments=EXPERIMENTS, needs=[FINISHED, PREDICTED], catalogue=[57, 60])
+def labels_belong_to_their_samples(record: Record, scenario: Scenario) -> Judgement:
+    """Row i of `label_ids` holds the labels of sample i, padded on the right with -100."""
+    labels = record.results["label_ids"]
+    if labels is None:
+        return not_applicable("no labels")
+    if isinstance(labels, tuple):
+        return not_applicable("several label columns")
+    rows = list(_rows(labels))
+    if len(rows) != _asked(record):
+        return not_applicable("not one row a sample (another property says so)")
+    dataset = zoo.build_dataset(scenario.data, "test", model=scenario.model, n=len(rows))
+    name = MODELS[scenario.model.name].label_names[0]
+    for index, row in enumerate(rows):
+        expected = dataset.rows([index])[name][0].numpy()
+        content = row[tuple(slice(0, size) for size in expected.shape)]
+        rest = row[expected.shape[0] :] if expected.ndim else _NOTHING
+        if not np.array_equal(content, expected) or (rest.size and not (rest == _PADDING).all()):
+            return Violated("row of labels", _list(expected), _list(row), "another sample's", f"row {index}")
+    return HOLDS
+
+
+@trainer_property(source=sources.docs("Trainer.predict"), experiments=EXPERIMENTS, needs=[FINISHED, PREDICTED], catalogue=[59])
+def prediction_metrics_have_their_prefix(record: Record, scenario: Scenario) -> Judgement:
+    """The metrics of a prediction begin with the metric key prefix that was asked for, and hold the loss where there are labels."""
+    prefix = next(iter(record.results["lengths"]))
+    metrics = record.results["metrics"]
+    wrong = [name for name in metrics if not name.startswith(f"{prefix}_")]
+    if wrong:
+        return Violated("names of metrics", f"all begin with {prefix}_", wrong, "without prefix")
+    return is_true("metrics", f"{prefix}_loss" in metrics, expected=f"{prefix}_loss among them", observed=sorted(metrics), symptom="incomplete")
+
+
+@trainer_property(source=sources.docs("Trainer.evaluate"), experiments=EXPERIMENTS, needs=[FINISHED], catalogue=[61])
+def evaluating_twice_gives_the_same(record: Record, scenario: Scenario) -> Judgement:
+    """Two evaluations in a row give the same metrics, but for the clock and for a metric that is drawn to change."""
+    once, again = (_timeless(record.results[name]) for name in ("evaluate", "evaluate_again"))
+    return same("metrics of two evaluations", expected=once, observed=again)
+
+
+@trainer_property(source=sources.docs("Trainer.evaluate"), experiments=EXPERIMENTS, needs=[FINISHED], catalogue=[59])
+def several_data_sets_are_told_apart(record: Record, scenario: Scenario) -> Judgement:
+    """Of several data sets each is evaluated by itself, its metrics named `eval_<name>_...`, and all are returned together."""
+    metrics = record.results.get("several")
+    if metrics is None:
+        return not_applicable("one data set")
+    wanted = [name for name in record.results["lengths"] if name.startswith("eval_")]
+    missing = [name for name in wanted if f"{name}_loss" not in metrics or f"{name}_runtime" not in metrics]
+    if missing:
+        return Violated("metrics of several data sets", [f"{name}_loss" for name in wanted], sorted(metrics), "incomplete", ", ".join(missing))
+    covered = {each.prefix: sum(batch.size for batch in each.batches) for each in record.evaluations if each.prefix in wanted}
+    return same("samples of each data set", expected={name: record.results["lengths"][name] for name in wanted}, observed=covered)
+
+
+@trainer_property(source=sources.docs("Trainer.predict"), experiments=EXPERIMENTS, needs=[FINISHED], catalogue=[61])
+def evaluating_and_predicting_leave_the_weights(record: Record, scenario: Scenario) -> Judgement:
+    """Evaluating and predicting change no weight, bit for bit."""
+    before = record.updates[-1].weights if record.updates and not scenario.argument("load_best_model_at_end") else record.initial_weights
+    if record.updates and scenario.argument("load_best_model_at_end"):
+        return not_applicable("the best model is loaded in between")
+    assert before is not None and record.final_weights is not None
+    if before.equal(record.final_weights):
+        return HOLDS
+    return Violated("weights", before.tolist(), record.final_weights.tolist(), "changed")
+
+
+def _asked(record: Record) -> int:
+    return int(next(iter(record.results["lengths"].values())))
+
+
+def _rows(values: Any) -> Iterator[np.ndarray[Any, Any]]:
+    """Rows of the first output; batches that were not concatenated are walked through."""
+    if isinstance(values, tuple):
+        values = values[0]
+    if isinstance(values, list):
+        for batch in values:
+            yield from _rows(batch)
+    else:
+        yield from (np.asarray(row) for row in np.asarray(values))
+
+
+def _widths(record: Record) -> list[int]:
+    """The width of the batch that each predicted sample was in."""
+    return [batch.width for batch in record.evaluations[-1].batches for _ in range(batch.size)]
+
+
+def _outputs(record: Record, scenario: Scenario, n: int) -> Iterator[np.ndarray[Any, Any]]:
+    """The model's first output on each sample alone, with the weights that the run ended with."""
+    model = zoo.build_model(scenario.model, scenario.data)
+    assert record.final_weights is not None
+    position = 0
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(record.final_weights[position : position + parameter.numel()].view_as(parameter))
+            position += parameter.numel()
+        model.eval()
+        dataset = zoo.build_dataset(scenario.data, "test", model=scenario.model, n=n)
+        accepted = MODELS[scenario.model.name]
+        for index in range(n):
+            inputs = {name: value for name, value in dataset.rows([index]).items() if name not in accepted.label_names}
+            outputs = model(**_known(model, inputs))
+            first = next(value for key, value in outputs.items() if key != "loss") if isinstance(outputs, dict) else outputs[0]
+            yield first[0].numpy()
+
+
+def _known(model: torch.nn.Module, inputs: dict[str, Any]) -> dict[str, Any]:
+    import inspect
+
+    names = inspect.signature(model.forward).parameters
+    return {name: value for name, value in inputs.items() if name in names}
+
+
+def _timeless(metrics: dict[str, Any]) -> list[tuple[str, Any]]:
+    return sorted((name, value) for name, value in metrics.items() if not name.endswith(_CLOCK) and not name.endswith("score"))
+
+
+def _list(values: Any) -> Any:
+    return np.asarray(values).tolist()
