@@ -14,13 +14,14 @@ if __name__ != "trainer_props.strategies":
 
 from trainer_props.strategies.argument_values import BadValue, bad_values, further_arguments
 from trainer_props.strategies.arguments import training_arguments, training_arguments_objects
-from trainer_props.strategies.optimization import optimizers, schedules
+from trainer_props.strategies.optimization import ADAPTIVE_SCHEDULES, OPTIMIZERS, SCHEDULES, optimizers, schedules
 from trainer_props.strategies.parts import components, datasets, devices, models
 from trainer_props.strategies.plans import evaluation_plans, logging_plans, saving_plans
 from trainer_props.strategies.scenarios import (
     FLAVOURS,
     Flavour,
     hub_scenarios,
+    idle_scenarios,
     optimizer_scenarios,
     regression_scenarios,
     saving_scenarios,
@@ -44,7 +45,7 @@ __all__ = [
     "devices",
     "evaluation_plans",
     "further_arguments",
-    "hub_scenarios",
+    "hub_scenarios", "idle_scenarios",
     "logging_plans",
     "models",
     "optimizer_scenarios",

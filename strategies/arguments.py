@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.errors import InvalidArgument
@@ -15,9 +15,6 @@ from trainer_props.scenario import thaw
 from trainer_props.strategies.draft import Draft
 from trainer_props.strategies.plans import SAVING
 from trainer_props.strategies.scenarios import FLAVOURS, Flavour, draw_scenario
-
-if TYPE_CHECKING:
-    from transformers import TrainingArguments
 
 _SAVING = Flavour(("regression",), saving=("no", *SAVING))
 _UNSAID = tuple(name for name in ("save_strategy",) if default(name) != DEFAULTS[name])
@@ -52,8 +49,10 @@ def training_arguments_objects(
     fixed: Mapping[str, Any] | None = None,
     allow_evaluation: bool = True,
     allow_saving: bool = True,
-) -> TrainingArguments:
-    """`training_arguments` as objects that write to `output_dir`, quiet and on the processor (`trainer_props.arguments.QUIET`).
+) -> Any:
+    """`training_arguments` as TrainingArguments objects that write to `output_dir`.
+
+    They are quiet and use the processor (`trainer_props.arguments.QUIET`).
 
     Args:
         output_dir: an existing or new directory. The other arguments are those of `training_arguments`.

@@ -69,6 +69,11 @@ class Draft:
         if counts:
             self._on.update((name, features[name][index]) for name, index in self._draw(_some(counts, most)))
 
+    def turn_on(self, feature: str, option: Any) -> None:
+        """Switch on a feature that was chosen by itself; it stays off if it is named like an argument that is held."""
+        if feature not in self.held:
+            self._on[feature] = option
+
     def on(self, feature: str) -> bool:
         """Whether a feature is switched on."""
         return feature in self._on

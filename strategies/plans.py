@@ -158,7 +158,7 @@ def _draw_steps(draft: Draft, updates: int, *, tied: bool) -> None:
         if tied and not draft.free("save_steps"):
             draft.set("eval_steps", _divisor(draft, draft.held["save_steps"]))
         else:
-            kind = draft.choose(("default", "steps", "ratio"))
+            kind = draft.choose(("default", "steps", "ratio", "steps", "steps"))
             if kind != "default" or draft.get("logging_steps") == 0:
                 draft.set("eval_steps", _interval(draft, kind, updates))
     if draft.get("save_strategy") == "steps" and draft.free("save_steps"):
@@ -168,13 +168,14 @@ def _draw_steps(draft: Draft, updates: int, *, tied: bool) -> None:
                 multiple = draft.choose(_multiples(step))
                 draft.set("save_steps", multiple)
         else:
-            kind = draft.choose(("default", "steps", "ratio", "steps"))
+            kind = draft.choose(("default", "steps", "ratio", "steps", "steps"))
             if kind != "default":
                 draft.set("save_steps", _interval(draft, kind, updates))
 
 
 def _interval(draft: Draft, kind: str, updates: int) -> float:
-    return draft.choose(RATIOS) if kind == "ratio" else draft.integer(1, updates + 1)
+    # What is due several times in a run says more than what is due once: small intervals come up most.
+    return draft.choose(RATIOS) if kind == "ratio" else draft.choose((1, 2, 3, max(1, updates // 2), max(1, updates - 1), updates + 1))
 
 
 def _multiples(step: float) -> list[float]:

@@ -24,6 +24,7 @@ class Flavour:
         streams: data are streams; otherwise they are map-style.
         saving: values of `save_strategy` that it draws.
         optimizers: runs are about optimizers and schedules; other features are off.
+        idle: runs that have no batch, or that ask for no update.
         max_micro_batches: about so many at most, rarely twice as many.
     """
 
@@ -31,12 +32,13 @@ class Flavour:
     streams: bool = False
     saving: tuple[str, ...] = ()
     optimizers: bool = False
+    idle: bool = False
     max_micro_batches: int = 24
 
 
 _COMMON: Final[dict[str, tuple[Any, ...]]] = {
     "seed": (0, 1, 7, 12345), "data_seed": (0, 1, 42), "dataloader_drop_last": (True,), "own_loss": (True,), "logging_first_step": (True,),
-    "rows": parts.DATA_FEATURES["rows"],
+    "rows": parts.DATA_FEATURES["rows"], "poisoned": parts.COMPONENT_FEATURES["poisoned"],
 }  # fmt: skip
 _SAVING: Final = {"early_stopping": parts.STOPPING, "eval_on_start": (True,), "save_only_model": (True,)}
 _TOKENS: Final = {**parts.DATA_FEATURES, "include_num_input_tokens_seen": ("all", "non_padding")}
@@ -60,6 +62,7 @@ FLAVOURS: Final[dict[str, Flavour]] = {
     "optimizer": Flavour(("regression", "regression_layers"), optimizers=True),
     "hub": Flavour(("llama", "gpt2", "bert_classifier"), max_micro_batches=4),
     "seq2seq": Flavour(("t5",), max_micro_batches=4),
+    "idle": Flavour(_LINES, idle=True, max_micro_batches=8),
 }
 """The flavours by the name that their function begins with."""
 
@@ -154,6 +157,13 @@ def seq2seq_scenarios(
     return _flavoured("seq2seq", arguments, models, allow_empty)
 
 
+def idle_scenarios(
+    *, arguments: Mapping[str, Any] | None = None, models: Sequence[str] | None = None, allow_empty: bool = True
+) -> st.SearchStrategy[Scenario]:
+    """Runs that have no batch (`dataloader_drop_last` and too little data) or ask for no update. Arguments as for `scenarios`."""
+    return _flavoured("idle", arguments, models, allow_empty)
+
+
 def draw_scenario(draft: Draft, flavour: Flavour, models: Sequence[str], *, allow_empty: bool = False, metrics: bool = True) -> Scenario:
     """Decide a whole run.
 
@@ -172,14 +182,17 @@ def draw_scenario(draft: Draft, flavour: Flavour, models: Sequence[str], *, allo
     _draw_features(draft, flavour, model)
     kind = DATASETS[_draw_kind(draft, flavour, model)]
     draft.apply("seed", "data_seed", *(("train_sampling_strategy",) if kind.map_style else ()))
+    empty = flavour.idle and draft.free("dataloader_drop_last", "per_device_train_batch_size") and draft.choose((True, False))
     size = sizes.draw_size(
         draft,
         unsized=not kind.sized,
         keeps_last=not kind.map_style,
         allow_empty=allow_empty,
         max_micro_batches=flavour.max_micro_batches,
-        nothing=draft.option("hardly_ever") == "zero",
+        nothing=flavour.idle and not empty,
     )
+    if empty:
+        size = sizes.draw_empty(draft)
     optimization.apply_features(draft)
     rate = float(draft.get("learning_rate"))
     optimization.draw_schedule(draft, rate)
@@ -208,13 +221,20 @@ def _draw_features(draft: Draft, flavour: Flavour, model: ModelKind) -> None:
         "unusual": (True,),
         **({} if flavour.optimizers else _COMMON),
         **(_SAVING if flavour.saving else {}),
-        "train_sampling_strategy": ("sequential", *(("group_by_length", "batch_rebalance") if tokens else ())),
+        "train_sampling_strategy": ("sequential", *(("group_by_length", "batch_rebalance", "group_by_length") if tokens else ())),
         **(_TOKENS if tokens else {}),
-        "label_smoothing_factor": _SMOOTHING if model.classifies and model.pretrained else (),
         **parts.model_features(model.name),
         **optimization.features(draft.get("optim")),
     }
     draft.switch_on(features, 10)
+    if flavour.optimizers:
+        schedule = draft.choose(("linear", *optimization.SCHEDULES[1:], *follow, *follow))
+        if schedule != "linear":
+            draft.turn_on("lr_scheduler_type", schedule)
+    if model.classifies and model.pretrained:
+        smoothing = draft.choose((0.0, 0.0, 0.0, 0.1, 0.5))
+        if smoothing:
+            draft.turn_on("label_smoothing_factor", smoothing)
     if draft.on("unusual"):
         unusual = {name: options for name, options in _UNUSUAL.items() if name not in features}
         unusual["label_names"] = (list(model.label_names),)

@@ -102,6 +102,14 @@ def draw_size(
     return Size(n, updates, updates * accumulation)
 
 
+def draw_empty(draft: Draft) -> Size:
+    """Decide a batch size that the data do not fill once, and that short batches are dropped."""
+    draft.set("dataloader_drop_last", True)
+    batch = draft.integer(2, 8)
+    draft.set("per_device_train_batch_size", batch)
+    return Size(draft.integer(1, batch - 1), 0, 0)
+
+
 def _draw_length(draft: Draft, per_epoch: int, budget: int, unsized: bool, nothing: bool) -> int:
     """Decide epochs or `max_steps`, and return how many updates that makes; `budget` updates at most, where there is a choice."""
     if draft.free("max_steps", "num_train_epochs") or (unsized and draft.free("max_steps")):
@@ -123,4 +131,4 @@ def _draw_length(draft: Draft, per_epoch: int, budget: int, unsized: bool, nothi
 def _epochs(draft: Draft, kind: str, budget: float) -> float:
     if kind == "fraction":
         return draft.choose([each for each in _FRACTIONS if each <= budget] or _FRACTIONS[:1])
-    return draft.integer(1, max(2, min(3, int(budget))))
+    return draft.integer(1, max(2, min(5, int(budget))))

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import enum
+import functools
+import math
 import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from trainer_props import serialization
 from trainer_props.arguments import DEFAULTS, DRAWN, FIELDS, FIXED, nearest
 
-MOST_UPDATES = 2000
-"""A check runs a scenario thousands of times: a run that long is no run for a check."""
+MOST: Final = {
+    "max_steps": 2000, "num_train_epochs": 1000, "per_device_train_batch_size": 4096, "per_device_eval_batch_size": 4096,
+    "gradient_accumulation_steps": 1024, "dataloader_num_workers": 16,
+}
+"""A check makes thousands of runs: these values have limits, beyond which one run would take longer than a check."""
 
+_AT_LEAST_ONE: Final = ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps")
 _LARGEST_FILE = 1_000_000
+_JSON_WORDS: Final = {
+    dict: "an object", list: "a list", str: "a text", int: "a whole number", float: "a number", bool: "true or false", type(None): "null", tuple: "a list",
+}
 
 
 class InvalidArguments(Exception):
@@ -43,50 +52,97 @@ def read(path: Path) -> HeldArguments:
         InvalidArguments: not readable, not JSON, an unknown key, a value of another type, or values that TrainingArguments refuses.
     """
     try:
-        if path.stat().st_size > _LARGEST_FILE:
-            raise InvalidArguments(f"{path}: larger than {_LARGEST_FILE} bytes: no file of TrainingArguments is")
-        data = serialization.loads(path.read_bytes())
+        with path.open("rb") as file:
+            text = file.read(_LARGEST_FILE + 1)
+        if len(text) > _LARGEST_FILE:
+            raise InvalidArguments(f"larger than {_LARGEST_FILE} bytes: no file of TrainingArguments is")
+        data = serialization.loads(text)
+        if not isinstance(data, dict):
+            raise InvalidArguments(f"a JSON object of TrainingArguments is wanted, not {_JSON_WORDS[type(data)]}")
+        return validated(data)
     except OSError as error:
         raise InvalidArguments(f"{path}: {error.strerror or error}") from None
     except serialization.InvalidData as error:
+        raise InvalidArguments(f"{path}: {str(error).removesuffix(': write it as a string')}") from None
+    except InvalidArguments as error:
         raise InvalidArguments(f"{path}: {error}") from None
-    if not isinstance(data, dict):
-        raise InvalidArguments(f"{path}: a JSON object of TrainingArguments is wanted, not {type(data).__name__}")
-    hints = _hints()
-    arguments: dict[str, Any] = {}
+
+
+def validated(arguments: Mapping[str, Any]) -> HeldArguments:
+    """What of these TrainingArguments, as JSON data, a check can hold fixed. Names of any supported version are understood.
+
+    Raises:
+        InvalidArguments: an unknown key, a value of another type, or values that TrainingArguments refuses.
+    """
+    from trainer_props import compat
+
+    for name, value in arguments.items():
+        if name not in FIELDS and name not in compat.RETIRED and name not in compat.installed_signature():
+            raise InvalidArguments(f"TrainingArguments has no field {name!r}{nearest(name)}")
+        _check(name, value)
+    try:
+        newest = compat.newest_names(arguments)
+    except compat.Unsupported as error:
+        raise InvalidArguments(str(error)) from None
+    usual = _usual()
+    held: dict[str, Any] = {}
     left_out: list[tuple[str, str]] = []
-    for name, value in data.items():
+    for name, value in newest.items():
         if name not in FIELDS:
-            if name in hints:
-                left_out.append((name, "unknown to this version of trainer-props"))
-                continue
-            raise InvalidArguments(f"{path}: TrainingArguments has no field {name!r}{nearest(name)}")
-        if name in hints and not _fits(value, hints[name]):
-            raise InvalidArguments(f"{path}: {name}={value!r} is {type(value).__name__}, not {_words(hints[name])}")
-        field = FIELDS[name]
-        if field.status == DRAWN:
-            arguments[name] = value
-        elif value != DEFAULTS[name] and field.status != FIXED:
-            left_out.append((name, field.why))
-    _construct(path, arguments)
-    return HeldArguments(arguments, tuple(left_out))
+            left_out.append((name, "unknown to this version of trainer-props"))
+        elif FIELDS[name].status == DRAWN:
+            held[name] = value
+        elif FIELDS[name].status != FIXED and value not in (DEFAULTS[name], usual.get(name)):
+            left_out.append((name, FIELDS[name].why))
+    _construct(held)
+    return HeldArguments(held, tuple(left_out))
 
 
-def _construct(path: Path, arguments: Mapping[str, Any]) -> None:
+def _check(name: str, value: Any) -> None:
+    """Refuse a value of another type than the field's, or one that no run can have."""
+    from trainer_props import compat
+
+    if name in (hints := _hints()) and not _fits(value, hints[name]):
+        raise InvalidArguments(f"{name}={_short(value)} is {_JSON_WORDS.get(type(value), type(value).__name__)}, not {_words(hints[name])}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InvalidArguments(f"{name}={value} is not a finite number")
+    parameter = compat.installed_signature().get(name)
+    if parameter is not None and parameter.choices and isinstance(value, str) and value not in parameter.choices:
+        raise InvalidArguments(f"{name}={_short(value)} is none of its values{nearest(value, list(parameter.choices))}")
+    if name in _AT_LEAST_ONE and value is not None and value < 1:
+        raise InvalidArguments(f"{name}={_short(value)} is below 1")
+    if (most := MOST.get(name)) is not None and value is not None and value > most:
+        raise InvalidArguments(f"{name}={_short(value)} is too much for a check, which makes thousands of runs: at most {most}")
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+@functools.cache
+def _usual() -> dict[str, Any]:
+    """What the installed TrainingArguments writes where nothing is said: it fills in some defaults itself."""
     import transformers
 
     from trainer_props import compat
 
-    updates = arguments.get("max_steps", -1)
-    if updates > MOST_UPDATES:
-        raise InvalidArguments(f"{path}: max_steps={updates} is too long for a check, which runs it thousands of times: at most {MOST_UPDATES}")
+    return compat.newest_names(transformers.TrainingArguments(output_dir="unused").to_dict())
+
+
+def _construct(arguments: Mapping[str, Any]) -> None:
+    import transformers
+
+    from trainer_props import compat
+
     try:
         transformers.TrainingArguments(**compat.training_arguments_kwargs({**arguments, "output_dir": "unused"}))
     except Exception as error:  # whatever TrainingArguments raises is its word on these values
         text = str(error).strip().splitlines()
-        raise InvalidArguments(f"{path}: TrainingArguments refuses it: {text[0] if text else type(error).__name__}") from None
+        raise InvalidArguments(f"TrainingArguments refuses it: {text[0] if text else type(error).__name__}") from None
 
 
+@functools.cache
 def _hints() -> dict[str, Any]:
     import transformers
 
@@ -119,7 +175,11 @@ def _fits(value: Any, hint: Any) -> bool:
 
 
 def _words(hint: Any) -> str:
-    origin = typing.get_origin(hint)
+    origin, inside = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
-        return " or ".join(dict.fromkeys(_words(each) for each in typing.get_args(hint)))
-    return "None" if hint is type(None) else getattr(hint, "__name__", str(hint))
+        return " or ".join(dict.fromkeys(_words(each) for each in inside))
+    if origin is list and inside == (str,):
+        return "a list of texts"
+    if isinstance(hint, type) and issubclass(hint, enum.Enum):
+        return "a text"
+    return _JSON_WORDS.get(origin or hint, str(hint))

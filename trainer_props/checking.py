@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import fnmatch
+import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from trainer_props.arguments import DEFAULTS, nearest
+from trainer_props.arguments import DRAWN, FIELDS, nearest
 
 if TYPE_CHECKING:
-    from trainer_props.engine.events import Result
+    from trainer_props.engine.events import Finding, Result
+    from trainer_props.subjects import Subject
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -20,13 +22,22 @@ seen: list[dict[str, Any]] = []
 
 
 class ViolationError(AssertionError):
-    """One property is violated; the message has the smallest case."""
+    """One property is violated; the message has the smallest case.
+
+    Attributes:
+        finding: the same as a value.
+    """
+
+    def __init__(self, message: str, finding: Finding) -> None:
+        super().__init__(message)
+        self.finding = finding
 
 
 class Violations(ExceptionGroup[ViolationError]):
     """What `check()` raises: one member for each violated property, shrunk."""
 
-    def derive(self, excs: Sequence[ViolationError]) -> Violations:
+    def derive(self, excs: Sequence[ViolationError]) -> Violations:  # type: ignore[override]
+        """The group of some of its members."""
         return Violations(self.message, excs)
 
 
@@ -38,7 +49,7 @@ class SubjectCase:
         subject: a Trainer class, a factory, or `module:attribute`.
         experiment: the experiment's name.
         properties: globs of property ids.
-        models: globs of names of models, or None for all.
+        models: names of models, or None for all.
         arguments: TrainingArguments held fixed.
         max_examples, seconds: the budget; by default the `max_examples` of the loaded Hypothesis profile.
         known: whether known bugs pass.
@@ -59,6 +70,8 @@ class SubjectCase:
         Raises:
             Violations: something new is violated; one member a property, shrunk.
             RuntimeError: a property of ours failed itself.
+            ValueError: the arguments hold a value that TrainingArguments refuses, or that the subject declares otherwise.
+            SubjectError: the subject gives no Trainer.
             pytest.skip.Exception: nothing was applicable, and why.
         """
         import pytest
@@ -66,21 +79,17 @@ class SubjectCase:
         result = self.run()
         if result.interrupted:
             raise KeyboardInterrupt
+        seen.extend({"bug": bug, "seen": times, "subject": self.subject_name, "experiment": self.experiment} for bug, times in result.known_seen.items())
         if result.violations:
             from trainer_props.reports.terminal import explain_finding
 
-            members = [ViolationError(explain_finding(each.finding)) for each in result.violations]
-            raise Violations(f"{self.experiment} on {self.subject_name}", members)
+            members = [ViolationError(explain_finding(each.finding), each.finding) for each in result.violations]
+            raise Violations(f"{self.experiment} on {self.subject_name}, seed {result.seed}", members)
         if result.errors:
             raise RuntimeError(result.errors[0])
-        for bug, times in result.known_seen.items():
-            seen.append({"bug": bug, "seen": times, "subject": self.subject_name, "experiment": self.experiment})
         if not result.evaluations:
-            reasons = sorted({reason for count in result.properties.values() for reason in count.reasons} | set(result.refusals))
-            impossible = sum(each.could_not_run for each in result.experiments.values())
-            if impossible:
-                reasons.append(f"{impossible} cases could not run here")
-            pytest.skip(f"{self.experiment}: nothing applicable ({'; '.join(reasons) or 'no case was drawn'})")
+            reasons = sorted({reason for count in result.properties.values() for reason in count.reasons} | set(result.refusals) | set(result.impossible))
+            pytest.skip(f"{self.experiment}: nothing applicable ({'; '.join(reasons) or 'no property of these belongs to it'})")
 
     @property
     def subject_name(self) -> str:
@@ -91,25 +100,37 @@ class SubjectCase:
         """Run the session and return all that it found, without raising."""
         from hypothesis import settings
 
-        from trainer_props import subjects, zoo
+        from trainer_props import subjects
         from trainer_props.engine import Plan, Session
         from trainer_props.experiments import Held
         from trainer_props.properties import PROPERTIES
 
         loaded = subjects.load(self.subject) if isinstance(self.subject, str) else subjects.wrap(self.subject)
         profile = settings()
-        models = None if self.models is None else _matching(self.models, list(zoo.MODELS), "models")
         plan = Plan(
             experiments=(self.experiment,),
-            properties=_matching(self.properties, list(PROPERTIES), "properties"),
+            properties=matching(self.properties, list(PROPERTIES), "properties"),
             seconds=self.seconds,
             max_examples=None if self.seconds is not None else (self.max_examples or profile.max_examples),
             # a derandomized profile promises the very same cases every time
             seed=0 if profile.derandomize else random.SystemRandom().randrange(2**32),
-            held=Held(arguments={**loaded.declaration.fixed, **self.arguments}, forbidden=loaded.declaration.forbidden, models=models),
+            held=Held(arguments=self._held(loaded), forbidden=loaded.declaration.forbidden, models=self.models),
             known=self.known,
         )
         return Session(loaded, plan).run()
+
+    def _held(self, loaded: Subject) -> dict[str, Any]:
+        from trainer_props.arguments_file import InvalidArguments, validated
+
+        try:
+            held = validated(self.arguments)
+        except InvalidArguments as error:
+            raise ValueError(f"arguments: {error}") from None
+        fixed = dict(loaded.declaration.fixed)
+        for name, value in held.arguments.items():
+            if fixed.setdefault(name, value) != value:
+                raise ValueError(f"arguments: {name}={value!r}, but the subject declares that it is fixed at {fixed[name]!r}")
+        return fixed
 
 
 def parametrize(
@@ -128,40 +149,62 @@ def parametrize(
     Args:
         subject: a Trainer class, a factory `make(parts, output_dir)`, a plain factory `make(output_dir, n, **training_arguments)`, or
             the text `module:attribute`.
-        experiments, properties, models: globs; by default all.
+        experiments, properties, models: names, or globs of them; by default all. Experiments that can't use one of the models are left out.
         max_examples: examples of each experiment; by default those of the loaded Hypothesis profile.
         seconds: time for each experiment; replaces max_examples.
         arguments: TrainingArguments held fixed.
         known: whether known bugs pass.
 
     Raises:
-        ValueError: an unknown experiment or argument, or a budget that is not positive; the message has the nearest valid name.
+        ValueError: no subject; an unknown experiment, property, model or argument; a budget that is not positive. The message has the nearest
+            valid name.
     """
     import pytest
 
     from trainer_props.experiments import EXPERIMENTS
+    from trainer_props.zoo import MODELS
 
+    if not (callable(subject) or (isinstance(subject, str) and ":" in subject)):
+        raise ValueError(f"subject {subject!r} is no Trainer class, no factory, and no text like 'module:attribute'")
     for name in arguments or {}:
-        if name not in DEFAULTS:
+        if name not in FIELDS:
             raise ValueError(f"arguments: TrainingArguments has no field {name!r}{nearest(name)}")
+        if FIELDS[name].status != DRAWN:
+            raise ValueError(f"arguments: {name} can't be held ({FIELDS[name].why})")
     for noun, number in (("max_examples", max_examples), ("seconds", seconds)):
-        if number is not None and number <= 0:
+        if number is not None and not 0 < number < math.inf:
             raise ValueError(f"{noun}={number!r} must be positive")
-    chosen = _matching(tuple(experiments or ("*",)), list(EXPERIMENTS), "experiments")
-    cases = [
-        SubjectCase(
-            subject, name, tuple(properties or ("*",)), tuple(models) if models is not None else None, dict(arguments or {}), max_examples, seconds, known
-        )
-        for name in chosen
-    ]
+    chosen = matching(_globs(experiments, "experiments"), list(EXPERIMENTS), "experiments")
+    properties = _globs(properties, "properties")
+    if properties != ("*",):
+        from trainer_props.properties import PROPERTIES
+
+        matching(properties, list(PROPERTIES), "properties")
+    names = None
+    if models is not None:
+        names = tuple(matching(_globs(models, "models"), list(MODELS), "models"))
+        fitting = [name for name in chosen if set(names) & set(EXPERIMENTS[name].models)]
+        if not fitting:
+            raise ValueError(f"models: {', '.join(names)} can't be used by {', '.join(chosen)}")
+        chosen = fitting
+    cases = [SubjectCase(subject, name, properties, names, dict(arguments or {}), max_examples, seconds, known) for name in chosen]
     return pytest.mark.parametrize("case", cases, ids=chosen)  # type: ignore[return-value]
 
 
-def _matching(globs: Sequence[str], names: Sequence[str], noun: str) -> list[str]:
-    chosen: list[str] = []
+def _globs(names: Sequence[str] | None, noun: str) -> tuple[str, ...]:
+    if isinstance(names, str):
+        raise ValueError(f"{noun}={names!r}: a list of names is wanted, as in [{names!r}]")
+    return ("*",) if names is None else tuple(names)
+
+
+def matching(globs: Sequence[str], names: Sequence[str], noun: str) -> list[str]:
+    """The names that one of the globs matches, in their order.
+
+    Raises:
+        ValueError: a glob matches none; the message has the nearest valid name.
+    """
     for glob in globs:
-        found = [name for name in names if fnmatch.fnmatchcase(name, glob)]
-        if not found:
-            raise ValueError(f"{noun}: {glob!r} matches none{nearest(glob, list(names))}")
-        chosen += [name for name in found if name not in chosen]
-    return chosen
+        if not any(fnmatch.fnmatchcase(name, glob) for name in names):
+            chapters = sorted({f"{name.partition('.')[0]}.*" for name in names if "." in name})
+            raise ValueError(f"{noun} {glob!r} matches none{nearest(glob, [*names, *chapters])}")
+    return [name for name in names if any(fnmatch.fnmatchcase(name, glob) for glob in globs)]

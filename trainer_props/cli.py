@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import contextlib
-import fnmatch
+import math
 import os
 import random
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
-import click
 import typer
-from rich.console import Console
 
 from trainer_props.arguments import nearest
+from trainer_props.checking import matching
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from trainer_props.engine import Result
+    from trainer_props.experiments import Held
+    from trainer_props.subjects import Subject
 
 OK, NEW_VIOLATIONS, USAGE, INTERRUPTED = 0, 1, 2, 130
 
-_PROFILES = {"quick": 60.0, "ci": None, "nightly": 3600.0}
+_PROFILES: Final = {"quick": 60.0, "ci": None, "nightly": 3600.0}
 _CI_EXAMPLES = 100
+
+# From some version on typer brings its own copy of click: this is the base class of whichever is in use.
+_CommandError: Final[Any] = next(each for each in typer.BadParameter.__mro__ if each.__name__ == "ClickException")
 
 app = typer.Typer(
     name="trainer-props", add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
@@ -40,15 +49,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
     try:
-        code = app(args=list(arguments) if arguments is not None else None, standalone_mode=False)
+        command = typer.main.get_command(app)
+        code = command.main(args=list(arguments) if arguments is not None else None, prog_name=app.info.name, standalone_mode=False)
+        sys.stdout.flush()
     except UsageError as error:
         return _refuse(str(error))
-    except click.exceptions.NoArgsIsHelpError as error:
-        print(error.format_message())
-        return USAGE
-    except click.ClickException as error:
-        return _refuse(" ".join(error.format_message().split()))
-    except (click.Abort, KeyboardInterrupt):
+    except _CommandError as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            print(error.format_message())
+            return USAGE
+        return _refuse(error.format_message())
+    except (typer.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except BrokenPipeError:
         # whoever read our output has gone: nothing to say, and nobody to say it to
@@ -58,8 +69,17 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def _refuse(message: str) -> int:
-    print(f"trainer-props: {message}", file=sys.stderr)
+    print(f"trainer-props: {' '.join(message.split())}", file=sys.stderr)
     return USAGE
+
+
+@contextlib.contextmanager
+def _importing() -> Iterator[None]:
+    """Turn a package that is missing, or broken, into one line."""
+    try:
+        yield
+    except ImportError as error:
+        raise UsageError(f"can't import {error.name or 'a package'}: {error}") from None
 
 
 # ---- check -------------------------------------------------------------------------------------------------------------------
@@ -81,67 +101,109 @@ def check(
     no_known: Annotated[bool, typer.Option("--no-known", help="Treat known bugs as new.")] = False,
 ) -> int:
     """Draw training runs, run them on the subject, judge them; exits 1 if something new is violated."""
-    console = Console(highlight=False)
     if profile not in _PROFILES:
         raise UsageError(f"--profile {profile!r} is none of {', '.join(_PROFILES)}{nearest(profile, list(_PROFILES))}")
-    if json is not None and not json.parent.is_dir():
-        raise UsageError(f"--json {json}: the folder {json.parent} does not exist")
-    with console.status("importing torch and transformers") if console.is_terminal else contextlib.nullcontext():
+    if seconds is not None and not math.isfinite(seconds):
+        raise UsageError(f"--seconds {seconds} is no length of time")
+    if json is not None:
+        _writable(json)
+    with _importing():
         from trainer_props.engine import Plan
         from trainer_props.engine.supervisor import supervise
-        from trainer_props.experiments import EXPERIMENTS, Held
-        from trainer_props.properties import PROPERTIES
         from trainer_props.reports import result as results
         from trainer_props.reports import terminal
-
-        loaded = _subject(subject)
-    experiments = _matching(experiment, list(EXPERIMENTS), "experiment")
-    properties = _matching(property, list(PROPERTIES), "property")
-    held = _held(loaded, arguments, model, console)
-    if model is not None:
-        experiments = [name for name in experiments if set(held.models or ()) & set(EXPERIMENTS[name].models) or not EXPERIMENTS[name].models]
-    if not any(name in PROPERTIES[each].experiments for each in properties for name in experiments):
-        raise UsageError("none of these properties belongs to one of these experiments: see trainer-props list experiments")
-    if seconds is None and max_examples is None:
-        seconds = _PROFILES[profile]
+        from trainer_props.subjects import SubjectError
+    console = terminal.make_console()
+    experiments, properties, models = _chosen(experiment, property, model)
+    loaded = _subject(subject)
+    held = _held(loaded, arguments, models, console)
     if max_examples is None and seconds is None:
-        max_examples = _CI_EXAMPLES
+        seconds, max_examples = _PROFILES[profile], _CI_EXAMPLES if _PROFILES[profile] is None else None
     if seed is None:
         seed = 0 if profile == "ci" else random.SystemRandom().randrange(2**32)
     plan = Plan(
         experiments=experiments, properties=properties, seconds=None if max_examples is not None else seconds, max_examples=max_examples, seed=seed,
         held=held, known=not no_known, first_failure=first_failure,
     )
-    console.print(f"checking {subject} ({', '.join(f'{name} {number}' for name, number in list(results.versions().items())[:3])}), seed {seed}")
-    with terminal.Live(console) as live:
-        result = supervise(loaded, plan, live)
-    console.print(terminal.summary(result, subject))
+    versions = ", ".join(f"{name} {number}" for name, number in list(results.versions().items())[:3])
+    console.print(f"checking {subject} ({versions}), seed {seed}", soft_wrap=True)
+    try:
+        with terminal.Live(console) as live:
+            result = supervise(loaded, plan, live)
+    except SubjectError as error:
+        raise UsageError(str(error)) from None
     if json is not None:
         try:
             results.write(json, results.to_data(result, command="check", subject=subject, profile=profile))
         except OSError as error:
             raise UsageError(f"--json {json}: {error.strerror or error}") from None
-        console.print(f"result written to {json}")
+    terminal.print_result(console, result, subject)
+    if json is not None:
+        console.print(f"result written to {json}", soft_wrap=True)
+    return _exit_code(result)
+
+
+def _exit_code(result: Result) -> int:
+    from trainer_props.experiments.arguments import NAME as TRAINS_NOTHING
+
+    trouble = list(result.errors)
+    counts = [each for each in result.experiments.values() if each.name != TRAINS_NOTHING]
+    reasons = result.refusals | result.impossible
+    if counts and reasons and not any(each.examples for each in counts):
+        trouble.append(f"not one training run could be judged: {max(reasons, key=lambda text: reasons[text])}")
+    if trouble:
+        _refuse(trouble[0] + (f" (and {len(trouble) - 1} more)" if len(trouble) > 1 else ""))
     if result.violations:
         return NEW_VIOLATIONS
-    if result.errors:
-        return _refuse(result.errors[0])
+    if trouble:
+        return USAGE
     return INTERRUPTED if result.interrupted else OK
 
 
-def _subject(name: str) -> Any:
-    from trainer_props import subjects
+def _writable(path: Path) -> None:
+    if path.is_dir():
+        raise UsageError(f"--json {path}: it is a folder")
+    if not path.parent.is_dir():
+        raise UsageError(f"--json {path}: the folder {path.parent} does not exist")
+    if not os.access(path.parent, os.W_OK):
+        raise UsageError(f"--json {path}: the folder {path.parent} can't be written to")
 
+
+def _chosen(experiment: list[str] | None, property: list[str] | None, model: list[str] | None) -> tuple[list[str], list[str], list[str] | None]:
+    """Names of the experiments, properties and models that the globs match, as far as they belong together."""
+    with _importing():
+        from trainer_props import zoo
+        from trainer_props.experiments import EXPERIMENTS
+        from trainer_props.properties import PROPERTIES
+    experiments = _matching(experiment, list(EXPERIMENTS), "experiment")
+    properties = _matching(property, list(PROPERTIES), "property")
+    models = _matching(model, list(zoo.MODELS), "model") if model else None
+    if models is not None:
+        fitting = [name for name in experiments if set(models) & set(EXPERIMENTS[name].models)]
+        if not fitting:
+            others = [name for name, each in EXPERIMENTS.items() if set(models) & set(each.models)]
+            raise UsageError(f"--model {', '.join(models)}: used by {', '.join(others)}, not by {', '.join(experiments)}")
+        experiments = fitting
+    if not any(name in PROPERTIES[each].experiments for each in properties for name in experiments):
+        others = sorted({name for each in properties for name in PROPERTIES[each].experiments})
+        raise UsageError(f"--property {', '.join(properties)}: judged in {', '.join(others)}, not in {', '.join(experiments)}")
+    return experiments, properties, models
+
+
+def _subject(name: str) -> Subject:
+    with _importing():
+        from trainer_props import subjects
     if (here := str(Path.cwd())) not in sys.path:
         sys.path.insert(0, here)  # as `python -m` does: the user's module is found from where they stand
     try:
         return subjects.load(name)
     except subjects.SubjectError as error:
         raise UsageError(str(error)) from None
+    except SystemExit as error:
+        raise UsageError(f"subject {name!r}: importing it ends the program (sys.exit({error.code!r})): guard that by `if __name__ == '__main__'`") from None
 
 
-def _held(subject: Any, arguments: Path | None, models: Sequence[str] | None, console: Console) -> Any:
-    from trainer_props import zoo
+def _held(subject: Subject, arguments: Path | None, models: Sequence[str] | None, console: Console) -> Held:
     from trainer_props.arguments_file import InvalidArguments, read
     from trainer_props.experiments import Held
 
@@ -151,23 +213,20 @@ def _held(subject: Any, arguments: Path | None, models: Sequence[str] | None, co
             held = read(arguments)
         except InvalidArguments as error:
             raise UsageError(f"--arguments {error}") from None
+        for name, value in held.arguments.items():
+            if name in fixed and fixed[name] != value:
+                raise UsageError(f"--arguments {arguments}: {name}={value!r}, but {subject.name} declares that it is fixed at {fixed[name]!r}")
         fixed |= held.arguments
         for name, why in held.left_out:
-            console.print(f"{arguments}: {name} is not held ({why})")
-    chosen = _matching(models, list(zoo.MODELS), "model") if models else None
-    return Held(arguments=fixed, forbidden=subject.declaration.forbidden, models=chosen)
+            console.print(f"{arguments}: {name} is not held ({why})", soft_wrap=True)
+    return Held(arguments=fixed, forbidden=subject.declaration.forbidden, models=models)
 
 
 def _matching(globs: Sequence[str] | None, names: Sequence[str], noun: str) -> list[str]:
-    if not globs:
-        return list(names)
-    chosen: list[str] = []
-    for glob in globs:
-        found = [name for name in names if fnmatch.fnmatchcase(name, glob)]
-        if not found:
-            raise UsageError(f"--{noun} {glob!r} matches no {noun}{nearest(glob, list(names))}")
-        chosen += [name for name in found if name not in chosen]
-    return chosen
+    try:
+        return matching(globs or ("*",), names, noun)
+    except ValueError as error:
+        raise UsageError(f"--{error}") from None
 
 
 # ---- list --------------------------------------------------------------------------------------------------------------------
@@ -183,11 +242,13 @@ def list_(
 
     if what not in listings.LISTINGS:
         raise UsageError(f"list {what!r}: there are {', '.join(listings.LISTINGS)}{nearest(what, list(listings.LISTINGS))}")
-    listing = listings.LISTINGS[what]()
+    with _importing():
+        listing = listings.LISTINGS[what]()
+        from trainer_props.reports.terminal import make_console
     if as_json:
         print(listing.as_json())
     else:
-        Console(highlight=False).print(listing.as_table())
+        make_console().print(listing.as_table())
     return OK
 
 
@@ -197,10 +258,11 @@ def list_(
 @app.command()
 def explain(property: Annotated[str, typer.Argument(help="An id of trainer-props list properties.")]) -> int:
     """What a property says, where that is documented, what it needs, which faults it kills, and how a failure looks."""
-    from trainer_props import explaining
-    from trainer_props.properties import PROPERTIES
-
+    with _importing():
+        from trainer_props import explaining
+        from trainer_props.properties import PROPERTIES
+        from trainer_props.reports.terminal import make_console
     if property not in PROPERTIES:
         raise UsageError(f"explain {property!r}: no such property{nearest(property, list(PROPERTIES))}")
-    explaining.explain(PROPERTIES[property], Console(highlight=False))
+    explaining.explain(PROPERTIES[property], make_console())
     return OK

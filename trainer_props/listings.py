@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from rich.table import Table
+from rich.text import Text
 
 from trainer_props import zoo
 from trainer_props.arguments import FIELDS
@@ -15,18 +16,18 @@ from trainer_props.arguments import FIELDS
 
 @dataclass(frozen=True)
 class Listing:
-    """A table: names of columns, rows of texts."""
+    """A table: names of columns, rows of texts and of sequences of texts."""
 
     columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
+    rows: tuple[tuple[str | Sequence[str], ...], ...]
 
     def as_table(self) -> Table:
         """For a terminal."""
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for index, column in enumerate(self.columns):
-            table.add_column(column, no_wrap=index == 0)
+        table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+        for column in self.columns:
+            table.add_column(column, overflow="fold")
         for row in self.rows:
-            table.add_row(*row)
+            table.add_row(*(Text(cell if isinstance(cell, str) else ", ".join(cell)) for cell in row))
         return table
 
     def as_json(self) -> str:
@@ -40,7 +41,7 @@ def properties() -> Listing:
 
     return Listing(
         ("id", "experiments", "covers", "statement"),
-        tuple((each.id, ", ".join(each.experiments), ", ".join(map(str, each.catalogue)), each.statement) for _, each in sorted(PROPERTIES.items())),
+        tuple((each.id, each.experiments, tuple(map(str, each.catalogue)), each.statement) for _, each in sorted(PROPERTIES.items())),
     )
 
 
@@ -58,7 +59,7 @@ def models() -> Listing:
 
 def datasets() -> Listing:
     """Every kind of data set of the zoo."""
-    return Listing(("name", "families", "description"), tuple((each.name, ", ".join(each.families), each.description) for each in zoo.DATASETS.values()))
+    return Listing(("name", "families", "description"), tuple((each.name, each.families, each.description) for each in zoo.DATASETS.values()))
 
 
 def arguments() -> Listing:
@@ -72,16 +73,17 @@ def arguments() -> Listing:
 
 def optimizers() -> Listing:
     """Every optimizer that is drawn, as `TrainingArguments.optim` spells it."""
-    from trainer_props.strategies import OPTIMIZERS
+    from trainer_props.strategies.optimization import OPTIMIZERS
 
     return Listing(("name",), tuple((name,) for name in OPTIMIZERS))
 
 
 def schedulers() -> Listing:
     """Every learning-rate schedule that is drawn, as `TrainingArguments.lr_scheduler_type` spells it."""
-    from trainer_props.strategies import SCHEDULERS
+    from trainer_props.strategies.optimization import ADAPTIVE_SCHEDULES, SCHEDULES
 
-    return Listing(("name",), tuple((name,) for name in SCHEDULERS))
+    kinds = {"of the step": SCHEDULES, "follows evaluations": ADAPTIVE_SCHEDULES}
+    return Listing(("name", "learning rate"), tuple((name, kind) for kind, names in kinds.items() for name in names))
 
 
 def faults() -> Listing:
@@ -96,8 +98,8 @@ def known_bugs() -> Listing:
     from trainer_props.known_bugs import KNOWN_BUGS
 
     return Listing(
-        ("id", "verdict", "versions", "what happens", "source"),
-        tuple((each.id, each.verdict, each.versions, each.sentence, each.link) for _, each in sorted(KNOWN_BUGS.items())),
+        ("id", "verdict", "versions", "properties", "what happens", "source"),
+        tuple((each.id, each.verdict, each.versions, each.properties, each.sentence, each.link) for _, each in sorted(KNOWN_BUGS.items())),
     )
 
 

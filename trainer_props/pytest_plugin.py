@@ -34,7 +34,8 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
                 continue
             for name, value in getattr(report, "user_properties", ()):
                 if name == _PROPERTY:
-                    times.update({entry["bug"]: entry["seen"] for entry in json.loads(value)})
+                    for entry in json.loads(value):
+                        times[entry["bug"]] += entry["seen"]
     if not times:
         return
     from trainer_props.known_bugs import KNOWN_BUGS

@@ -49,7 +49,6 @@ class MicroBatch:
         training: `model.training` during the call.
         grad: whether gradients were enabled.
         width: length of the second dimension of the main input, or 1.
-        lengths: what is not padding of each row, by `attention_mask`, or None without one.
     """
 
     samples: tuple[int, ...] | None
@@ -64,7 +63,6 @@ class MicroBatch:
     training: bool
     grad: bool
     width: int
-    lengths: tuple[int, ...] | None = None
 
 
 @dataclass(slots=True)
@@ -157,6 +155,10 @@ class Record:
         stuck: the watchdog ended it: why.
         initial_weights: flat weights before training; `parameters` names their slices as (name, number of elements, trainable, group weight decay).
         identified: whether samples could be identified.
+        own_data: the subject brought data of its own.
+        loss_reduction: what the subject declares of a loss of its own, or None.
+        expected_steps: updates of the whole run by the subject's own formula, or None.
+        ignored_metrics: metrics that no property may look at.
     """
 
     failure: Failure | None = None
@@ -180,6 +182,10 @@ class Record:
     warnings: list[str] = field(default_factory=list)
     results: dict[str, Any] = field(default_factory=dict)
     identified: bool = True
+    own_data: bool = False
+    loss_reduction: str | None = None
+    expected_steps: int | None = None
+    ignored_metrics: tuple[str, ...] = ()
 
     @property
     def finished(self) -> bool:

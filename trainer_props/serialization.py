@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from typing import Any, TypeVar
@@ -18,8 +19,19 @@ class InvalidData(ValueError):
 
 
 def to_data(value: Any) -> Any:
-    """Plain dicts, lists, strings, numbers, booleans and None; numbers that JSON lacks are spelled out."""
-    return _spell(msgspec.to_builtins(value))
+    """Plain dicts, lists, strings, numbers, booleans and None, without fields at their defaults; NaN and infinities as strings."""
+    if isinstance(value, msgspec.Struct):
+        # msgspec's own omit_defaults asks whether a value is the very object of the default: equal values would be written differently
+        defaults = _defaults(type(value))
+        given = {name: to_data(getattr(value, name)) for name in value.__struct_fields__}
+        return {name: data for name, data in given.items() if not (name in defaults and _is_default(data, defaults[name]))}
+    if isinstance(value, dict):
+        return {key: to_data(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_data(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
+    return value if value is None or isinstance(value, (bool, int, float, str)) else msgspec.to_builtins(value)
 
 
 def from_data(data: Any, kind: type[T]) -> T:
@@ -72,14 +84,16 @@ def code(value: Any) -> str:
     return repr(value)
 
 
-def _spell(data: Any) -> Any:
-    if isinstance(data, float) and not math.isfinite(data):
-        return "NaN" if math.isnan(data) else ("Infinity" if data > 0 else "-Infinity")
-    if isinstance(data, dict):
-        return {key: _spell(item) for key, item in data.items()}
-    if isinstance(data, (list, tuple)):
-        return [_spell(item) for item in data]
-    return data
+@functools.cache
+def _defaults(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    factories = {each.name: each.default_factory for each in msgspec.structs.fields(kind) if each.default_factory is not msgspec.NODEFAULT}
+    values = {each.name: each.default for each in msgspec.structs.fields(kind) if each.default is not msgspec.NODEFAULT}
+    return {**{name: to_data(value) for name, value in values.items()}, **{name: to_data(make()) for name, make in factories.items()}}
+
+
+def _is_default(data: Any, default: Any) -> bool:
+    # 1, 1.0 and True are equal and are written differently, and so are 0.0 and -0.0
+    return bool(data == default) and repr(data) == repr(default)
 
 
 def _read(data: Any) -> Any:

@@ -16,7 +16,7 @@ from trainer_props.case import Case
 from trainer_props.engine.judging import Judged, judge
 from trainer_props.experiments import EXPERIMENTS, Held
 from trainer_props.faults import FAULTS
-from trainer_props.known_bugs import KNOWN_BUGS
+from trainer_props.known_bugs import KNOWN_BUGS, KnownBug
 from trainer_props.properties import PROPERTIES
 from trainer_props.running import construction, prepared
 from trainer_props.scenario import Scenario
@@ -74,7 +74,10 @@ def test_bad_values_are_refused_or_known_to_be_accepted(bad: strategies.BadValue
 
 @pytest.mark.parametrize(
     ("name", "value", "beside"),
-    [("torch_empty_cache_steps", 0, {}), ("logging_steps", 0, {}), ("eval_steps", 1.5, {"eval_strategy": "steps"}), ("warmup_steps", -1, {})],
+    [
+        ("torch_empty_cache_steps", 0, {}), ("logging_steps", 0, {}), ("eval_steps", 1.5, {"eval_strategy": "steps"}),
+        ("warmup_steps", -1, {}),
+    ],
 )
 def test_what_is_refused_by_name_holds(name: str, value: object, beside: dict[str, object]) -> None:
     assert "arguments.bad_values_are_refused" in judged(building({"field": name, "value": value}, **beside)).holds
@@ -86,10 +89,13 @@ def test_a_good_value_in_the_place_of_a_bad_one_is_a_new_violation() -> None:
     assert (finding.symptom, finding.known_bug) == ("accepted", None)
 
 
-@pytest.mark.parametrize("bug", [each for each in KNOWN_BUGS.values() if each.example.experiment == EXPERIMENT.name], ids=lambda bug: bug.id)
-def test_examples_show_their_known_bugs(bug: object) -> None:
-    outcome = judged(bug.example)  # type: ignore[attr-defined]
-    assert [finding.known_bug for finding in outcome.findings if finding.property in bug.properties] == [bug.id]  # type: ignore[attr-defined]
+BUGS = [each for each in KNOWN_BUGS.values() if each.example.experiment == EXPERIMENT.name]
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.id)
+def test_examples_show_their_known_bugs(bug: KnownBug) -> None:
+    outcome = judged(bug.example)
+    assert [finding.known_bug for finding in outcome.findings if finding.property in bug.properties] == [bug.id]
 
 
 @pytest.mark.parametrize("field", ["learning_rate", "eval_strategy", "logging_steps", "train_sampling_strategy"])
@@ -123,6 +129,8 @@ def test_faults_are_caught_by_their_property(fault: object) -> None:
             caught.update(new(judged(case, subject)))
 
     explore()
+    for bad in BAD_VALUES:
+        caught.update(new(judged(building({"field": bad.name, "value": bad.value}, **bad.beside), subject)))
     assert fault.property in caught  # type: ignore[attr-defined]
 
 
@@ -160,7 +168,8 @@ def test_setters_name_fields_and_parameters_that_exist() -> None:
 
 
 def test_held_and_forbidden_arguments_are_left_alone() -> None:
-    held = Held(arguments={"logging_strategy": "no", "eval_strategy": "epoch", "per_device_eval_batch_size": 3}, forbidden=("learning_rate",))
+    arguments = {"logging_strategy": "no", "eval_strategy": "epoch", "per_device_eval_batch_size": 3}
+    held = Held(arguments=arguments, forbidden=("learning_rate",))
 
     @settings(max_examples=60, suppress_health_check=list(HealthCheck), database=None)
     @given(EXPERIMENT.cases(held))

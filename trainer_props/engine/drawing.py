@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
 from hypothesis import strategies as st
@@ -24,12 +24,36 @@ class EndOfSlice(BaseException):
     """The time of a slice is over. Not an Exception, so that Hypothesis does not take it for a failure."""
 
 
+class _Ending:
+    """Lets what ends a session (a time limit of pytest, an exit, no Trainer from the subject) out of Hypothesis, which would take it for a failure."""
+
+    def __init__(self) -> None:
+        self._error: BaseException | None = None
+
+    def calling(self, body: Body, case: Case) -> None:
+        try:
+            body(case)
+        except (EndOfSlice, Reproduced, HypothesisException):
+            raise
+        except BaseException as error:
+            self._error = error
+            raise EndOfSlice from None
+
+    @contextlib.contextmanager
+    def outside(self) -> Iterator[None]:
+        with contextlib.suppress(EndOfSlice):
+            yield
+        if self._error is not None:
+            raise self._error
+
+
 def draw(cases: st.SearchStrategy[Case], body: Body, *, number: int, max_examples: int) -> int:
     """Call `body` on up to `max_examples` cases; the same `number` gives the same cases. Returns how many were rejected while drawing.
 
     `body` may raise `EndOfSlice` to end early.
     """
     rejected = 0
+    ending = _Ending()
 
     @st.composite
     def counted(pick: st.DrawFn) -> Case:
@@ -44,9 +68,9 @@ def draw(cases: st.SearchStrategy[Case], body: Body, *, number: int, max_example
     @_settings(max_examples, Phase.generate)
     @given(counted())
     def explore(case: Case) -> None:
-        body(case)
+        ending.calling(body, case)
 
-    with contextlib.suppress(EndOfSlice):
+    with ending.outside():
         explore()
     return rejected
 
@@ -54,14 +78,17 @@ def draw(cases: st.SearchStrategy[Case], body: Body, *, number: int, max_example
 def reproduce(cases: st.SearchStrategy[Case], body: Body, *, number: int, max_examples: int) -> bool:
     """Draw the cases of `number` again and let Hypothesis shrink the first on which `body` raises `Reproduced`; whether one was found."""
 
+    ending = _Ending()
+
     @seed(number)
     @_settings(max_examples, Phase.generate, Phase.shrink)
     @given(cases)
     def shrink(case: Case) -> None:
-        body(case)
+        ending.calling(body, case)
 
     try:
-        shrink()
+        with ending.outside():
+            shrink()
     except Reproduced:
         return True
     except HypothesisException:

@@ -141,6 +141,7 @@ class Result:
     known_seen: dict[str, int] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
     refusals: dict[str, int] = field(default_factory=dict)
+    impossible: dict[str, int] = field(default_factory=dict)
     coverage: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
 
 

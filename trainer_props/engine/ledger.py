@@ -12,7 +12,7 @@ from trainer_props.engine.judging import Judged
 
 Key = tuple[str, str, str, str, str | None]
 
-_EXAMPLES_OF_A_KNOWN_BUG = 3
+EXAMPLES_OF_A_KNOWN_BUG = 3
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,7 @@ class Ledger:
         result.runs += 1
         if judged.could_not_run is not None:
             count.could_not_run += 1
+            result.impossible[judged.could_not_run] = result.impossible.get(judged.could_not_run, 0) + 1
             return []
         if judged.refused is not None:
             count.refused += 1
@@ -77,7 +78,7 @@ class Ledger:
             examples = self.result.known.setdefault(finding.known_bug, [])
             examples.append(finding)
             examples.sort(key=lambda each: size(each.case))
-            del examples[_EXAMPLES_OF_A_KNOWN_BUG:]
+            del examples[EXAMPLES_OF_A_KNOWN_BUG:]
             return False
         count.violated += 1
         entry = self.entries.get(finding.key)

@@ -72,6 +72,10 @@ class Session:
         listener: is told every event.
         entries: violations that an earlier session saw and did not come to shrink.
         skipped: keys of cases that must not be run.
+        explored: names of experiments that are not explored any more; what they found is shrunk all the same.
+
+    Attributes:
+        exploring: False once shrinking has begun.
     """
 
     def __init__(
@@ -82,11 +86,13 @@ class Session:
         *,
         entries: Mapping[Key, Entry] | None = None,
         skipped: Collection[str] = (),
+        explored: Collection[str] = (),
     ) -> None:
         self.subject, self.plan, self._tell = subject, plan, listener
         self.result = Result(seed=plan.seed)
         self.ledger = Ledger(self.result, entries=dict(entries or {}))
-        self._skipped = frozenset(skipped)
+        self._skipped, self._explored = frozenset(skipped), frozenset(explored)
+        self.exploring = True
         chosen = [PROPERTIES[name] for name in plan.properties]
         self._turns = []
         for name in plan.experiments:
@@ -109,6 +115,7 @@ class Session:
             with prepared():
                 self._explored_from = time.monotonic()
                 self._explore()
+                self.exploring = False
                 self._shrink()
         except KeyboardInterrupt:
             self.result.interrupted = True
@@ -121,21 +128,22 @@ class Session:
     # ---- exploring -----------------------------------------------------------------------------------------------------
 
     def _explore(self) -> None:
+        turns = [turn for turn in self._turns if turn.experiment.name not in self._explored]
         if self.plan.max_examples is not None:
-            for turn in self._turns:
+            for turn in turns:
                 self._slice(turn, self.plan.max_examples, None)
                 if self._stop:
                     return
             return
         assert self.plan.seconds is not None
         end = time.monotonic() + self.plan.seconds
-        while self._turns and not self._stop:
+        while turns and not self._stop:
             # the experiment that had the least time so far: a run of one costs ten times a run of another
-            turn = min(self._turns, key=lambda each: each.spent)
+            turn = min(turns, key=lambda each: each.spent)
             left = end - time.monotonic()
             if left <= 0:
                 return
-            fair = self.plan.seconds / len(self._turns)
+            fair = self.plan.seconds / len(turns)
             self._slice(turn, SLICE_EXAMPLES * 2 ** min(turn.slices, 4), min(left, max(fair / 4, 1.0) if turn.slices == 0 else fair))
 
     def _slice(self, turn: _Turn, max_examples: int, seconds: float | None) -> None:
@@ -192,6 +200,9 @@ class Session:
                 self.result.runs += 1
                 return judged
 
-            violation = shrink(entry, turn.cases, rerun, lambda case: self.ledger.judged.get(case.key), seconds=self.plan.shrink_seconds)
+            violation = shrink(entry, turn.cases, rerun, self._recall, seconds=self.plan.shrink_seconds)
             self.result.violations.append(violation)
             self._tell(Shrunk(violation))
+
+    def _recall(self, case: Case) -> Judged | None:
+        return Judged(case) if case.key in self._skipped else self.ledger.judged.get(case.key)

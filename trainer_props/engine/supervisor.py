@@ -1,244 +1,308 @@
 """The supervisor: runs a session in a worker process that may be killed, so that a run that hangs or crashes in native code is a verdict.
 
-The worker ships what it found every second; when it dies, the case that it was running is on disk, and a new worker goes on with the rest.
+When a worker dies, the case that it was running becomes a violation, and another worker goes on with the rest. Ctrl-C is heard here: the first
+lets the worker wrap up, the second ends it; what was found so far is the result either way.
 """
 
 from __future__ import annotations
 
 import contextlib
-import faulthandler
 import multiprocessing
 import os
+import re
 import signal
 import tempfile
+import threading
 import time
-import traceback
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from multiprocessing.connection import Connection
-from pathlib import Path
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from multiprocessing.connection import wait
+from pathlib import Path, PurePath
 from typing import Any
 
-from trainer_props import serialization
 from trainer_props.case import Case
-from trainer_props.engine.events import CaseStarted, Finding, Finished, Listener, Result, Violation
-from trainer_props.engine.ledger import Entry, Key
-from trainer_props.engine.session import Plan, Session
-from trainer_props.running.output import remove_own
+from trainer_props.engine import totals
+from trainer_props.engine.events import EngineEvent, Finding, Finished, FirstSeen, Listener, Progress, PropertyCount, Result, Started, Violation
+from trainer_props.engine.ledger import Entry, Key, size
+from trainer_props.engine.session import Plan
+from trainer_props.engine.worker import HELD_BACK, INTERRUPT, SHOW_STACK, GaveUp, Shipped, Task, last_case, stack, work
+from trainer_props.running.output import PREFIX, remove_leftovers
 from trainer_props.running.run import WALL_CLOCK_SECONDS
-from trainer_props.subjects import Subject
+from trainer_props.subjects import Subject, SubjectError
 
 SILENCE_SECONDS = 2 * WALL_CLOCK_SECONDS
 """A worker that says nothing for so long is stuck where its own watchdog can't reach it."""
 
-_SHIP_SECONDS = 1.0
 RUN_PROPERTY = "steps.run_finishes"
+MOST_LOST = 3
+"""Workers that an experiment may lose before it is given up: each costs a start, or even the whole silence."""
+
+_GRACE_SECONDS = 3.0
+_STACK_SECONDS = 1.0
+_FRAMES = 12
+_OUR_RUN = "running/run.py"
 
 
-@dataclass(frozen=True)
-class _Shipped:
-    """What a worker knows so far."""
+def supervise(subject: Subject, plan: Plan, listener: Listener = lambda event: None, *, silence: float = SILENCE_SECONDS) -> Result:
+    """Run the plan in worker processes until it is done or interrupted; returns what all of them found.
 
-    result: Result
-    entries: dict[Key, Entry]
+    Args:
+        silence: seconds without a word after which a worker is taken to hang.
+
+    Raises:
+        SubjectError: the subject gives no Trainer.
+    """
+    remove_leftovers()
+    # The name is that of output directories, so that a later start removes what a kill of this very process leaves behind.
+    with tempfile.TemporaryDirectory(prefix=f"{PREFIX}{os.getpid()}-", ignore_cleanup_errors=True) as folder, _Signals() as signals:
+        return _Supervision(subject, plan, listener, silence, Path(folder), signals).run()
 
 
-def supervise(subject: Subject, plan: Plan, listener: Listener, *, silence: float = SILENCE_SECONDS) -> Result:
-    """Run the plan in worker processes until it is done or interrupted; the result of all of them."""
-    total: Result | None = None
-    entries: dict[Key, Entry] = {}
-    violations: list[Violation] = []
-    skipped: frozenset[str] = frozenset()
-    begun = time.monotonic()
-    generation = 0
-    with tempfile.TemporaryDirectory(prefix="trainer-props-state-") as state:
+class _Supervision:
+    """The state that outlives workers."""
+
+    def __init__(self, subject: Subject, plan: Plan, listener: Listener, silence: float, folder: Path, signals: _Signals) -> None:
+        self._subject, self._plan, self._listener, self._silence = subject, plan, listener, silence
+        self._folder, self._signals = folder, signals
+        self._begun = time.monotonic()
+        self._total = Result(seed=plan.seed)
+        self._entries: dict[Key, Entry] = {}
+        self._lost: dict[Key, Violation] = {}
+        self._losses: Counter[str] = Counter()
+        self._skipped: set[str] = set()
+        self._progress = Progress(0, 0, 0.0, 0.0, "getting ready")
+
+    def run(self) -> Result:
+        """Start workers until one comes to the end."""
+        exploring, generation = True, 0
         while True:
-            case_file, stack_file = Path(state) / "case.json", Path(state) / "stack.txt"
-            spent = time.monotonic() - begun
-            left = replace(plan, seconds=max(0.0, plan.seconds - spent)) if plan.seconds is not None and generation else plan
-            worker = _Worker(subject, replace(left, seed=plan.seed + generation), entries, skipped, case_file, stack_file, listener, silence)
-            finished = worker.run()
-            entries = worker.shipped.entries if worker.shipped is not None else entries
-            result = finished or (worker.shipped.result if worker.shipped is not None else None)
-            if result is not None:
-                total = _merge(total, result)
-            if finished is not None:
+            worker = self._one_worker(generation, exploring)
+            if worker.finished or self._signals.count:
                 break
-            case = _read_case(case_file)
-            if worker.interrupted or case is None or RUN_PROPERTY not in plan.properties:
-                if total is None:
-                    total = Result(seed=plan.seed)
-                total.interrupted = worker.interrupted
-                if not worker.interrupted:
-                    total.errors.append(f"a worker ended by {worker.cause} before it ran a case")
+            case = last_case(worker.folder)
+            if case is None:
+                self._total.errors.append(f"the worker process ended by {worker.cause} before it ran a case")
                 break
-            violations.append(_lost(case, worker))
-            skipped |= {case.key}
+            self._lose(case, worker)
+            exploring = worker.exploring and not self._plan.first_failure
             generation += 1
-    assert total is not None
-    total.seed = plan.seed
-    total.seconds = time.monotonic() - begun
-    found = {violation.first.key for violation in total.violations}
-    total.violations += [violation for violation in violations if violation.first.key not in found]
-    if total.interrupted:
+        total = self._total
+        total.interrupted = bool(self._signals.count)
+        total.seconds = time.monotonic() - self._begun
+        total.violations += self._lost.values()
         found = {violation.first.key for violation in total.violations}
-        total.violations += [Violation(entry.finding, entry.first, 0.0, False, 0) for key, entry in entries.items() if key not in found]
-    return total
+        total.violations += [Violation(each.finding, each.first, 0.0, False, 0) for key, each in self._entries.items() if key not in found]
+        self._listener(Finished(total))
+        return total
+
+    def _one_worker(self, generation: int, exploring: bool) -> _Worker:
+        plan = replace(self._plan, seed=self._plan.seed + generation)
+        if generation and plan.seconds is not None:
+            plan = replace(plan, seconds=max(0.0, plan.seconds - (time.monotonic() - self._begun)))
+        explored = [name for name in plan.experiments if not exploring or name in self._explored or self._losses[name] >= MOST_LOST]
+        folder = self._folder / str(generation)
+        folder.mkdir()
+        worker = _Worker(Task(self._subject, plan, self._entries, self._skipped, explored, folder), self._silence, self._signals)
+        result: Result | None = None
+        for message in worker.messages():
+            if isinstance(message, Shipped):
+                result, self._entries, worker.exploring = message.result, message.entries, message.exploring
+                self._tell(replace(self._progress, runs=result.runs, evaluations=result.evaluations))
+            elif isinstance(message, Finished):
+                result, worker.finished = message.result, True
+            elif isinstance(message, GaveUp):
+                if message.by_subject:
+                    raise SubjectError(message.message)
+                self._total.errors.append(message.message)
+                worker.finished = True
+            elif not (isinstance(message, Started) and generation):
+                self._tell(message)
+        if result is not None:
+            totals.add(self._total, result)
+            shrunk = {violation.first.key for violation in result.violations}
+            self._entries = {key: entry for key, entry in self._entries.items() if key not in shrunk}
+        return worker
+
+    @property
+    def _explored(self) -> set[str]:
+        """With examples to count, experiments come one after the other: those before the one that lost its worker are done."""
+        names = list(self._plan.experiments)
+        if self._plan.max_examples is None or not self._losses:
+            return set()
+        return set(names[: max(names.index(name) for name in self._losses)])
+
+    def _tell(self, event: EngineEvent) -> None:
+        if isinstance(event, Progress):
+            self._progress = event  # of this worker alone; who listens is told of all of them
+            runs, evaluations = self._total.runs + event.runs, self._total.evaluations + event.evaluations
+            share = event.share
+            if self._plan.seconds is not None and share < 1.0:
+                share = min(1.0, (time.monotonic() - self._begun) / max(self._plan.seconds, 1e-9))
+            event = replace(event, runs=runs, evaluations=evaluations, seconds=time.monotonic() - self._begun, share=share)
+        self._listener(event)
+
+    def _lose(self, case: Case, worker: _Worker) -> None:
+        verdict = "hung" if worker.hung else "crashed"
+        finding = Finding(RUN_PROPERTY, verdict, "the run", worker.symptom, "it ends", worker.cause, "", None, case)
+        self._losses[case.experiment] += 1
+        self._skipped.add(case.key)
+        total = self._total
+        total.runs += 1
+        total.evaluations += 1
+        count = total.properties.setdefault(RUN_PROPERTY, PropertyCount(RUN_PROPERTY))
+        count.evaluated += 1
+        count.violated += 1
+        total.experiments[case.experiment].examples += 1
+        known = self._lost.get(finding.key)
+        if known is None:
+            self._listener(FirstSeen(finding))
+        if known is None or size(case) < size(known.finding.case):
+            self._lost[finding.key] = Violation(finding, known.first if known else finding, 0.0, False, 0)
 
 
 class _Worker:
-    """One worker process, seen from outside."""
+    """One worker process, seen from outside.
 
-    def __init__(
-        self, subject: Subject, plan: Plan, entries: dict[Key, Entry], skipped: frozenset[str], case_file: Path, stack_file: Path, listener: Listener,
-        silence: float,
-    ) -> None:
+    Attributes:
+        finished: it told that it came to the end.
+        hung: it was killed since it said nothing for too long.
+        exploring: the last that it told of what it was doing.
+        cause: how it ended.
+        symptom: the same, without numbers.
+    """
+
+    def __init__(self, task: Task, silence: float, signals: _Signals) -> None:
+        self.folder, self._silence, self._signals = task.folder, silence, signals
+        self.finished, self.hung, self.exploring = False, False, True
+        self.cause = self.symptom = ""
         context = multiprocessing.get_context("fork")
         self._receiver, sender = context.Pipe(duplex=False)
-        self._process = context.Process(target=_work, args=(sender, subject, plan, entries, skipped, case_file, stack_file), daemon=True)
-        self._sender = sender
-        self._listener, self._silence, self._stack_file = listener, silence, stack_file
-        self.shipped: _Shipped | None = None
-        self.cause = ""
-        self.hung = False
-        self.interrupted = False
-
-    def run(self) -> Result | None:
-        """The worker's result, or None if it died or was killed (then `cause` says how)."""
-        self._process.start()
-        self._sender.close()
+        self._process = context.Process(target=work, args=(sender, task), daemon=True)
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
         try:
-            for event in self._events():
-                if isinstance(event, _Shipped):
-                    self.shipped = event
-                elif isinstance(event, Finished):
-                    self._process.join(10)
-                    self._listener(event)
-                    return event.result
-                else:
-                    self._listener(event)
+            self._process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        sender.close()
+        self._pid = self._process.pid or 0
+        with contextlib.suppress(OSError):
+            os.setpgid(self._pid, self._pid)  # it does so itself too: whoever comes first
+
+    def messages(self) -> Iterator[Any]:
+        """What the worker tells, until it ends or is ended."""
+        try:
+            yield from self._received()
         finally:
             self._end()
-        return None
 
-    def _events(self) -> Iterator[Any]:
-        stopping = False
+    def _received(self) -> Iterator[Any]:
+        heard, patience = 0, self._silence
+        last = time.monotonic()
         while True:
-            try:
-                if not self._receiver.poll(self._silence):
-                    self._kill()
+            ready = wait([self._receiver, self._signals.fileno()], max(0.0, last + patience - time.monotonic()))
+            if self._signals.count > heard:
+                self._signals.clear()
+                if heard or self._signals.count > 1:
                     return
-                yield self._receiver.recv()
-            except EOFError:
-                self._process.join(10)
-                code = self._process.exitcode or 0
-                self.cause = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+                heard, patience, last = 1, _GRACE_SECONDS, time.monotonic()
+                self._signal(INTERRUPT)
+            elif self._receiver in ready:
+                try:
+                    message = self._receiver.recv()
+                except (EOFError, OSError):
+                    self._ended()
+                    return
+                if not heard:
+                    last = time.monotonic()  # once interrupted, talking buys no more time
+                yield message
+                if isinstance(message, (Finished, GaveUp)):
+                    return
+            elif not ready:
+                if not heard:
+                    self._hang()
                 return
-            except KeyboardInterrupt:
-                # the first Ctrl-C asks the worker to wrap up, the second ends it at once
-                self.interrupted = True
-                if stopping:
-                    return
-                stopping = True
-                with contextlib.suppress(OSError):
-                    os.kill(self._process.pid or 0, signal.SIGUSR2)
 
-    def _kill(self) -> None:
-        self.hung = True
-        self.cause = f"silent for {self._silence:g} s"
+    def _ended(self) -> None:
+        self._process.join(_GRACE_SECONDS)
+        code = self._process.exitcode
+        if code is None:
+            self.symptom = "closed its pipe and lives on"
+        elif code < 0:
+            self.symptom = f"ended by {signal.Signals(-code).name}"
+        else:
+            self.symptom = f"ended by exit code {code}"
+        self.cause = f"the process {self.symptom}"
+
+    def _hang(self) -> None:
+        self.hung, self.symptom = True, "silent"
+        self._signal(SHOW_STACK)
+        end, text = time.monotonic() + _STACK_SECONDS, ""
+        while time.monotonic() < end:
+            time.sleep(0.1)
+            before, text = text, stack(self.folder)
+            if text and text == before:
+                break
+        self.cause = "\n".join([f"silent for {self._silence:g} s", *_frames(text)])
+
+    def _signal(self, number: int) -> None:
         with contextlib.suppress(OSError):
-            os.kill(self._process.pid or 0, signal.SIGUSR1)  # faulthandler writes the stack
-            time.sleep(0.5)
+            os.kill(self._pid, number)
 
     def _end(self) -> None:
+        if self.finished:
+            self._process.join(_GRACE_SECONDS)
+        with contextlib.suppress(OSError):
+            os.killpg(self._pid, signal.SIGKILL)  # with all that it started
         if self._process.is_alive():
             self._process.kill()
-        self._process.join(10)
+        self._process.join()
         self._receiver.close()
 
-    def stack(self) -> str:
-        """The stack of a worker that hung."""
-        with contextlib.suppress(OSError):
-            return self._stack_file.read_text(encoding="utf-8")
-        return ""
+
+class _Signals:
+    """Counts Ctrl-C (and SIGTERM) instead of raising it anywhere, while it is entered; the third is the process's own again."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._handlers: dict[int, Any] = {}
+
+    def __enter__(self) -> _Signals:
+        self._reader, self._writer = os.pipe()
+        os.set_blocking(self._reader, False)
+        if threading.current_thread() is threading.main_thread():
+            self._handlers = {number: signal.signal(number, self._arrive) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._restore()
+        os.close(self._reader)
+        os.close(self._writer)
+
+    def fileno(self) -> int:
+        """Readable when one has arrived."""
+        return self._reader
+
+    def clear(self) -> None:
+        """Take note of those that have arrived."""
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._reader, 64)
+
+    def _arrive(self, number: int, frame: object) -> None:
+        self.count += 1
+        os.write(self._writer, b".")
+        if self.count > 1:
+            self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self._handlers = {}
 
 
-def _work(
-    sender: Connection, subject: Subject, plan: Plan, entries: dict[Key, Entry], skipped: frozenset[str], case_file: Path, stack_file: Path
-) -> None:
-    # Ctrl-C reaches every process of a terminal: only the supervisor listens to it, and passes it on by another signal.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGUSR2, _interrupt)
-    status = 0
-    with stack_file.open("w") as stacks:
-        faulthandler.register(signal.SIGUSR1, file=stacks, all_threads=True)
-        try:
-            session = Session(subject, plan, _tell(sender, case_file, lambda: session), entries=entries, skipped=skipped)
-            session.run()
-            sender.close()
-        except (BrokenPipeError, KeyboardInterrupt):
-            status = 1  # the supervisor is gone, or in no mood to wait
-        except BaseException:
-            traceback.print_exc()
-            status = 1
-        remove_own()
-        os._exit(status)  # a fork must not run its parent's exit handlers
-
-
-def _interrupt(number: int, frame: object) -> None:
-    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
-    raise KeyboardInterrupt
-
-
-def _tell(sender: Connection, case_file: Path, session: Callable[[], Session]) -> Listener:
-    shipped = time.monotonic()
-    descriptor = os.open(case_file, os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
-
-    def tell(event: Any) -> None:
-        nonlocal shipped
-        if isinstance(event, CaseStarted):
-            # written in place and padded: one system call, and whole at any instant that a kill can hit
-            text = serialization.dumps(event.case.to_json()).encode()
-            os.ftruncate(descriptor, os.pwrite(descriptor, text, 0))
-            if time.monotonic() - shipped > _SHIP_SECONDS:
-                shipped = time.monotonic()
-                sender.send(_Shipped(session().result, session().ledger.entries))
-            return
-        sender.send(event)
-
-    return tell
-
-
-def _read_case(path: Path) -> Case | None:
-    try:
-        return Case.from_json(serialization.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError):
-        return None
-
-
-def _lost(case: Case, worker: _Worker) -> Violation:
-    verdict, observed = ("hung", f"{worker.cause}\n{worker.stack()}") if worker.hung else ("crashed", f"the process ended by {worker.cause}")
-    finding = Finding(RUN_PROPERTY, verdict, "the run", worker.cause, "the run ends", observed, "", None, case)
-    return Violation(finding, finding, 0.0, False, 0)
-
-
-def _merge(total: Result | None, result: Result) -> Result:
-    if total is None:
-        return result
-    result.runs += total.runs
-    result.evaluations += total.evaluations
-    for name, experiment in total.experiments.items():
-        mine = result.experiments.setdefault(name, experiment)
-        if mine is not experiment:
-            for field in ("examples", "refused", "rejected", "could_not_run", "seconds"):
-                setattr(mine, field, getattr(mine, field) + getattr(experiment, field))
-    for identifier, count in total.properties.items():
-        other = result.properties.setdefault(identifier, count)
-        if other is not count:
-            for field in ("evaluated", "not_applicable", "violated", "known"):
-                setattr(other, field, getattr(other, field) + getattr(count, field))
-    for bug, times in total.known_seen.items():
-        result.known_seen[bug] = result.known_seen.get(bug, 0) + times
-        result.known.setdefault(bug, total.known[bug])
-    result.errors = total.errors + result.errors
-    return result
+def _frames(text: str) -> list[str]:
+    """The innermost frames of the deepest stack that faulthandler wrote, without the folders of this machine."""
+    threads = [re.findall(r'File "(.+)", line (\d+) in (.+)', part) for part in text.split("\n\n")]
+    deepest = [("/".join(PurePath(file).parts[-2:]), line, name) for file, line, name in max(threads, key=len, default=[])]
+    ours = next((index for index, (file, _, _) in enumerate(deepest) if file == _OUR_RUN), _FRAMES)
+    return [f"in {name} ({file}, line {line})" for file, line, name in deepest[: min(ours, _FRAMES)]]

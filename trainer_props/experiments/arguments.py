@@ -21,7 +21,7 @@ NAME: Final = "build_arguments"
 
 
 def build_arguments(case: Case, subject: Subject) -> Record:
-    """Build the scenario's TrainingArguments and their copies; with a `field` and a `value` among the parameters, see whether that value is refused."""
+    """Build the scenario's TrainingArguments and their copies; or, given a `field` and a `value`, see whether that is refused."""
     from trainer_props.running import construction  # what is heavy is imported when something runs, not when tests are collected
 
     if "field" in case.parameters:
@@ -33,16 +33,24 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
     """Valid arguments, of training runs and further ones, and arguments with one value outside its documented domain."""
     fixed = {**{argument: default(argument) for argument in held.forbidden}, **held.arguments}
     further = [name for name in FURTHER_VALUES if name not in fixed]
-    bad = [each.name for each in BAD_VALUES if each.name not in fixed and not any(fixed.get(name, value) != value for name, value in each.beside.items())]
+    bad = [
+        each.name for each in BAD_VALUES
+        if each.name not in fixed and not any(fixed.get(name, value) != value for name, value in each.beside.items())
+    ]  # fmt: skip
+
+    kinds = ("further", "run", *(("bad", "bad") if bad else ()))
 
     @st.composite
     def arguments(draw: st.DrawFn) -> Case:
-        if bad and draw(st.booleans()):
+        kind = draw(st.sampled_from(kinds))
+        if kind == "bad":
             chosen = draw(strategies.bad_values(names=bad))
             beside = {name: value for name, value in chosen.beside.items() if name not in fixed}
-            return _case({**fixed, **beside}, {"field": chosen.name, "value": chosen.value})
-        run = draw(strategies.scenarios(arguments=fixed, models=held.models))
-        return _case({**run.arguments, **draw(strategies.further_arguments(names=further))}, {})
+            others = [name for name in further if name != chosen.name and name not in chosen.beside]
+            around = {**draw(strategies.further_arguments(names=others, max_size=2)), **fixed, **beside}
+            return _case(around, {"field": chosen.name, "value": chosen.value})
+        said = draw(strategies.scenarios(arguments=fixed, models=held.models)).arguments if kind == "run" else fixed
+        return _case({**said, **draw(strategies.further_arguments(names=further))}, {})
 
     return arguments()
 

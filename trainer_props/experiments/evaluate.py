@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 NAME = "evaluate_and_predict"
 SEVERAL = ("first", "second")
+_FLAVOURS = {
+    "regression": strategies.regression_scenarios, "token": strategies.token_scenarios, "hub": strategies.hub_scenarios,
+    "seq2seq": strategies.seq2seq_scenarios,
+}
 
 
 def cases(held: Held) -> st.SearchStrategy[Case]:
@@ -31,9 +35,9 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
 
     @st.composite
     def drawn(draw: st.DrawFn) -> Case:
-        kinds = [strategies.regression_scenarios, strategies.token_scenarios, strategies.hub_scenarios, strategies.seq2seq_scenarios]
-        names = [strategies.FLAVOURS[name].models for name in ("regression", "token", "hub", "seq2seq")]
-        fitting = [kind for kind, models in zip(kinds, names, strict=True) if held.models is None or set(held.models) & set(models)]
+        fitting = [
+            scenarios for flavour, scenarios in _FLAVOURS.items() if held.models is None or set(held.models) & set(strategies.FLAVOURS[flavour].models)
+        ]
         # tiny models of the Hub cost ten times a regression model
         kind = draw(st.sampled_from(fitting[:1] * 6 + fitting))
         scenario: Scenario = draw(kind(arguments=arguments, models=held.models))
@@ -81,4 +85,4 @@ def run(case: Case, subject: Subject) -> Record:
     return run_scenario(case.scenario, subject, body)
 
 
-register(Experiment(NAME, "Evaluate twice and predict, before or after training, on one or two data sets.", "test_trainer", cases, run))
+register(Experiment(NAME, "Evaluate twice and predict, before or after training, on one or two data sets.", "test_trainer", cases, run, tuple(name for flavour in _FLAVOURS for name in strategies.FLAVOURS[flavour].models)))

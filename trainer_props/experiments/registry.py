@@ -23,11 +23,13 @@ class Held:
         arguments: TrainingArguments with these values in every case.
         forbidden: TrainingArguments that stay at their defaults.
         models: names of models, or None for all.
+        own_data: the subject brings its own model and data: only arguments and the number of samples are drawn.
     """
 
     arguments: Mapping[str, Any] = field(default_factory=dict)
     forbidden: Sequence[str] = ()
     models: Sequence[str] | None = None
+    own_data: bool = False
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Experiment:
         cases: what is held -> a strategy for its cases.
         run: case and subject -> record.
         models: names of the models that it can use.
+        share: of the time of a session, relative to others.
     """
 
     name: str
@@ -49,6 +52,7 @@ class Experiment:
     cases: Callable[[Held], st.SearchStrategy[Case]]
     run: Callable[[Case, Subject], Record]
     models: tuple[str, ...] = ()
+    share: float = 1.0
 
 
 EXPERIMENTS: Final[dict[str, Experiment]] = {}

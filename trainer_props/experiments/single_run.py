@@ -12,7 +12,7 @@ from trainer_props.arguments import default
 from trainer_props.case import Case
 from trainer_props.experiments.registry import Experiment, Held, register
 from trainer_props.record import Record
-from trainer_props.scenario import Scenario
+from trainer_props.scenario import Components, Data, Scenario
 
 if TYPE_CHECKING:
     from trainer_props.subjects import Subject
@@ -27,19 +27,44 @@ def train_once(case: Case, subject: Subject) -> Record:
     return run(case.scenario, subject)
 
 
-def _experiment(name: str, statement: str, chapter: str, scenarios: Scenarios) -> Experiment:
+def _experiment(name: str, statement: str, chapter: str, scenarios: Scenarios, flavour: str, share: float = 1.0) -> Experiment:
     def cases(held: Held) -> st.SearchStrategy[Case]:
         silent = {argument: default(argument) for argument in held.forbidden}
-        drawn = scenarios(arguments={**silent, **held.arguments}, models=held.models)
-        return drawn.map(lambda scenario: Case(experiment=name, scenario=scenario))
+        if held.own_data:
+            return scenarios(arguments={**silent, **held.arguments}, models=["regression"]).map(lambda each: Case(experiment=name, scenario=_plain(each)))
+        return scenarios(arguments={**silent, **held.arguments}, models=held.models).map(lambda each: Case(experiment=name, scenario=each))
 
-    return register(Experiment(name, statement, chapter, cases, train_once))
+    flavour = scenarios.__name__.removesuffix("_scenarios")
+    return register(Experiment(name, statement, chapter, cases, train_once, strategies.FLAVOURS[flavour].models))
 
 
-_experiment("train_once", "Train a regression model once on map-style data.", "test_trainer", strategies.regression_scenarios)
-_experiment("train_and_save", "Train once with checkpoints, best model, rotation and early stopping.", "test_trainer_checkpointing", strategies.saving_scenarios)
-_experiment("train_on_streams", "Train once on an iterable data set.", "test_trainer_data", strategies.stream_scenarios)
-_experiment("train_on_tokens", "Train a small LSTM once on tokens: rows of one or several lengths, ignored labels, label smoothing.", "test_trainer_data", strategies.token_scenarios)
-_experiment("train_with_optimizers", "Train once with any optimizer of torch and any learning-rate schedule.", "test_trainer_optimizers", strategies.optimizer_scenarios)
-_experiment("train_hub_models", "Train a tiny model of the Hub once.", "test_trainer", strategies.hub_scenarios)
-_experiment("train_seq2seq", "Train a tiny encoder-decoder once.", "test_trainer_seq2seq", strategies.seq2seq_scenarios)
+def _plain(scenario: Scenario) -> Scenario:
+    """The scenario without what only our own model and data can serve: a metric of ours, poisoned losses, a loss function."""
+    arguments = dict(scenario.arguments)
+    if arguments.pop("metric_for_best_model", None) is not None:
+        arguments["metric_for_best_model"] = "loss"
+        arguments["greater_is_better"] = False
+    for name in ("label_names", "include_num_input_tokens_seen", "batch_eval_metrics"):
+        arguments.pop(name, None)
+    return scenario.replace(arguments=arguments, components=Components(), data=Data(n=scenario.data.n, n_eval=scenario.data.n_eval))
+
+
+_experiment("train_once", "Train a regression model once on map-style data.", "test_trainer", strategies.regression_scenarios, "regression", 1.5)
+_experiment(
+    "train_nothing", "Ask for no update, or give too little data for a batch.", "test_trainer", strategies.idle_scenarios, "idle", 0.4,
+)
+_experiment(
+    "train_and_save", "Train once with checkpoints, best model, rotation and early stopping.", "test_trainer_checkpointing", strategies.saving_scenarios,
+    "saving", 1.5,
+)
+_experiment("train_on_streams", "Train once on an iterable data set.", "test_trainer_data", strategies.stream_scenarios, "stream")
+_experiment(
+    "train_on_tokens", "Train a small LSTM once on tokens: rows of one or several lengths, ignored labels, label smoothing.", "test_trainer_data",
+    strategies.token_scenarios, "token",
+)
+_experiment(
+    "train_with_optimizers", "Train once with any optimizer of torch and any learning-rate schedule.", "test_trainer_optimizers",
+    strategies.optimizer_scenarios, "optimizer",
+)
+_experiment("train_hub_models", "Train a tiny model of the Hub once.", "test_trainer", strategies.hub_scenarios, "hub")
+_experiment("train_seq2seq", "Train a tiny encoder-decoder once.", "test_trainer_seq2seq", strategies.seq2seq_scenarios, "seq2seq")

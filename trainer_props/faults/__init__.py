@@ -10,6 +10,7 @@ from trainer_props.faults import (  # noqa: F401  registers
     logs,
     loss,
     optimization,
+    prediction,
     steps,
 )
 from trainer_props.faults.registry import FAULTS, Fault, fault

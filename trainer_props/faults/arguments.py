@@ -28,7 +28,7 @@ def options_are_looked_up_blindly() -> Any:
 
     class LooksUp(TrainingArguments):
         def __post_init__(self) -> None:
-            super().__post_init__()
+            super().__post_init__()  # type: ignore[no-untyped-call]
             self.shuffles = {"random": True, "sequential": False}[self.train_sampling_strategy]
 
     return _bringing(LooksUp)
@@ -41,7 +41,7 @@ def zero_is_not_written_down() -> Any:
 
     class Short(TrainingArguments):
         def to_dict(self) -> dict[str, Any]:
-            return {name: value for name, value in super().to_dict().items() if value or value is False}
+            return {name: value for name, value in super().to_dict().items() if value or value is False}  # type: ignore[no-untyped-call]
 
     return _bringing(Short)
 
@@ -53,7 +53,8 @@ def json_is_rounded() -> Any:
 
     class Rounds(TrainingArguments):
         def to_json_string(self) -> str:
-            return json.dumps({name: round(value, 4) if isinstance(value, float) else value for name, value in self.to_dict().items()}, indent=2)
+            rounded = {name: round(value, 4) if isinstance(value, float) else value for name, value in self.to_dict().items()}  # type: ignore[no-untyped-call]
+            return json.dumps(rounded, indent=2)
 
     return _bringing(Rounds)
 
@@ -65,7 +66,7 @@ def seed_is_remembered() -> Any:
 
     class Remembers(TrainingArguments):
         def __post_init__(self) -> None:
-            super().__post_init__()
+            super().__post_init__()  # type: ignore[no-untyped-call]
             if self.data_seed is None:
                 self.data_seed = self.seed
 
@@ -79,19 +80,19 @@ def sanitized_keeps_lists() -> Any:
 
     class Unsanitized(TrainingArguments):
         def to_sanitized_dict(self) -> dict[str, Any]:
-            return dict(self.to_dict())
+            return dict(self.to_dict())  # type: ignore[no-untyped-call]
 
     return _bringing(Unsanitized)
 
 
 @fault(property="arguments.building_again_changes_nothing")
 def batch_size_grows() -> Any:
-    """The batch size of evaluation is multiplied by the accumulation each time the arguments are set up, so that it is multiplied again in every copy."""
+    """The batch size of evaluation is multiplied by the accumulation each time the arguments are set up: again in every copy."""
     from transformers import TrainingArguments
 
     class Multiplies(TrainingArguments):
         def __post_init__(self) -> None:
-            super().__post_init__()
+            super().__post_init__()  # type: ignore[no-untyped-call]
             self.per_device_eval_batch_size *= self.gradient_accumulation_steps
 
     return _bringing(Multiplies)
@@ -99,13 +100,13 @@ def batch_size_grows() -> Any:
 
 @fault(property="arguments.copying_changes_nothing")
 def writing_rounds_the_original() -> Any:
-    """`to_json_string` rounds the learning rate in the arguments themselves, so that it reads well."""
+    """`to_json_string` rounds the learning rate to four decimals in the arguments themselves, so that it reads well."""
     from transformers import TrainingArguments
 
     class Tidies(TrainingArguments):
         def to_json_string(self) -> str:
-            self.learning_rate = round(self.learning_rate, 6)
-            return str(super().to_json_string())
+            self.learning_rate = round(self.learning_rate, 4)
+            return str(super().to_json_string())  # type: ignore[no-untyped-call]
 
     return _bringing(Tidies)
 
@@ -117,7 +118,7 @@ def given_options_are_consumed() -> Any:
 
     class Consumes(TrainingArguments):
         def __post_init__(self) -> None:
-            super().__post_init__()
+            super().__post_init__()  # type: ignore[no-untyped-call]
             if isinstance(self.lr_scheduler_kwargs, dict):
                 given, self.lr_scheduler_kwargs = self.lr_scheduler_kwargs, dict(self.lr_scheduler_kwargs)
                 given.clear()
@@ -146,8 +147,8 @@ def set_dataloader_forks() -> Any:
 
     class Forks(TrainingArguments):
         @functools.wraps(TrainingArguments.set_dataloader)
-        def set_dataloader(self, *args: Any, num_workers: int = 2, **kwargs: Any) -> Any:
-            return super().set_dataloader(*args, num_workers=num_workers, **kwargs)
+        def set_dataloader(self, *args: Any, num_workers: int = 2, **kwargs: Any) -> Any:  # type: ignore[override]
+            return super().set_dataloader(*args, num_workers=num_workers, **kwargs)  # type: ignore[misc]
 
     return _bringing(Forks)
 
@@ -161,7 +162,7 @@ def warmup_is_clamped() -> Any:
         def __post_init__(self) -> None:
             if isinstance(self.warmup_steps, (int, float)):
                 self.warmup_steps = max(0, self.warmup_steps)
-            super().__post_init__()
+            super().__post_init__()  # type: ignore[no-untyped-call]
 
     return _bringing(Clamps)
 
@@ -172,12 +173,12 @@ def unknown_optimizers_fall_back() -> Any:
     from transformers import TrainingArguments
     from transformers.training_args import OptimizerNames
 
-    default = next(each.default for each in dataclasses.fields(TrainingArguments) if each.name == "optim")
+    default: Any = next(each.default for each in dataclasses.fields(TrainingArguments) if each.name == "optim")
 
     class FallsBack(TrainingArguments):
         def __post_init__(self) -> None:
             if self.optim not in {each.value for each in OptimizerNames}:
                 self.optim = default
-            super().__post_init__()
+            super().__post_init__()  # type: ignore[no-untyped-call]
 
     return _bringing(FallsBack)

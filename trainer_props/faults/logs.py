@@ -62,15 +62,14 @@ def train_loss_since_the_last_log() -> Any:
 
 @fault(property="logs.every_log_says_epoch_and_step")
 def epoch_rounded_in_logs() -> Any:
-    """Logs say the epoch with one decimal."""
+    """The log history keeps one decimal of the epoch."""
     from transformers import Trainer
 
     class Rounds(Trainer):
         def log(self, *args: Any, **kwargs: Any) -> None:
-            exact = self.state.epoch
-            self.state.epoch = round(exact, 1)
             super().log(*args, **kwargs)
-            self.state.epoch = exact
+            entry = self.state.log_history[-1]
+            entry["epoch"] = round(entry["epoch"], 1)
 
     return Rounds
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from trainer_props.arguments import DEFAULTS
 from trainer_props.case import Case
 from trainer_props.judgement import Violated
 from trainer_props.known_bugs.registry import KnownBug, Symptom, known_bug
@@ -14,22 +15,29 @@ from trainer_props.scenario import Scenario
 _REFUSED: Final = ("arguments.bad_values_are_refused",)
 
 _UNCHECKED_NUMBERS: Final = frozenset({
-    "per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps", "eval_accumulation_steps", "save_total_limit",
-    "ddp_bucket_cap_mb", "dataloader_num_workers", "ddp_timeout", "dataloader_prefetch_factor", "learning_rate", "num_train_epochs", "weight_decay",
+    "per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps", "eval_accumulation_steps",
+    "save_total_limit",
+    "ddp_bucket_cap_mb", "dataloader_num_workers", "ddp_timeout", "dataloader_prefetch_factor", "learning_rate", "num_train_epochs",
+    "weight_decay",
     "max_grad_norm", "adam_epsilon", "adam_beta1", "adam_beta2", "label_smoothing_factor", "eval_delay", "seed", "max_steps",
 })  # fmt: skip
 _HALF_CHECKED: Final = {"warmup_steps": (1.5, "nan"), "logging_steps": (-1,), "eval_steps": (-1,), "save_steps": (-1,)}
 _COMPARED: Final = frozenset({"warmup_steps", "logging_steps", "eval_steps", "save_steps"})
 _CONVERTED: Final = {
-    "eval_strategy": "IntervalStrategy", "logging_strategy": "IntervalStrategy", "save_strategy": "SaveStrategy", "hub_strategy": "HubStrategy",
+    "eval_strategy": "IntervalStrategy", "logging_strategy": "IntervalStrategy", "save_strategy": "SaveStrategy",
+    "hub_strategy": "HubStrategy",
     "lr_scheduler_type": "SchedulerType", "optim": "OptimizerNames", "debug": "DebugOption",
 }
 _UNCHECKED_NAMES: Final = frozenset({
-    "include_num_input_tokens_seen", "train_sampling_strategy", "log_level", "log_level_replica", "dataloader_multiprocessing_context", "include_for_metrics",
+    "include_num_input_tokens_seen", "train_sampling_strategy", "log_level", "log_level_replica", "dataloader_multiprocessing_context",
+    "include_for_metrics",
 })  # fmt: skip
 _SETTER_DEFAULTS: Final = {
     "set_evaluate: eval_delay": None, "set_logging: logging_nan_inf_filter": False, "set_logging: log_on_each_node": False,
 }
+
+
+_ALIASES: Final = frozenset({"gradient_checkpointing", "activation_checkpointing"})
 
 
 def _anywhere(scenario: Scenario) -> bool:
@@ -55,7 +63,9 @@ def _type_accepted(judgement: Violated, record: Record, scenario: Scenario) -> b
 
 def _comparison_failed(judgement: Violated, record: Record, scenario: Scenario) -> bool:
     bad = record.results["bad"]
-    return judgement.symptom == "argument not named" and bad["field"] in _COMPARED and "not supported between instances of" in bad["error"]["message"]
+    if judgement.symptom != "argument not named" or bad["field"] not in _COMPARED:
+        return False
+    return "not supported between instances of" in bad["error"]["message"]
 
 
 def _enumeration_failed(judgement: Violated, record: Record, scenario: Scenario) -> bool:
@@ -69,6 +79,11 @@ def _name_accepted(judgement: Violated, record: Record, scenario: Scenario) -> b
     return judgement.symptom == "accepted" and record.results["bad"]["field"] in _UNCHECKED_NAMES
 
 
+def _has_a_default_that_setters_change(scenario: Scenario) -> bool:
+    changed = ("eval_delay", "logging_nan_inf_filter", "log_on_each_node")
+    return any(scenario.argument(name) == DEFAULTS[name] for name in changed)
+
+
 def _setter_defaults(judgement: Violated, record: Record, scenario: Scenario) -> bool:
     return all(key in _SETTER_DEFAULTS and value is _SETTER_DEFAULTS[key] for key, value in judgement.observed.items())
 
@@ -79,17 +94,20 @@ def _replaces_alias(scenario: Scenario) -> bool:
 
 
 def _alias_lost(judgement: Violated, record: Record, scenario: Scenario) -> bool:
-    return judgement.symptom == "different" and set(judgement.observed) <= {"gradient_checkpointing", "activation_checkpointing"} and not any(judgement.observed.values())
+    if judgement.symptom != "different" or not set(judgement.observed) <= _ALIASES:
+        return False
+    return not any(judgement.observed.values())
 
 
-def _refusal(id: str, verdict: str, sentence: str, link: str, symptom: Symptom, field: str, value: Any) -> None:
+def _refusal(name: str, verdict: str, sentence: str, link: str, symptom: Symptom, field: str, value: Any) -> None:
     example = Case(experiment="build_arguments", parameters={"field": field, "value": value})
-    known_bug(KnownBug(id, verdict, sentence, link, "<=5.23.0", _REFUSED, _anywhere, symptom, example))
+    known_bug(KnownBug(name, verdict, sentence, link, "<=5.23.0", _REFUSED, _anywhere, symptom, example))
 
 
 _refusal(
     "arguments-unchecked-numbers", "bug",
-    "Most numbers are not checked: batch sizes of 0, negative accumulation, learning rates, decays, seeds and NaN are accepted and fail, or train, much later.",
+    "Most numbers are not checked: batch sizes of 0, negative accumulation, learning rates, decays and seeds, and NaN are accepted, "
+    "and fail, or train, much later.",
     sources.pull_request(32020), _number_accepted, "gradient_accumulation_steps", 0,
 )  # fmt: skip
 _refusal(
@@ -99,12 +117,12 @@ _refusal(
 )  # fmt: skip
 _refusal(
     "arguments-compared-before-checked", "bug",
-    "A text or None for warmup_steps, logging_steps, eval_steps or save_steps fails in a comparison, whose message does not name the argument.",
+    "A text or None for warmup_steps, logging_steps, eval_steps or save_steps fails in a comparison that does not name the argument.",
     sources.docs("TrainingArguments.logging_steps"), _comparison_failed, "logging_steps", "10",
 )  # fmt: skip
 _refusal(
     "arguments-enumeration-without-name", "bug",
-    "An unknown option of an enumeration is refused by a message that names the enumeration's class, and not the argument: three share IntervalStrategy.",
+    "An unknown option of an enumeration is refused by a message that names the class of the enumeration, and not the argument.",
     sources.docs("TrainingArguments.eval_strategy"), _enumeration_failed, "eval_strategy", "sometimes",
 )  # fmt: skip
 _refusal(
@@ -116,17 +134,18 @@ _refusal(
 known_bug(
     KnownBug(
         "arguments-setter-defaults", "bug",
-        "Setters differ from their documentation where they are silent: set_evaluate makes eval_delay None, with which training by evaluations crashes, and "
-        "set_logging switches off logging_nan_inf_filter and log_on_each_node.",
+        "Setters differ from their documentation where they are silent: set_evaluate makes eval_delay None, with which "
+        "a plan of evaluations crashes, and set_logging switches off logging_nan_inf_filter and log_on_each_node.",
         sources.docs("TrainingArguments.set_evaluate"), "<=5.23.0", ("arguments.silent_setters_keep_their_documented_defaults",),
-        lambda scenario: not scenario.argument("eval_delay") or bool(scenario.argument("logging_nan_inf_filter")) or bool(scenario.argument("log_on_each_node")),
+        _has_a_default_that_setters_change,
         _setter_defaults, Case(experiment="build_arguments"),
     )
 )  # fmt: skip
 known_bug(
     KnownBug(
         "arguments-alias-lost-on-replace", "trap",
-        "dataclasses.replace(args, gradient_checkpointing=True) changes nothing: the new name, already resolved to False, wins over its deprecated alias.",
+        "dataclasses.replace(args, gradient_checkpointing=True) changes nothing: the new name, already resolved to False, wins over "
+        "its deprecated alias.",
         sources.docs("TrainingArguments.gradient_checkpointing"), ">=5.20,<=5.23.0", ("arguments.replacing_values_is_building_with_them",),
         _replaces_alias, _alias_lost, Case(experiment="build_arguments", scenario=Scenario(arguments={"gradient_checkpointing": True})),
     )

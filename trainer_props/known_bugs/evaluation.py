@@ -7,7 +7,8 @@ from trainer_props.judgement import Violated
 from trainer_props.known_bugs.registry import KnownBug, known_bug
 from trainer_props.oracles import accounting, best_model
 from trainer_props.record import Record
-from trainer_props.scenario import Data, Scenario
+from trainer_props.scenario import Components, Data, Scenario
+from trainer_props.zoo import MODELS
 
 
 def _last_batch_is_short(scenario: Scenario) -> bool:
@@ -61,5 +62,35 @@ known_bug(KnownBug(
         scenario=Scenario(
             arguments={"max_steps": 1, "eval_strategy": "steps", "dataloader_drop_last": True, "per_device_eval_batch_size": 2}, data=Data(n=8, n_eval=3)
         ),
+    ),
+))
+
+
+def _function_on_tuples(scenario: Scenario) -> bool:
+    return scenario.components.loss == "compute_loss_func" and not MODELS[scenario.model.name].dict_output
+
+
+def _nothing_left(judgement: Violated, record: Record, scenario: Scenario) -> bool:
+    """The only output of the model is taken for its loss: no predictions are left of any batch."""
+    predictions = record.results.get("predictions")
+    batches = predictions if isinstance(predictions, list) else [predictions]
+    return all(isinstance(batch, tuple) and not batch for batch in batches)
+
+
+known_bug(KnownBug(
+    id="loss-function-eats-output",
+    verdict="bug",
+    sentence="With compute_loss_func and a model that returns tuples, prediction takes the first output for the loss, which the model was never asked for, and leaves it out.",
+    link="https://huggingface.co/docs/transformers/main_classes/trainer#transformers.Trainer.prediction_step",
+    versions=">=4.46",
+    properties=("prediction.one_row_a_sample",),
+    region=_function_on_tuples,
+    symptom=_nothing_left,
+    example=Case(
+        experiment="evaluate_and_predict",
+        scenario=Scenario(
+            arguments={"per_device_train_batch_size": 1, "max_steps": 1}, data=Data(n=1, n_eval=1), components=Components(loss="compute_loss_func")
+        ),
+        parameters={"predict": 1},
     ),
 ))

@@ -36,6 +36,7 @@ class Window(NamedTuple):
     epoch_known: bool
 
 
+@lru_cache(maxsize=1024)
 def exact(number: Any) -> Fraction:
     """The number that a user wrote: the decimal 0.07 and not the float nearest to it."""
     return Fraction(str(number))

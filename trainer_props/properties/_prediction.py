@@ -195,8 +195,9 @@ def _windows(record: Record, scenario: Scenario) -> tuple[list[Any], list[Span],
         raise _Unpredictable("several devices")
     if scenario.components.loss == "compute_loss_func" and zoo.MODELS[scenario.model.name].family != "regression":
         raise _Unpredictable("the loss function is made for one number a row")
-    names = [each.name for each in record.parameters]
-    if names != _parameter_names(scenario):
+    if record.loss_reduction is not None:
+        raise _Unpredictable("the subject declares a loss of its own")
+    if has_own_model(record, scenario):
         raise _Unpredictable("the run trained another model than the scenario's")
     inputs = _line_inputs(scenario) if _is_line(scenario) else _tensor_inputs(scenario)
     poisoned = sorted(batch for batch, _ in scenario.components.poisoned)
@@ -212,6 +213,11 @@ def _windows(record: Record, scenario: Scenario) -> tuple[list[Any], list[Span],
             return windows, found, "samples could not be identified"
         windows.append([inputs(batch) for batch in batches])
     return windows, found, "no more updates" if windows else "no update"
+
+
+def has_own_model(record: Record, scenario: Scenario) -> bool:
+    """Whether the run trained another model than the scenario's: its factory brought its own."""
+    return [each.name for each in record.parameters] != _parameter_names(scenario)
 
 
 def _is_line(scenario: Scenario) -> bool:

@@ -14,6 +14,7 @@ from trainer_props.record import Record
 from trainer_props.scenario import Scenario
 
 BUILD: Final = ("build_arguments",)
+REPLACE: Final = "https://docs.python.org/3/library/dataclasses.html#dataclasses.replace"
 
 VALID = Need("valid", "one value is outside its domain", lambda record, scenario: "bad" not in record.results)
 BAD = Need("bad", "every value is inside its domain", lambda record, scenario: "bad" in record.results)
@@ -24,20 +25,22 @@ def valid_values_are_accepted(record: Record, scenario: Scenario) -> Judgement:
     """Values inside their documented domains can be built into arguments: nothing is raised."""
     if record.failure is None:
         return HOLDS
-    return Violated("the construction", "it succeeds", f"{record.failure.kind}: {record.failure.message}", record.failure.kind, "", "crashed")
+    failure = record.failure
+    return Violated("the construction", "it succeeds", f"{failure.kind}: {failure.message}", failure.kind, "", "crashed")
 
 
 @trainer_property(source=sources.docs("TrainingArguments.to_dict"), experiments=BUILD, needs=[VALID, FINISHED], catalogue=[91])
 def copies_equal_the_original(record: Record, scenario: Scenario) -> Judgement:
-    """Arguments that are written down and read back equal what was written: `to_dict`, `to_json_string`, `HfArgumentParser.parse_dict`, `replace`, pickle.
+    """Arguments that are written down and read back equal what was written.
 
+    The ways are `to_dict`, `to_json_string`, `HfArgumentParser.parse_dict`, `dataclasses.replace` and pickle.
     Every field is compared, apart from tokens: `to_dict` hides those on purpose.
     """
     copies: Mapping[str, Mapping[str, Any]] = record.results["copies"]
     return holds_for_all("copies", [_same_fields("a copy of the arguments", record.arguments, copy, way) for way, copy in copies.items()])
 
 
-@trainer_property(source="https://docs.python.org/3/library/dataclasses.html#dataclasses.replace", experiments=BUILD, needs=[VALID, FINISHED], catalogue=[91])
+@trainer_property(source=REPLACE, experiments=BUILD, needs=[VALID, FINISHED], catalogue=[91])
 def replacing_values_is_building_with_them(record: Record, scenario: Scenario) -> Judgement:
     """`dataclasses.replace(TrainingArguments(...), **values)` equals arguments that are built with these values in the first place."""
     return _same_fields("arguments with values replaced", record.arguments, record.results["replaced"], "replace")
@@ -65,17 +68,20 @@ def building_again_changes_nothing(record: Record, scenario: Scenario) -> Judgem
 
 @trainer_property(source=sources.docs("TrainingArguments.to_json_string"), experiments=BUILD, needs=[VALID, FINISHED], catalogue=[92])
 def copying_changes_nothing(record: Record, scenario: Scenario) -> Judgement:
-    """Building arguments leaves the values that were handed in as they were, and copying and writing arguments leaves all fields as they were."""
+    """Building arguments leaves the values that were handed in as they were, and copying and writing arguments leaves all fields."""
     given = record.results["given"]
     kept = _same_fields("the values handed in", given["before"], given["after"], "the construction")
-    return kept if isinstance(kept, Violated) else _same_fields("arguments after copying", record.arguments, record.results["after"], "the copies")
+    if isinstance(kept, Violated):
+        return kept
+    return _same_fields("arguments after copying", record.arguments, record.results["after"], "the copies")
 
 
 @trainer_property(source=sources.docs("TrainingArguments.set_training"), experiments=BUILD, needs=[VALID, FINISHED], catalogue=[91])
 def setters_set_what_they_are_told(record: Record, scenario: Scenario) -> Judgement:
-    """`set_training`, `set_evaluate`, `set_save` and the other setters give their fields the values that the keyword arguments of the same meaning give."""
+    """Setters (`set_training`, `set_evaluate` ...) give their fields the values that the keyword arguments of the same meaning give."""
     told: Mapping[str, Mapping[str, Any]] = record.results["told"]
-    return holds_for_all("setters", [_same_fields("fields after a setter", _part(record, fields), fields, setter) for setter, fields in told.items()])
+    judgements = [_same_fields("fields after a setter", _part(record, fields), fields, setter) for setter, fields in told.items()]
+    return holds_for_all("setters", judgements)
 
 
 @trainer_property(source=sources.docs("TrainingArguments.set_logging"), experiments=BUILD, needs=[VALID, FINISHED], catalogue=[91])
@@ -93,7 +99,7 @@ def silent_setters_keep_their_documented_defaults(record: Record, scenario: Scen
 
 @trainer_property(source=sources.docs("TrainingArguments"), experiments=BUILD, needs=[BAD], catalogue=[93])
 def bad_values_are_refused(record: Record, scenario: Scenario) -> Judgement:
-    """A value outside the documented domain of its argument is refused when the arguments are built: a ValueError or TypeError that names the argument."""
+    """A value outside the documented domain of its argument is refused at construction, by a ValueError or TypeError that names it."""
     bad = record.results["bad"]
     name, error = bad["field"], bad["error"]
     expected = f"a ValueError or TypeError that names {name}"
@@ -112,7 +118,8 @@ def _same_fields(quantity: str, expected: Mapping[str, Any], observed: Mapping[s
         return Violated(quantity, "no exception", observed["error"], "an exception", at)
     wrong = [name for name, value in expected.items() if name not in observed or _differ(value, observed[name])]
     return is_true(
-        quantity, not wrong, expected={name: expected[name] for name in wrong}, observed={name: observed.get(name, "missing") for name in wrong},
+        quantity, not wrong, expected={name: expected[name] for name in wrong},
+        observed={name: observed.get(name, "missing") for name in wrong},
         symptom="different", at=f"{at}, {wrong[0]}" if wrong else "",
     )  # fmt: skip
 

@@ -6,7 +6,7 @@ from trainer_props.judgement import HOLDS, Judgement, Violated, same
 from trainer_props.oracles import events
 from trainer_props.properties import sources
 from trainer_props.properties._facts import facts
-from trainer_props.properties.needs import DELAY_KNOWN, FINISHED, INTERVALS_KNOWN, SINGLE_DEVICE, SOME_BATCH, SOME_UPDATE, STARTED, WHOLE_WINDOWS
+from trainer_props.properties.needs import DELAY_KNOWN, FINISHED, INTERVALS_KNOWN, OUR_DATA, SINGLE_DEVICE, SOME_BATCH, SOME_UPDATE, STARTED, WHOLE_WINDOWS
 from trainer_props.properties.registry import trainer_property
 from trainer_props.record import Record
 from trainer_props.scenario import Scenario
@@ -26,7 +26,7 @@ def events_follow_the_grammar(record: Record, scenario: Scenario) -> Judgement:
     return Violated("events", "a word of the event language", names[max(0, broken - 5) : broken + 1], f"{found} is out of place", f"event {broken}")
 
 
-@trainer_property(source=sources.docs("TrainerCallback"), needs=[FINISHED, SOME_UPDATE, SINGLE_DEVICE, WHOLE_WINDOWS, DELAY_KNOWN, INTERVALS_KNOWN], catalogue=[65, 66])
+@trainer_property(source=sources.docs("TrainerCallback"), needs=[FINISHED, SOME_UPDATE, SINGLE_DEVICE, WHOLE_WINDOWS, DELAY_KNOWN, INTERVALS_KNOWN, OUR_DATA], catalogue=[65, 66])
 def events_are_those_of_the_plans(record: Record, scenario: Scenario) -> Judgement:
     """The events of a run, with the step at which each is sent, are exactly those that its arguments ask for."""
     expected = events.expected(scenario, facts(record, scenario).course)

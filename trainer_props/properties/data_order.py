@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
 from collections.abc import Sequence
 
+from trainer_props import zoo
 from trainer_props.judgement import HOLDS, Judgement, Violated, holds_for_all, is_true, not_applicable, same
 from trainer_props.oracles import accounting
 from trainer_props.properties import sources
 from trainer_props.properties.needs import FINISHED, IDENTIFIED, MAP_STYLE, SINGLE_DEVICE, SOME_UPDATE, WHOLE_WINDOWS, Need
 from trainer_props.properties.registry import trainer_property
 from trainer_props.record import Record
-from trainer_props.scenario import Scenario
+from trainer_props.scenario import Data, Model, Scenario
 
 FEW_ENOUGH_TO_REPEAT = 16
 """Two random orders of so many samples are equal once in 10^13 runs: fewer would raise false alarms."""
@@ -114,9 +116,7 @@ def random_order_is_random(record: Record, scenario: Scenario) -> Judgement:
 @trainer_property(source=sources.docs("TrainingArguments.train_sampling_strategy"), needs=[*_BASE, MAP_STYLE, GROUPED], catalogue=[14])
 def grouped_batches_are_sorted_by_length(record: Record, scenario: Scenario) -> Judgement:
     """With `group_by_length` each group of (batch size x accumulation) samples goes from long to short, and an epoch begins with the longest sample of all."""
-    if any(batch.lengths is None for batch in record.batches):
-        return not_applicable("rows say no length")
-    lengths = _lengths(record)
+    lengths = _lengths(scenario.data, scenario.model)
     group = accounting.total_train_batch_size(scenario)
 
     def judge(epoch: int, seen: Sequence[int]) -> Judgement:
@@ -155,5 +155,8 @@ def _complete_epochs(record: Record, scenario: Scenario) -> list[tuple[int, list
     return [(epoch, seen) for epoch, seen in _epochs(record, scenario).items() if epoch < whole]
 
 
-def _lengths(record: Record) -> dict[int, int]:
-    return {sample: length for batch in record.batches for sample, length in zip(batch.samples or (), batch.lengths or (), strict=False)}
+@functools.lru_cache(maxsize=64)
+def _lengths(data: Data, model: Model) -> list[int]:
+    """Tokens of each training sample."""
+    dataset = zoo.build_dataset(data, "train", model=model)
+    return [dataset.rows([sample])[zoo.MODELS[model.name].main_input_name].shape[1] for sample in range(data.n)]

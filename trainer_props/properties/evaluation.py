@@ -128,13 +128,14 @@ def compute_metrics_is_asked_once(record: Record, scenario: Scenario) -> Judgeme
     if not scenario.components.scores or scenario.argument("prediction_loss_only"):
         return not_applicable("no compute_metrics, or predictions are not kept")
     by_batch = bool(scenario.argument("batch_eval_metrics"))
-    expected = [len(each.batches) if by_batch else 1 for each in record.evaluations]
+    expected = [len(each.batches) if by_batch else min(1, len(each.batches)) for each in record.evaluations]
     judgement = same("calls of compute_metrics", expected=expected, observed=[each.calls for each in record.evaluations], at="evaluation")
     if isinstance(judgement, Violated):
         return judgement
     scores = scenario.components.scores
-    said = [scores[min(index, len(scores) - 1)] for index in range(len(record.evaluations))]
-    return same("eval_score", expected=said, observed=[each.metrics.get("eval_score") for each in record.evaluations], at="evaluation")
+    held = [each for each in record.evaluations if each.batches]
+    said = [scores[min(index, len(scores) - 1)] for index in range(len(held))]
+    return same("eval_score", expected=said, observed=[each.metrics.get("eval_score") for each in held], at="evaluation")
 
 
 def _numbers(metrics: dict[str, float]) -> list[tuple[str, float]]:

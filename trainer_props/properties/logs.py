@@ -9,6 +9,7 @@ from trainer_props.oracles import accounting, log_windows, tokens
 from trainer_props.properties import sources
 from trainer_props.properties._facts import facts
 from trainer_props.properties.needs import FINISHED, INTERVALS_KNOWN, SINGLE_DEVICE, SOME_UPDATE, WHOLE_WINDOWS, Need
+from trainer_props.properties._prediction import has_own_model, loss_reduction
 from trainer_props.properties.registry import trainer_property
 from trainer_props.record import Record
 from trainer_props.scenario import Scenario
@@ -17,17 +18,17 @@ from trainer_props.zoo import MODELS
 LOG_TOLERANCE = 2e-6
 """The Trainer adds up losses in single precision, whatever the model's."""
 
-LOSSES_SEEN = Need(
-    "losses_seen", "the losses of micro-batches are not all visible", lambda record, scenario: all(batch.loss is not None for batch in record.batches)
-)
+
+
+def _losses_seen(record: Record, scenario: Scenario) -> bool:
+    if record.loss_reduction is not None or has_own_model(record, scenario):
+        return False
+    return all(batch.loss is not None for batch in record.batches)
+
+
+LOSSES_SEEN = Need("losses_seen", "the losses that were trained on are not all visible, or the loss is the subject's own", _losses_seen)
 COUNTS_TOKENS = Need("counts_tokens", "tokens are not counted", lambda record, scenario: tokens.counting(scenario) != "no")
 _BASE = (FINISHED, SOME_UPDATE, SINGLE_DEVICE)
-
-
-def reduction(record: Record, scenario: Scenario) -> str:
-    """Whether a micro-batch's loss is a mean over it, or has been divided by the items of its whole window: what forward was given decides."""
-    by_window = scenario.components.loss == "compute_loss_func" or MODELS[scenario.model.name].loss_reduction == log_windows.SUM_OVER_ITEMS
-    return log_windows.SUM_OVER_ITEMS if by_window else log_windows.MEAN_PER_BATCH
 
 
 @trainer_property(source=sources.docs("TrainingArguments.logging_steps"), needs=[*_BASE, WHOLE_WINDOWS, INTERVALS_KNOWN], catalogue=[47])
@@ -76,7 +77,7 @@ def train_loss_is_the_mean_of_all_updates(record: Record, scenario: Scenario) ->
     if not windows or record.training_loss is None:
         return not_applicable("no update")
     said = log_windows.train_loss(
-        windows, _losses(record), reduction=reduction(record, scenario), nan_filter=bool(scenario.argument("logging_nan_inf_filter"))
+        windows, _losses(record), reduction=loss_reduction(scenario), nan_filter=bool(scenario.argument("logging_nan_inf_filter"))
     )
     if said.filtered:
         return not_applicable("a loss was filtered")
@@ -149,7 +150,7 @@ def logs_say_tokens_seen(record: Record, scenario: Scenario) -> Judgement:
 def _predicted(record: Record, scenario: Scenario, steps: list[int]) -> list[log_windows.LoggedLoss]:
     windows = accounting.windows(scenario, len(record.updates))
     return log_windows.logged_losses(
-        windows, _losses(record), steps, reduction=reduction(record, scenario), nan_filter=bool(scenario.argument("logging_nan_inf_filter"))
+        windows, _losses(record), steps, reduction=loss_reduction(scenario), nan_filter=bool(scenario.argument("logging_nan_inf_filter"))
     )
 
 

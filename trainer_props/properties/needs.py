@@ -30,6 +30,7 @@ FINISHED: Final = Need("finished", "the run did not finish", lambda record, scen
 IDENTIFIED: Final = Need("identified", "samples could not be identified", lambda record, scenario: record.identified)
 SIZED: Final = Need("sized", "the data set has no length", lambda record, scenario: scenario.data.kind != "stream")
 MAP_STYLE: Final = Need("map_style", "the data set is a stream", lambda record, scenario: scenario.data.kind not in ("stream", "sized_stream"))
+OUR_DATA: Final = Need("our_data", "the subject brings evaluation data of its own", lambda record, scenario: not record.own_data or not record.evaluations)
 SINGLE_DEVICE: Final = Need("single_device", "several devices", lambda record, scenario: scenario.devices.count == 1)
 SOME_BATCH: Final = Need("some_batch", "the data give no batch at all", lambda record, scenario: accounting.batches_per_epoch(scenario) > 0)
 NO_BATCH: Final = Need("no_batch", "the data give at least one batch", lambda record, scenario: accounting.batches_per_epoch(scenario) == 0)

@@ -25,7 +25,7 @@ from trainer_props.properties._prediction import (
     rule_of,
 )
 from trainer_props.properties._vectors import close_rows, exactness, flat_rows
-from trainer_props.properties.needs import SINGLE_DEVICE
+from trainer_props.properties.needs import SINGLE_DEVICE, SOME_UPDATE
 from trainer_props.properties.registry import trainer_property
 from trainer_props.properties.sources import docs, torch_docs
 from trainer_props.record import Record
@@ -153,7 +153,7 @@ def _sane_rows(before: Tensor, gradients: Tensor) -> int:
     return int(wild.int().argmax()) if bool(wild.any()) else len(before)
 
 
-@trainer_property(source=docs("Trainer"), needs=[SINGLE_DEVICE], tolerance=1e-12, catalogue=[20, 30])
+@trainer_property(source=docs("Trainer"), needs=[SOME_UPDATE, SINGLE_DEVICE], tolerance=1e-12, catalogue=[20, 30])
 def weights_match_reference(record: Record, scenario: Scenario) -> Judgement:
     """From first to last the weights are those of a plain loop: mean gradient, clipping, schedule, weight decay, optimizer."""
     predicted = prediction(record, scenario)
@@ -211,7 +211,7 @@ def _rates(record: Record) -> list[float]:
     return [update.learning_rates[0] for update in record.updates]
 
 
-@trainer_property(source=docs("TrainingArguments.lr_scheduler_type"), tolerance=1e-12, catalogue=[21, 26])
+@trainer_property(source=docs("TrainingArguments.lr_scheduler_type"), needs=[SOME_UPDATE], tolerance=1e-12, catalogue=[21, 26])
 def learning_rates_follow_schedule(record: Record, scenario: Scenario) -> Judgement:
     """Every update, to the last, uses in all parameter groups the learning rate that the documented schedule has at its step."""
     expected = predicted_learning_rates(record, scenario)
@@ -252,7 +252,7 @@ def learning_rates_stay_within_bounds(record: Record, scenario: Scenario) -> Jud
     ))
 
 
-@trainer_property(source=docs("TrainingArguments.warmup_steps"), tolerance=1e-12, catalogue=[23, 25])
+@trainer_property(source=docs("TrainingArguments.warmup_steps"), needs=[SOME_UPDATE], tolerance=1e-12, catalogue=[23, 25])
 def warmup_rises_to_learning_rate(record: Record, scenario: Scenario) -> Judgement:
     """The warmup rises from 0 for the asked number of updates, or the asked ratio of all rounded up; the next uses `learning_rate`."""
     if scenario.argument("lr_scheduler_type") not in FROM_ZERO or scenario.argument("learning_rate") <= 0:

@@ -14,7 +14,7 @@ from trainer_props.scenario import Scenario
 
 Judge = Callable[[Record, Scenario], Judgement]
 
-SINGLE_RUN: Final = ("train_once", "train_and_save", "train_on_streams", "train_on_tokens", "train_with_optimizers", "train_hub_models", "train_seq2seq")
+SINGLE_RUN: Final = ("train_once", "train_nothing", "train_and_save", "train_on_streams", "train_on_tokens", "train_with_optimizers", "train_hub_models", "train_seq2seq")
 """The experiments whose record is that of one training run."""
 
 

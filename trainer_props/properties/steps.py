@@ -47,13 +47,13 @@ def global_step_counts_updates(record: Record, scenario: Scenario) -> Judgement:
     A window is `gradient_accumulation_steps` micro-batches, the last one of an epoch may be shorter; a ratio of epochs is rounded up to
     whole updates.
     """
-    return same("global_step", expected=accounting.total_updates(scenario), observed=record.global_step)
+    return same("global_step", expected=_asked(record, scenario), observed=record.global_step)
 
 
 @trainer_property(source=sources.docs("TrainingArguments.max_steps"), needs=[STARTED, SOME_BATCH, NO_EARLY_STOP], catalogue=[2])
 def no_event_beyond_the_last_update(record: Record, scenario: Scenario) -> Judgement:
     """At no event is `global_step` beyond the number of updates that the arguments ask for."""
-    total = accounting.total_updates(scenario)
+    total = _asked(record, scenario)
     beyond = next((event for event in record.events if event.step > total), None)
     if beyond is None:
         return HOLDS
@@ -127,7 +127,7 @@ def epoch_never_decreases(record: Record, scenario: Scenario) -> Judgement:
 @trainer_property(source=sources.docs("TrainerState"), needs=[FINISHED, SOME_UPDATE], catalogue=[1])
 def state_knows_max_steps(record: Record, scenario: Scenario) -> Judgement:
     """`state.max_steps` is the number of updates that the run will take if nothing stops it."""
-    return same("state.max_steps", expected=accounting.total_updates(scenario), observed=record.state["max_steps"])
+    return same("state.max_steps", expected=_asked(record, scenario), observed=record.state["max_steps"])
 
 
 @trainer_property(source=sources.docs("TrainingArguments.gradient_accumulation_steps"), needs=[STARTED], catalogue=[6])
@@ -152,3 +152,8 @@ def state_resolves_ratios(record: Record, scenario: Scenario) -> Judgement:
     if not expected:
         return not_applicable("no interval is a ratio")
     return same("intervals in updates", expected=expected, observed=observed)
+
+
+def _asked(record: Record, scenario: Scenario) -> int:
+    """Updates that the arguments ask for, by the subject's own formula if it declares one."""
+    return accounting.total_updates(scenario) if record.expected_steps is None else record.expected_steps

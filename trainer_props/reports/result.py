@@ -17,7 +17,7 @@ from trainer_props.known_bugs import KNOWN_BUGS
 from trainer_props.properties import PROPERTIES
 
 FORMAT = 1
-_PACKAGES = ("transformers", "accelerate", "torch", "hypothesis")
+_PACKAGES = ("transformers", "accelerate", "torch", "hypothesis", "trainer-props")
 
 
 def fingerprint(finding: Finding) -> str:
@@ -36,10 +36,10 @@ def versions() -> dict[str, str]:
     found = {}
     for package in _PACKAGES:
         try:
-            found[package] = version(package)
+            found[package.replace("-", "_")] = version(package)
         except PackageNotFoundError:
-            found[package] = "not installed"
-    return {**found, "python": platform.python_version(), "trainer_props": version("trainer-props")}
+            found[package.replace("-", "_")] = "not installed"
+    return {**found, "python": platform.python_version()}
 
 
 def to_data(result: Result, *, command: str, subject: str, profile: str) -> dict[str, Any]:
@@ -73,6 +73,7 @@ def to_data(result: Result, *, command: str, subject: str, profile: str) -> dict
         ],
         "coverage": result.coverage,
         "refusals": result.refusals,
+        "impossible": result.impossible,
         "errors": result.errors,
     }
 

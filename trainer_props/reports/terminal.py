@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import IO, Any
 
-from rich.console import Console, Group, RenderableType
-from rich.panel import Panel
+from rich.console import Console
+from rich.padding import Padding
 from rich.progress import BarColumn, Progress as Bar, TextColumn, TimeElapsedColumn
-from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
@@ -20,7 +20,28 @@ from trainer_props.properties import PROPERTIES
 from trainer_props.reports.result import violation_id
 
 _PLAIN_SECONDS = 10.0
+_PLAIN_WIDTH = 120
 _MOST_SHOWN = 12
+_BAR_WIDTH = 28
+_ALL_BUT_THE_BAR = 92
+_COUNTS = (("evaluated", "eval"), ("not applicable", "n/a"), ("violated", "viol"), ("known bugs", "known"))
+
+
+class PlainConsole(Console):
+    """A console for a reader that may go away, as `head` does: the program goes on, and its exit code still counts."""
+
+    def on_broken_pipe(self) -> None:
+        """Say nothing more."""
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
+
+
+def make_console(file: IO[str] | None = None) -> Console:
+    """A console on standard output, or on a file. What is no terminal gets lines of any length, and tables of a fixed width."""
+    console = PlainConsole(file=file, highlight=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = _PLAIN_WIDTH
+    return console
 
 
 class Live:
@@ -29,10 +50,13 @@ class Live:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._bar: Bar | None = None
+        self._first = True
         if console.is_terminal:
+            # Without a thread of its own: workers are forked while it shows.
             self._bar = Bar(
-                TextColumn("{task.description}"), BarColumn(bar_width=28), TextColumn("{task.percentage:>3.0f}%"),
-                TextColumn("{task.fields[numbers]}"), TimeElapsedColumn(), console=console, transient=True,
+                TextColumn("{task.description}"), BarColumn(bar_width=max(4, min(_BAR_WIDTH, console.width - _ALL_BUT_THE_BAR))),
+                TextColumn("{task.percentage:>3.0f}%"), TextColumn("{task.fields[numbers]}"), TimeElapsedColumn(), console=console, transient=True,
+                auto_refresh=False,
             )
             self._task = self._bar.add_task("getting ready", total=1.0, numbers="")
         self._last_line = -math.inf
@@ -51,91 +75,86 @@ class Live:
         if isinstance(event, events.Progress):
             numbers = f"{event.runs} runs, {event.evaluations} evaluations"
             if self._bar is not None:
-                self._bar.update(self._task, completed=event.share, description=event.activity, numbers=numbers)
+                self._bar.update(self._task, completed=event.share, description=event.activity, numbers=numbers, refresh=True)
             elif event.seconds - self._last_line >= _PLAIN_SECONDS:
                 self._last_line = event.seconds
-                self._console.print(f"{event.seconds:5.0f} s  {event.share:4.0%}  {numbers}  {event.activity}", highlight=False)
+                _line(self._console, Text(f"{event.seconds:5.0f} s  {event.share:4.0%}  {numbers}  {event.activity}"))
         elif isinstance(event, events.FirstSeen):
             finding = event.finding
-            self._console.print(Text.assemble((f"{finding.verdict} ", "bold red"), (finding.property, "bold"), f": {finding.quantity} {finding.symptom}, shrinking follows"))
+            _line(self._console, Text.assemble((finding.verdict, "bold red"), (f" {finding.property}", "bold"), f": {finding.quantity} {finding.symptom}"))
+            if self._first:  # at once, and as it is: shrinking comes after exploring
+                self._first = False
+                for label, text in _facts(finding):
+                    _fact(self._console, label, text)
         elif isinstance(event, events.Shrunk):
-            finding = event.violation.finding
-            self._console.print(Text(f"shrunk {finding.property} in {event.violation.seconds:.1f} s", style="dim"))
+            _line(self._console, Text(f"shrunk {event.violation.finding.property} in {event.violation.seconds:.1f} s", style="dim"))
 
 
-def properties_table(result: Result) -> Table:
-    """The table at the end: chapter, property, times evaluated, not applicable, violated, known bugs seen."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name, side in (("chapter", "left"), ("property", "left"), ("evaluated", "right"), ("not applicable", "right"), ("violated", "right"), ("known bugs", "right")):
-        table.add_column(name, justify=side, no_wrap=name == "property")  # type: ignore[arg-type]
+def print_result(console: Console, result: Result, subject: str) -> None:
+    """Print everything that stands at the end of a session."""
+    console.print(properties_table(result, console.width))
+    console.print()
+    if result.known_seen:
+        _print_known_bugs(console, result)
+    for violation in result.violations:
+        print_violation(console, violation)
+    for text in _lost_coverage(result):
+        _line(console, Text(text, style="yellow"))
+    new = len(result.violations)
+    verdict = Text(f"{new} new violation{'s' if new != 1 else ''}", style="bold red") if new else Text("nothing new", style="bold green")
+    rate = result.runs / result.seconds if result.seconds else 0.0
+    facts = (
+        f" in {subject}: {result.runs} runs, {result.evaluations} evaluations of {len(result.properties)} properties"
+        f" in {result.seconds:.0f} s ({rate:.0f} runs/s), seed {result.seed}"
+    )
+    _line(console, Text.assemble(verdict, facts, (", interrupted" if result.interrupted else "", "bold yellow")))
+
+
+def properties_table(result: Result, width: int) -> Table:
+    """The table at the end: chapter, property, times evaluated, not applicable, violated, known bugs seen.
+
+    Args:
+        width: of the console, in characters: where it is too narrow for a column of chapters, they become headings.
+    """
+    chapters = max((len(each.partition(".")[0]) for each in result.properties), default=0)
+    names = max((len(each.partition(".")[2]) for each in result.properties), default=0)
+    wide = width >= chapters + names + sum(len(long) for long, _ in _COUNTS) + 2 * (len(_COUNTS) + 1)
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    if wide:
+        table.add_column("chapter", no_wrap=True)
+    table.add_column("property", overflow="fold")
+    for long, short in _COUNTS:
+        table.add_column(long if wide else short, justify="right", no_wrap=True)
     shown = ""
     for identifier, count in sorted(result.properties.items()):
         chapter, _, name = identifier.partition(".")
         style = "bold red" if count.violated else ("yellow" if count.known else ("dim" if not count.evaluated else ""))
-        table.add_row(
-            chapter if chapter != shown else "", name, str(count.evaluated), str(count.not_applicable), str(count.violated or ""), str(count.known or ""), style=style
-        )
+        numbers = (str(count.evaluated), str(count.not_applicable), str(count.violated or ""), str(count.known or ""))
+        if wide:
+            table.add_row(chapter if chapter != shown else "", name, *numbers, style=style)
+        else:
+            if chapter != shown:
+                table.add_row(Text(chapter, style="bold"))
+            table.add_row(name, *numbers, style=style)
         shown = chapter
     return table
 
 
-def known_bugs_table(result: Result) -> Table:
-    """The known bugs that were seen: id, how often, what happens, where it is reported."""
-    table = Table(box=None, pad_edge=False, header_style="bold", title="known bugs seen", title_justify="left")
-    for name in ("id", "seen", "what happens", "source"):
-        table.add_column(name, justify="right" if name == "seen" else "left")
-    for identifier, times in sorted(result.known_seen.items()):
-        bug = KNOWN_BUGS[identifier]
-        table.add_row(identifier, str(times), bug.sentence, bug.link)
-    return table
-
-
-def violation_panel(violation: Violation) -> RenderableType:
-    """One violation: the statement, expected and observed, where they part, the smallest case."""
+def print_violation(console: Console, violation: Violation) -> None:
+    """Print one violation: the statement, expected and observed, where they part, the smallest case. Lines to copy are never broken."""
     finding = violation.finding
     known = PROPERTIES.get(finding.property)
-    lines: list[RenderableType] = []
+    _line(console, Text.assemble((finding.verdict, "bold red"), " ", (violation_id(finding), "bold")))
     if known is not None:
-        lines += [Text(known.statement), Text(f"source: {known.source}", style="dim")]
+        console.print(Padding(Text(known.statement), (0, 0, 0, 2)))
+        _fact(console, "source", known.source)
     if finding.known_bug is not None:
-        lines.append(Text(f"known bug: {finding.known_bug}", style="yellow"))
-    lines += [
-        Text(""),
-        Text.assemble(("what      ", "dim"), f"{finding.quantity} {finding.symptom}"),
-        Text.assemble(("expected  ", "dim"), show(finding.expected)),
-        Text.assemble(("observed  ", "dim"), show(finding.observed)),
-    ]
-    if finding.divergence:
-        lines.append(Text.assemble(("first at  ", "dim"), finding.divergence))
+        _fact(console, "known bug", finding.known_bug)
+    for label, text in _facts(finding):
+        _fact(console, label, text)
     if not violation.complete:
-        lines.append(Text(f"not fully shrunk: stopped after {violation.seconds:.1f} s", style="dim"))
-    lines += [Text(""), Syntax(repr(finding.case), "python", word_wrap=True, background_color="default")]
-    return Panel(Group(*lines), title=Text(f"{finding.verdict}: {violation_id(finding)}", style="bold red"), title_align="left", border_style="red")
-
-
-def summary(result: Result, subject: str) -> Group:
-    """Everything that is printed at the end of a session."""
-    parts: list[RenderableType] = [properties_table(result), Text("")]
-    if result.known_seen:
-        parts += [known_bugs_table(result), Text("")]
-    parts += [violation_panel(violation) for violation in result.violations]
-    refused = sum(each.refused for each in result.experiments.values())
-    impossible = sum(each.could_not_run for each in result.experiments.values())
-    if refused:
-        most = max(result.refusals, key=lambda text: result.refusals[text])
-        parts.append(Text(f"{refused} cases were refused by the subject, most often: {most}", style="dim"))
-    if impossible:
-        parts.append(Text(f"{impossible} cases could not run here (a package or an argument is missing)", style="dim"))
-    new = len(result.violations)
-    verdict = Text(f"{new} violation{'s' if new != 1 else ''}", style="bold red") if new else Text("nothing new", style="bold green")
-    rate = result.runs / result.seconds if result.seconds else 0.0
-    parts.append(
-        Text.assemble(
-            verdict, f" in {subject}: {result.runs} runs, {result.evaluations} evaluations of {len(result.properties)} properties"
-            f" in {result.seconds:.0f} s ({rate:.0f} runs/s), seed {result.seed}" + (", interrupted" if result.interrupted else ""),
-        )
-    )
-    return Group(*parts)
+        _fact(console, "shrunk", f"not to the end: stopped after {violation.seconds:.1f} s" if violation.runs else "not at all")
+    console.print()
 
 
 def show(value: Any) -> str:
@@ -151,8 +170,50 @@ def show(value: Any) -> str:
 
 def explain_finding(finding: Finding) -> str:
     """A violation as plain text, for exceptions and logs."""
-    at = f" at {finding.divergence}" if finding.divergence else ""
-    return (
-        f"{finding.property} {finding.verdict}: {finding.quantity} {finding.symptom}{at}\n"
-        f"  expected {show(finding.expected)}\n  observed {show(finding.observed)}\n  {finding.case!r}"
-    )
+    known = PROPERTIES.get(finding.property)
+    lines = [f"{finding.verdict} {finding.property}", *([f"  {known.statement}"] if known is not None else [])]
+    return "\n".join(lines + [f"  {label:<10}{_indented(text)}" for label, text in _facts(finding)])
+
+
+def _facts(finding: Finding) -> list[tuple[str, str]]:
+    facts = [("what", f"{finding.quantity} {finding.symptom}"), ("expected", show(finding.expected)), ("observed", show(finding.observed))]
+    if finding.divergence:
+        facts.append(("first at", finding.divergence))
+    return [*facts, ("case", repr(finding.case))]
+
+
+def _fact(console: Console, label: str, text: str) -> None:
+    # Without line breaks of ours, so that addresses and cases can be copied; a terminal wraps what it can't show.
+    console.print(Text.assemble((f"  {label:<10}", "dim"), _indented(text)), soft_wrap=True)
+
+
+def _indented(text: str) -> str:
+    return text.replace("\n", "\n" + " " * 12)
+
+
+def _line(console: Console, text: Text) -> None:
+    console.print(text, soft_wrap=not console.is_terminal)
+
+
+def _print_known_bugs(console: Console, result: Result) -> None:
+    console.print(Text("known bugs seen", style="bold"))
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(overflow="fold")
+    for identifier, times in sorted(result.known_seen.items()):
+        bug = KNOWN_BUGS[identifier]
+        table.add_row(str(times), Text.assemble((identifier, "yellow"), f": {bug.sentence}\n", (bug.link, "dim")))
+    console.print(table)
+    console.print()
+
+
+def _lost_coverage(result: Result) -> list[str]:
+    lines = []
+    for word, counts in (("were refused by the subject", result.refusals), ("could not run here", result.impossible)):
+        if counts:
+            number, most = sum(counts.values()), max(counts, key=lambda text: counts[text])
+            lines.append(f"{number} of {result.runs} cases {word}, most often: {' '.join(most.split())}")
+    nothing = [each.name for each in result.experiments.values() if not each.examples and (each.refused or each.could_not_run)]
+    if nothing:
+        lines.append(f"not one case was judged in {', '.join(nothing)}")
+    return lines

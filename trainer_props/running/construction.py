@@ -27,7 +27,8 @@ Fields = dict[str, Any]
 SETTERS: Final[dict[str, dict[str, tuple[str, Any]]]] = {
     "set_training": {
         "learning_rate": ("learning_rate", 5e-5), "batch_size": ("per_device_train_batch_size", 8), "weight_decay": ("weight_decay", 0),
-        "num_epochs": ("num_train_epochs", 3), "max_steps": ("max_steps", -1), "gradient_accumulation_steps": ("gradient_accumulation_steps", 1),
+        "num_epochs": ("num_train_epochs", 3), "max_steps": ("max_steps", -1),
+        "gradient_accumulation_steps": ("gradient_accumulation_steps", 1),
         "seed": ("seed", 42), "activation_checkpointing": ("activation_checkpointing", False),
     },
     "set_evaluate": {
@@ -40,33 +41,39 @@ SETTERS: Final[dict[str, dict[str, tuple[str, Any]]]] = {
         "on_each_node": ("save_on_each_node", False),
     },
     "set_logging": {
-        "strategy": ("logging_strategy", "steps"), "steps": ("logging_steps", 500), "report_to": ("report_to", "none"), "level": ("log_level", "passive"),
-        "first_step": ("logging_first_step", False), "nan_inf_filter": ("logging_nan_inf_filter", True), "on_each_node": ("log_on_each_node", True),
+        "strategy": ("logging_strategy", "steps"), "steps": ("logging_steps", 500), "report_to": ("report_to", "none"),
+        "level": ("log_level", "passive"),
+        "first_step": ("logging_first_step", False), "nan_inf_filter": ("logging_nan_inf_filter", True),
+        "on_each_node": ("log_on_each_node", True),
         "replica_level": ("log_level_replica", "passive"),
     },
     "set_optimizer": {
-        "name": ("optim", "adamw_torch"), "learning_rate": ("learning_rate", 5e-5), "weight_decay": ("weight_decay", 0), "beta1": ("adam_beta1", 0.9),
+        "name": ("optim", "adamw_torch"), "learning_rate": ("learning_rate", 5e-5), "weight_decay": ("weight_decay", 0),
+        "beta1": ("adam_beta1", 0.9),
         "beta2": ("adam_beta2", 0.999), "epsilon": ("adam_epsilon", 1e-8), "args": ("optim_args", None),
     },
     "set_lr_scheduler": {
-        "name": ("lr_scheduler_type", "linear"), "num_epochs": ("num_train_epochs", 3.0), "max_steps": ("max_steps", -1), "warmup_steps": ("warmup_steps", 0),
+        "name": ("lr_scheduler_type", "linear"), "num_epochs": ("num_train_epochs", 3.0), "max_steps": ("max_steps", -1),
+        "warmup_steps": ("warmup_steps", 0),
     },
     "set_dataloader": {
         "train_batch_size": ("per_device_train_batch_size", 8), "eval_batch_size": ("per_device_eval_batch_size", 8),
-        "drop_last": ("dataloader_drop_last", False), "num_workers": ("dataloader_num_workers", 0), "pin_memory": ("dataloader_pin_memory", True),
+        "drop_last": ("dataloader_drop_last", False), "num_workers": ("dataloader_num_workers", 0),
+        "pin_memory": ("dataloader_pin_memory", True),
         "persistent_workers": ("dataloader_persistent_workers", False), "prefetch_factor": ("dataloader_prefetch_factor", None),
         "multiprocessing_context": ("dataloader_multiprocessing_context", None), "in_order": ("dataloader_in_order", True),
-        "auto_find_batch_size": ("auto_find_batch_size", False), "ignore_data_skip": ("ignore_data_skip", False), "sampler_seed": ("data_seed", None),
+        "auto_find_batch_size": ("auto_find_batch_size", False), "ignore_data_skip": ("ignore_data_skip", False),
+        "sampler_seed": ("data_seed", None),
     },
 }  # fmt: skip
-"""The methods that set a group of arguments: parameter -> (the field it sets, the value that the method's documentation gives it where it is silent)."""
+"""The methods that set a group of arguments: parameter -> (the field it sets, the default that the method documents)."""
 
 
 def build(scenario: Scenario, subject: Subject) -> Record:
     """Build the scenario's TrainingArguments, of the class that the subject uses, and every copy that is to be equal to them.
 
-    The record has the fields as `arguments` and in `results`: `copies`, `replaced`, `rebuilt`, `after`, `given`, `sanitized`, `told`, `silent`, each a
-    dict of fields, or `{"error": text}` where making it failed. An exception of the construction is the record's failure.
+    The record has the fields as `arguments` and in `results`: `copies`, `replaced`, `rebuilt`, `after`, `given`, `sanitized`, `told`,
+    `silent`, each a dict of fields, or `{"error": text}` where making it failed. An exception of the construction is the record's failure.
 
     Raises:
         SubjectError: the subject gave no Trainer.
@@ -79,7 +86,7 @@ def build(scenario: Scenario, subject: Subject) -> Record:
         given = copy.deepcopy(kwargs)
         try:
             arguments = kind(**kwargs)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  what is raised is part of the record
             return Record(failure=Failure("construction", type(error).__name__, str(error), tuple(traceback.format_exception(error)[-6:])))
         base = _base(kind)
         record = Record(arguments=fields(arguments))
@@ -99,7 +106,7 @@ def build(scenario: Scenario, subject: Subject) -> Record:
 def refuse(scenario: Scenario, subject: Subject, name: str, value: Any) -> Record:
     """Build the scenario's TrainingArguments with one value that is to be refused; `results["bad"]` says what came of it.
 
-    It has `field`, `value`, and `error`: None if the value was accepted, else `{"kinds", "message"}` (the names of the exception's class and its bases).
+    It has `field`, `value`, and `error`: None if the value was accepted, else `{"kinds", "message"}` (the exception's classes by name).
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -108,18 +115,18 @@ def refuse(scenario: Scenario, subject: Subject, name: str, value: Any) -> Recor
         error: dict[str, Any] | None = None
         try:
             kind(**kwargs)
-        except Exception as raised:  # what is raised is the finding
+        except Exception as raised:  # noqa: BLE001  what is raised is the finding
             error = {"kinds": [each.__name__ for each in type(raised).__mro__], "message": str(raised)}
         return Record(results={"bad": {"field": name, "value": _plain(thaw(value)), "error": error}})
 
 
-def arguments_class(subject: Subject) -> type[Any]:
+def arguments_class(subject: Subject) -> Any:
     """The class of TrainingArguments that a subject's trainer has."""
     return _class_of(subject.make)
 
 
 @functools.lru_cache(maxsize=16)
-def _class_of(make: Callable[[Parts, str], Any]) -> type[Any]:
+def _class_of(make: Callable[[Parts, str], Any]) -> Any:
     with output_directory() as output_dir:
         kind = type(make(Parts(Scenario()), output_dir).args)
     if not dataclasses.is_dataclass(kind):
@@ -128,35 +135,44 @@ def _class_of(make: Callable[[Parts, str], Any]) -> type[Any]:
 
 
 @functools.lru_cache(maxsize=16)
-def _parser(kind: type[Any]) -> HfArgumentParser:
+def _parser(kind: Any) -> HfArgumentParser:
     return HfArgumentParser(kind)
 
 
 @functools.lru_cache(maxsize=16)
-def _base(kind: type[Any]) -> Any:
+def _base(kind: Any) -> Any:
     return kind(**Parts(Scenario()).training_arguments_kwargs("output"))
 
 
 @functools.lru_cache(maxsize=256)
-def _parameters(method: Callable[..., Any]) -> frozenset[str]:
-    return frozenset(inspect.signature(method).parameters)
+def _parameters(kind: Any, method: str) -> frozenset[str]:
+    """The parameters of a method by name; where it passes `**kwargs` on, those of the method that it overrides too."""
+    names: set[str] = set()
+    for each in kind.__mro__:
+        if method in vars(each):
+            parameters = inspect.signature(vars(each)[method]).parameters
+            names.update(parameters)
+            if all(parameter.kind is not parameter.VAR_KEYWORD for parameter in parameters.values()):
+                break
+    return frozenset(names)
 
 
 @functools.lru_cache(maxsize=16)
-def _names(kind: type[Any]) -> tuple[str, ...]:
+def _names(kind: Any) -> tuple[str, ...]:
     return tuple(each.name for each in dataclasses.fields(kind) if each.init and not each.name.endswith("_token"))
 
 
 def fields(arguments: Any) -> Fields:
     """The values of all fields, as plain data; tokens are left out, since they are hidden on purpose."""
-    return {name: _plain(getattr(arguments, name)) for name in _names(type(arguments))}
+    kind: Any = type(arguments)
+    return {name: _plain(getattr(arguments, name)) for name in _names(kind)}
 
 
 def _written(arguments: Any) -> Callable[[], Any]:
-    return functools.cache(lambda: arguments.to_json_string())  # noqa: PLW0108  a class without the method is a finding, and not ours to fail on
+    return functools.cache(lambda: arguments.to_json_string())  # noqa: PLW0108  looked up when it is called: its lack is a finding
 
 
-def _ways(kind: type[Any], written: Callable[[], Any]) -> Mapping[str, Callable[[Any], Any]]:
+def _ways(kind: Any, written: Callable[[], Any]) -> Mapping[str, Callable[[Any], Any]]:
     ways: dict[str, Callable[[Any], Any]] = {
         "to_dict": lambda arguments: kind(**arguments.to_dict()),
         "to_json_string": lambda arguments: kind(**json.loads(written())),
@@ -171,7 +187,7 @@ def _ways(kind: type[Any], written: Callable[[], Any]) -> Mapping[str, Callable[
 def _attempt(make: Callable[[Any], Any], arguments: Any) -> Fields:
     try:
         return fields(make(arguments))
-    except Exception as error:  # what is raised is the finding
+    except Exception as error:  # noqa: BLE001  what is raised is the finding
         return {"error": f"{type(error).__name__}: {error}"}
 
 
@@ -182,19 +198,21 @@ def _built_again(arguments: Any) -> Any:
 
 
 def _set(base: Any, arguments: Any, *, say_all: bool) -> dict[str, Fields]:
-    """What each setter leaves in its fields, told the values of `arguments`: all of them, or those that its documentation does not give by itself."""
+    """What each setter leaves in its fields when told the values of `arguments`: all, or those that are not its documented defaults."""
     left: dict[str, Fields] = {}
+    kind: Any = type(arguments)
     for setter, parameters in SETTERS.items():
-        method = getattr(type(arguments), setter, None)
-        if method is None:
+        known = _parameters(kind, setter)
+        fitting = {name: where for name, where in parameters.items() if name in known and hasattr(arguments, where[0])}
+        if not fitting:
             continue
-        fitting = {name: where for name, where in parameters.items() if name in _parameters(method) and hasattr(arguments, where[0])}
-        said = {name: getattr(arguments, field) for name, (field, documented) in fitting.items() if say_all or getattr(arguments, field) != documented}
+        values = {name: (getattr(arguments, field), documented) for name, (field, documented) in fitting.items()}
+        said = {name: value for name, (value, documented) in values.items() if say_all or value != documented}
         target = copy.copy(base)
         try:
             getattr(target, setter)(**said)
             left[setter] = {field: _plain(getattr(target, field)) for field, _ in fitting.values()}
-        except Exception as error:  # what is raised is the finding
+        except Exception as error:  # noqa: BLE001  what is raised is the finding
             left[setter] = {"error": f"{type(error).__name__}: {error}"}
     return left
 

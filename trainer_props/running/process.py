@@ -9,12 +9,14 @@ import importlib.util
 import logging
 import os
 import random
+import sys
 import warnings
 from collections.abc import Iterator
 from typing import Any
 
 _depth = 0
 _warm = False
+_frozen_modules = 0
 
 # A run must not be steered by what a user's shell happens to hold, nor reach out with their token.
 _ENVIRONMENT = {
@@ -71,12 +73,22 @@ def _warm_up() -> None:
 @contextlib.contextmanager
 def _frozen_heap() -> Iterator[None]:
     # accelerate collects garbage at every train(): without this, nine tenths of a small run go into walking imported modules.
-    gc.collect()
-    gc.freeze()
+    global _frozen_modules
+    _frozen_modules = 0
+    freeze_imports()
     try:
         yield
     finally:
         gc.unfreeze()
+
+
+def freeze_imports() -> None:
+    """Freeze the heap again if modules were imported since: the first run of a model imports its architecture."""
+    global _frozen_modules
+    if len(sys.modules) != _frozen_modules:
+        gc.collect()
+        gc.freeze()
+        _frozen_modules = len(sys.modules)
 
 
 @contextlib.contextmanager
@@ -159,3 +171,8 @@ def _environment() -> Iterator[None]:
     finally:
         os.environ.clear()
         os.environ.update(before)
+
+
+def is_prepared() -> bool:
+    """Whether the process is in the state that runs want."""
+    return _depth > 0

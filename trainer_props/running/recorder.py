@@ -108,7 +108,6 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
             training=training,
             grad=torch.is_grad_enabled(),
             width=main.shape[1] if main is not None and main.dim() > 1 else 1,
-            lengths=tuple(mask.sum(1).tolist()) if mask is not None and mask.dim() == 2 else None,
         )
         if batch.samples is None:
             record.identified = False

@@ -10,6 +10,7 @@ from typing import Any
 from transformers import PrinterCallback, Trainer
 
 from trainer_props.record import Failure, Record
+from trainer_props.running.process import freeze_imports, is_prepared
 from trainer_props.running.output import output_directory
 from trainer_props.running.recorder import Recorder
 from trainer_props.running.watchdog import Stuck, wall_clock
@@ -76,6 +77,11 @@ def run(scenario: Scenario, subject: Subject, body: Body = train) -> Record:
             failure = Failure(where, type(error).__name__, str(error), tuple(traceback.format_exception(error)[-6:]))
         record = recorder.finish() if recorder is not None else Record()
         record.failure, record.stuck = failure, stuck
+        declared = subject.declaration
+        record.own_data, record.loss_reduction, record.ignored_metrics = subject.own_data, declared.loss_reduction, declared.ignore_metrics
+        record.expected_steps = declared.expected_steps(scenario) if declared.expected_steps is not None else None
+        if is_prepared():
+            freeze_imports()
         return record
 
 

@@ -106,6 +106,7 @@ class ModelKind:
     cost: str = "cheap"
     architecture: Architecture | None = field(default=None, repr=False)
     max_length: int | None = None
+    dict_output: bool = False
 
     @property
     def data_kinds(self) -> tuple[str, ...]:
@@ -173,7 +174,7 @@ def _tiny(name: str, description: str, auto_class: str, config_class: str, *, hu
     """
     return ModelKind(
         name, description, _FAMILIES[auto_class], "sum_over_items" if sums else "mean_per_batch", swallows_num_items=swallows,
-        attention_mask=True, classifies=True, pretrained=True, cost="tiny", max_length=64,
+        attention_mask=True, classifies=True, pretrained=True, cost="tiny", max_length=64, dict_output=True,
         architecture=Architecture(auto_class, config_class, {"vocab_size": 32, "pad_token_id": 0, **settings}, hub_id),
     )
 
@@ -182,7 +183,7 @@ MODELS: Final[Registry[ModelKind]] = Registry("model", {
     kind.name: kind
     for kind in (
         ModelKind("regression", "A line with slope a and intercept b; forward returns (loss, y).", "regression"),
-        ModelKind("regression_dict", "The line, with a dict as output.", "regression"),
+        ModelKind("regression_dict", "The line, with a dict as output.", "regression", dict_output=True),
         ModelKind("regression_double", "Two lines that share a and b; two outputs, two columns of labels.", "two_labels"),
         ModelKind("regression_kwargs", "The line, whose forward takes **kwargs and divides by num_items_in_batch.", "regression",
                   loss_reduction="sum_over_items"),

@@ -1,0 +1,203 @@
+"""The worker: a session in a process of its own, which may be killed. It tells; the supervisor listens.
+
+Before a case runs it is on disk, so that a worker that dies leaves word of what it died of. What it knows is shipped every half second, at every
+new violation, and whenever another experiment, or shrinking, begins.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import os
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from trainer_props import serialization
+from trainer_props.case import Case
+from trainer_props.engine.events import CaseStarted, EngineEvent, FirstSeen, Result
+from trainer_props.engine.ledger import Entry, Key
+from trainer_props.engine.session import Plan, Session
+from trainer_props.subjects import Subject, SubjectError
+
+HELD_BACK = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
+"""Signals that the supervisor blocks while it forks, until the worker has its own handlers."""
+
+INTERRUPT = signal.SIGUSR2
+SHOW_STACK = signal.SIGUSR1
+
+_SHIP_SECONDS = 0.5
+_CASE, _STACK = "case.json", "stack.txt"
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """What a worker knows so far.
+
+    Attributes:
+        result: counts, known bugs, violations that are shrunk.
+        entries: every violation that was seen.
+        exploring: False once shrinking has begun.
+    """
+
+    result: Result
+    entries: dict[Key, Entry]
+    exploring: bool
+
+
+@dataclass(frozen=True)
+class GaveUp:
+    """The session can't go on; `by_subject`: since the subject gives no Trainer, otherwise by a fault of ours."""
+
+    message: str
+    by_subject: bool
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a worker is given.
+
+    Attributes:
+        entries: violations that an earlier worker saw and did not come to shrink.
+        skipped: keys of cases that must not be run.
+        explored: names of experiments that are not explored any more.
+        folder: where it may write; everything temporary goes there, and is removed by the supervisor.
+    """
+
+    subject: Subject
+    plan: Plan
+    entries: Mapping[Key, Entry]
+    skipped: Collection[str]
+    explored: Collection[str]
+    folder: Path
+
+
+def work(sender: Connection, task: Task) -> None:
+    """The body of the worker process. Does not return: a fork must not run its parent's exit handlers."""
+    with contextlib.suppress(OSError):
+        os.setpgid(0, 0)  # with a group of its own, it can be killed together with the data-loading processes of a run
+    interrupts = _Interrupts()
+    os.dup2(2, 1)  # what a subject prints is no part of our output, nor should it find that closed
+    tempfile.tempdir = os.environ["TMPDIR"] = str(task.folder)
+    status = 1
+    with (task.folder / _STACK).open("w") as stacks:
+        faulthandler.register(SHOW_STACK, file=stacks, all_threads=True)
+        teller = _Teller(sender, task.folder, interrupts)
+        with contextlib.suppress(BrokenPipeError):  # the supervisor is gone: nobody is left to tell
+            try:
+                session = Session(task.subject, task.plan, teller, entries=task.entries, skipped=task.skipped, explored=task.explored)
+                teller.session = session
+                interrupts.listen()
+                session.run()
+                status = 0
+            except KeyboardInterrupt:  # it hit between a session's own guard and here
+                teller.ship()
+            except SubjectError as error:
+                teller.send(GaveUp(str(error), by_subject=True))
+            except BrokenPipeError:
+                raise
+            except BaseException as error:
+                place = traceback.extract_tb(error.__traceback__)[-1]
+                text = " ".join(str(error).split())
+                teller.send(GaveUp(f"{type(error).__name__}: {text} ({Path(place.filename).name}, line {place.lineno})", by_subject=False))
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(status)
+
+
+def last_case(folder: Path) -> Case | None:
+    """The case that the worker of this folder ran last, or None."""
+    try:
+        return Case.from_json(serialization.loads((folder / _CASE).read_text(encoding="utf-8").partition("\n")[0]))
+    except (OSError, ValueError):
+        return None
+
+
+def stack(folder: Path) -> str:
+    """The stack that the worker of this folder wrote at SHOW_STACK, of all its threads."""
+    with contextlib.suppress(OSError):
+        return (folder / _STACK).read_text(encoding="utf-8")
+    return ""
+
+
+class _Interrupts:
+    """Turns the supervisor's signal into one KeyboardInterrupt, but never in the middle of a message."""
+
+    def __init__(self) -> None:
+        # Ctrl-C is the supervisor's to hear; writing to the terminal from a group in its background must not stop us
+        for number in (signal.SIGINT, signal.SIGTTOU):
+            signal.signal(number, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        self._held = True
+        self._pending = False
+        signal.signal(INTERRUPT, self._arrive)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_BACK)
+
+    def _arrive(self, number: int, frame: object) -> None:
+        signal.signal(INTERRUPT, signal.SIG_IGN)
+        if self._held:
+            self._pending = True
+            return
+        raise KeyboardInterrupt
+
+    def listen(self) -> None:
+        """Let interrupts through, one that has arrived before too."""
+        self._held = False
+        if self._pending:
+            self._pending = False
+            raise KeyboardInterrupt
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Let interrupts wait."""
+        before, self._held = self._held, True
+        try:
+            yield
+        finally:
+            if not before:
+                self.listen()
+
+
+class _Teller:
+    """The session's listener: writes cases to disk, sends the rest."""
+
+    def __init__(self, sender: Connection, folder: Path, interrupts: _Interrupts) -> None:
+        self.session: Session | None = None
+        self._sender, self._interrupts = sender, interrupts
+        self._cases = os.open(folder / _CASE, os.O_CREAT | os.O_WRONLY)
+        self._shipped = time.monotonic()
+        self._phase: tuple[str, bool] | None = None
+
+    def __call__(self, event: EngineEvent) -> None:
+        if isinstance(event, CaseStarted):
+            self._note(event.case)
+            return
+        self.send(event)
+        if isinstance(event, FirstSeen):
+            self.ship()
+
+    def send(self, message: Any) -> None:
+        with self._interrupts.held():
+            self._sender.send(message)
+
+    def ship(self) -> None:
+        if self.session is not None:
+            self._shipped = time.monotonic()
+            self.send(Shipped(self.session.result, self.session.ledger.entries, self.session.exploring))
+
+    def _note(self, case: Case) -> None:
+        assert self.session is not None
+        phase = (case.experiment, self.session.exploring)
+        if phase != self._phase or time.monotonic() - self._shipped > _SHIP_SECONDS:
+            self._phase = phase
+            self.ship()
+        # in place and up to its newline, what a longer case left behind it is not read: one system call, whole at any instant
+        os.pwrite(self._cases, f"{serialization.dumps(case.to_json())}\n".encode(), 0)
