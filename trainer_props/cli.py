@@ -184,10 +184,12 @@ def _chosen(experiment: list[str] | None, property: list[str] | None, model: lis
             others = [name for name, each in EXPERIMENTS.items() if set(models) & set(each.models)]
             raise UsageError(f"--model {', '.join(models)}: used by {', '.join(others)}, not by {', '.join(experiments)}")
         experiments = fitting
-    if not any(name in PROPERTIES[each].experiments for each in properties for name in experiments):
+    if not any(set(PROPERTIES[each].experiments) & set(experiments) for each in properties):
         others = sorted({name for each in properties for name in PROPERTIES[each].experiments})
         raise UsageError(f"--property {', '.join(properties)}: judged in {', '.join(others)}, not in {', '.join(experiments)}")
-    return experiments, properties, models
+    judged = [each for each in properties if set(PROPERTIES[each].experiments) & set(experiments)]
+    judging = [name for name in experiments if any(name in PROPERTIES[each].experiments for each in judged)]
+    return judging, judged, models
 
 
 def _subject(name: str) -> Subject:

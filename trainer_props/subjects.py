@@ -300,4 +300,4 @@ def _checked(make: Callable[[Parts, str], Any], name: str) -> Callable[[Parts, s
 
 def _describe(value: Any) -> str:
     kind = type(value).__name__
-    return f"a {kind}" if not isinstance(value, type) else f"the class {value.__name__}"
+    return f"{'an' if kind[0].lower() in 'aeiou' else 'a'} {kind}" if not isinstance(value, type) else f"the class {value.__name__}"

@@ -7,8 +7,8 @@ from trainer_props.judgement import Violated
 from trainer_props.known_bugs.registry import KnownBug, known_bug
 from trainer_props.oracles import accounting, best_model
 from trainer_props.record import Record
-from trainer_props.scenario import Components, Data, Scenario
-from trainer_props.zoo import MODELS
+from trainer_props.scenario import Components, Data, Model, Scenario
+from trainer_props.zoo import DATASETS, MODELS
 
 
 def _last_batch_is_short(scenario: Scenario) -> bool:
@@ -33,7 +33,7 @@ known_bug(KnownBug(
     sentence="dataloader_drop_last with fewer evaluation samples than per_device_eval_batch_size evaluates nothing, and a run that tracks a metric then fails for want of it.",
     link="https://huggingface.co/docs/transformers/main_classes/trainer#transformers.TrainingArguments.dataloader_drop_last",
     versions=">=4.46",
-    properties=("steps.run_finishes",),
+    properties=("steps.run_finishes", "steps.data_without_a_batch_are_refused"),
     region=lambda scenario: _last_batch_is_short(scenario) and accounting.evaluation_batches(scenario) == 0 and best_model.metric_name(scenario) is not None,
     symptom=_no_metric,
     example=Case(
@@ -92,5 +92,35 @@ known_bug(KnownBug(
             arguments={"per_device_train_batch_size": 1, "max_steps": 1}, data=Data(n=1, n_eval=1), components=Components(loss="compute_loss_func")
         ),
         parameters={"predict": 1},
+    ),
+))
+
+
+def _grouped(scenario: Scenario) -> bool:
+    return scenario.argument("train_sampling_strategy") == "group_by_length" and DATASETS[scenario.data.kind].map_style
+
+
+def _permuted(judgement: Violated, record: Record, scenario: Scenario) -> bool:
+    """The samples were predicted each once, in another order than that of the data set."""
+    seen = [sample for batch in record.evaluations[-1].batches for sample in batch.samples or ()]
+    return sorted(seen) == list(range(len(seen))) and seen != sorted(seen)
+
+
+known_bug(KnownBug(
+    id="grouping-permutes-predictions",
+    verdict="bug",
+    sentence="With train_sampling_strategy='group_by_length' predict() returns its rows, and their labels, in the order of the lengths and not of the data set.",
+    link="https://github.com/huggingface/transformers/pull/33514",
+    versions=">=4.46",
+    properties=("prediction.rows_belong_to_their_samples", "prediction.labels_belong_to_their_samples"),
+    region=_grouped,
+    symptom=_permuted,
+    example=Case(
+        experiment="evaluate_and_predict",
+        scenario=Scenario(
+            arguments={"per_device_train_batch_size": 1, "max_steps": 1, "train_sampling_strategy": "group_by_length"},
+            data=Data(kind="tokens", n=1, n_eval=1), model=Model(name="lstm"),
+        ),
+        parameters={"predict": 4},
     ),
 ))

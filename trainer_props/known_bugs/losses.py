@@ -107,6 +107,7 @@ known_bug(KnownBug(
     properties=(
         "logs.logged_loss_is_the_mean_since_the_last_log", "logs.train_loss_is_the_mean_of_all_updates", "loss.reported_loss_averages_updates",
         "optimization.gradient_averages_own_micro_batches", "optimization.logged_grad_norm_is_before_clipping", "optimization.weights_match_reference",
+        "optimization.applied_gradient_is_clipped",
     ),
     region=swallows,
     symptom=_times_accumulation,
@@ -127,6 +128,7 @@ known_bug(KnownBug(
     properties=(
         "loss.num_items_count_labels_of_window", "loss.micro_batch_losses_are_the_models", "loss.reported_loss_averages_updates", "loss.label_smoothing",
         "optimization.gradient_averages_own_micro_batches", "optimization.logged_grad_norm_is_before_clipping", "optimization.weights_match_reference",
+        "optimization.applied_gradient_is_clipped",
     ),
     region=_nameless_loss,
     symptom=_unshifted_share,

@@ -25,8 +25,8 @@ def _failed(kind: str, *words: str) -> object:
 
 def _one_update(judgement: Violated, record: Record, scenario: Scenario) -> bool:
     """One update is made; where an interval is a ratio, it is one of no updates, and that update divides by it."""
-    if record.failure is not None:
-        return record.failure.kind == "ZeroDivisionError"
+    if judgement.quantity == "the run":
+        return record.failure is not None and record.failure.kind == "ZeroDivisionError"
     return record.global_step == 1 and len(record.updates) == 1
 
 

@@ -12,7 +12,7 @@ from trainer_props.oracles import label_smoothing as smoothing
 from trainer_props.properties._gradients import same_gradients
 from trainer_props.properties._prediction import is_smoothed, loss_reduction, prediction, spans
 from trainer_props.properties._vectors import exactness
-from trainer_props.properties.needs import SINGLE_DEVICE
+from trainer_props.properties.needs import SINGLE_DEVICE, SOME_UPDATE
 from trainer_props.properties.registry import trainer_property
 from trainer_props.properties.sources import docs, pull_request
 from trainer_props.record import MicroBatch, Record
@@ -53,7 +53,7 @@ def micro_batch_losses_are_the_models(record: Record, scenario: Scenario) -> Jud
     return holds_for_all("loss of a micro-batch", judgements)
 
 
-@trainer_property(source=pull_request(34191), needs=[SINGLE_DEVICE], tolerance=1e-5, catalogue=[35, 39])
+@trainer_property(source=pull_request(34191), needs=[SINGLE_DEVICE, SOME_UPDATE], tolerance=1e-5, catalogue=[35, 39])
 def reported_loss_averages_updates(record: Record, scenario: Scenario) -> Judgement:
     """The `loss` of a log is the mean, over the updates since the log before, of the losses whose gradients these updates used."""
     predicted = prediction(record, scenario)

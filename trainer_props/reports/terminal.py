@@ -135,7 +135,7 @@ def properties_table(result: Result, width: int) -> Table:
         else:
             if chapter != shown:
                 table.add_row(Text(chapter, style="bold"))
-            table.add_row(name, *numbers, style=style)
+            table.add_row(f"  {name}", *numbers, style=style)
         shown = chapter
     return table
 
@@ -197,13 +197,11 @@ def _line(console: Console, text: Text) -> None:
 
 def _print_known_bugs(console: Console, result: Result) -> None:
     console.print(Text("known bugs seen", style="bold"))
-    table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(justify="right", no_wrap=True)
-    table.add_column(overflow="fold")
     for identifier, times in sorted(result.known_seen.items()):
         bug = KNOWN_BUGS[identifier]
-        table.add_row(str(times), Text.assemble((identifier, "yellow"), f": {bug.sentence}\n", (bug.link, "dim")))
-    console.print(table)
+        _line(console, Text.assemble(f"{times:>6}  ", (identifier, "yellow")))
+        console.print(Padding(Text(bug.sentence), (0, 0, 0, 8)))
+        console.print(Text(" " * 8 + bug.link, style="dim"), soft_wrap=True)
     console.print()
 
 

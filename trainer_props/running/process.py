@@ -17,6 +17,8 @@ from typing import Any
 _depth = 0
 _warm = False
 _frozen_modules = 0
+_runs_since = 0
+_RUNS_BETWEEN_FREEZES = 50
 
 # A run must not be steered by what a user's shell happens to hold, nor reach out with their token.
 _ENVIRONMENT = {
@@ -75,20 +77,21 @@ def _frozen_heap() -> Iterator[None]:
     # accelerate collects garbage at every train(): without this, nine tenths of a small run go into walking imported modules.
     global _frozen_modules
     _frozen_modules = 0
-    freeze_imports()
+    freeze_again()
     try:
         yield
     finally:
         gc.unfreeze()
 
 
-def freeze_imports() -> None:
-    """Freeze the heap again if modules were imported since: the first run of a model imports its architecture."""
-    global _frozen_modules
-    if len(sys.modules) != _frozen_modules:
+def freeze_again() -> None:
+    """Freeze the heap again where it has grown: by modules that a first run of a model imports, and by what is kept of hundreds of runs."""
+    global _frozen_modules, _runs_since
+    _runs_since += 1
+    if len(sys.modules) != _frozen_modules or _runs_since >= _RUNS_BETWEEN_FREEZES:
         gc.collect()
         gc.freeze()
-        _frozen_modules = len(sys.modules)
+        _frozen_modules, _runs_since = len(sys.modules), 0
 
 
 @contextlib.contextmanager

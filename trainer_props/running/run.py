@@ -10,7 +10,7 @@ from typing import Any
 from transformers import PrinterCallback, Trainer
 
 from trainer_props.record import Failure, Record
-from trainer_props.running.process import freeze_imports, is_prepared
+from trainer_props.running.process import freeze_again, is_prepared
 from trainer_props.running.output import output_directory
 from trainer_props.running.recorder import Recorder
 from trainer_props.running.watchdog import Stuck, wall_clock
@@ -81,7 +81,7 @@ def run(scenario: Scenario, subject: Subject, body: Body = train) -> Record:
         record.own_data, record.loss_reduction, record.ignored_metrics = subject.own_data, declared.loss_reduction, declared.ignore_metrics
         record.expected_steps = declared.expected_steps(scenario) if declared.expected_steps is not None else None
         if is_prepared():
-            freeze_imports()
+            freeze_again()
         return record
 
 

@@ -1,17 +1,20 @@
-"""Tiny models of transformers, through the real `from_pretrained` path: from the Hub's cache, or built from their configuration."""
+"""Tiny models of transformers, through the real `from_pretrained` path: from the Hub if it is cached or reachable, else built from their configuration."""
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import torch
 import transformers
-from huggingface_hub import try_to_load_from_cache
+from huggingface_hub import constants, snapshot_download, try_to_load_from_cache
 from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars
 from torch import nn
 
@@ -21,6 +24,8 @@ from trainer_props.zoo.temporary import PREFIX
 
 _LOCAL: Final = {"local_files_only": True, "token": False}
 """No network and no user's token, whatever the environment says."""
+_FILES: Final = ("config.json", "model.safetensors")
+_PATIENCE_SECONDS: Final = 0.5
 
 
 def build(name: str, seed: int, dtype: torch.dtype) -> nn.Module:
@@ -38,11 +43,32 @@ def build(name: str, seed: int, dtype: torch.dtype) -> nn.Module:
 
 @functools.cache
 def is_cached(name: str) -> bool:
-    """Whether the model's checkpoint was found in the local cache of the Hub. Looked up once a process; never asks the network."""
-    architecture = _architecture(name)
-    return architecture.hub_id is not None and all(
-        isinstance(try_to_load_from_cache(architecture.hub_id, file), str) for file in ("config.json", "model.safetensors")
-    )
+    """Whether the model's checkpoint is in the local cache of the Hub, after fetching it if the Hub can be reached. Looked up once a process."""
+    hub_id = _architecture(name).hub_id
+    if hub_id is None:
+        return False
+    if not _in_cache(hub_id) and _is_reachable():
+        # whatever keeps it from coming, the model is then built from its configuration
+        with contextlib.suppress(Exception):
+            snapshot_download(hub_id, allow_patterns=list(_FILES), token=False, etag_timeout=_PATIENCE_SECONDS)
+    return _in_cache(hub_id)
+
+
+def _in_cache(hub_id: str) -> bool:
+    return all(isinstance(try_to_load_from_cache(hub_id, file), str) for file in _FILES)
+
+
+@functools.cache
+def _is_reachable() -> bool:
+    """Whether the Hub answers at once. A failed download would be tried again and again, for minutes."""
+    if constants.HF_HUB_OFFLINE:
+        return False
+    address = urlsplit(constants.ENDPOINT)
+    try:
+        socket.create_connection((address.hostname or "", address.port or 443), timeout=_PATIENCE_SECONDS).close()
+    except OSError:
+        return False
+    return True
 
 
 @functools.cache

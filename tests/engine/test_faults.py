@@ -1,0 +1,121 @@
+"""Every property kills the faults that were planted for it, by something new."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import pytest
+from transformers import Trainer
+
+from trainer_props import subjects
+from trainer_props.case import Case
+from trainer_props.engine import Session
+from trainer_props.engine.judging import judge
+from trainer_props.experiments import Held
+from trainer_props.faults import FAULTS
+from trainer_props.faults._source import SourceChanged, rewritten
+from trainer_props.properties import PROPERTIES
+from trainer_props.running import prepared
+from trainer_props.scenario import Components, Data, EarlyStopping, Scenario
+
+Run = Callable[..., Session]
+
+# Where a fault shows soonest; the others in the first experiment of their property.
+CHAPTERS: Final = {"checkpoints": "train_and_save", "early_stopping": "train_and_save"}
+EXPERIMENT: Final = {
+    "passes-of-a-stream-not-counted": "train_on_streams",
+    "short-window-breaks-the-run": "train_on_streams",
+    "stream-peeked-into": "train_on_streams",
+    "neighbours-of-a-stream-swapped": "train_on_streams",
+    "model-tried-before-training": "train_nothing",
+    "short-batch-in-spite-of-drop-last": "train_nothing",
+    "shortest-first": "train_on_tokens",
+    "tokens-counted-once-an-update": "train_on_tokens",
+    "tokens-of-the-log-before": "train_on_tokens",
+    "ignored-labels-counted": "train_hub_models",
+    "smoothing-weights-swapped": "train_hub_models",
+    "decay-divided-by-what-warmup-leaves": "train_with_optimizers",
+}
+# What a fault needs and few draws bring: held, so that this file stays fast.
+_SCORED: Final = {"eval_strategy": "steps", "eval_steps": 1, "metric_for_best_model": "score", "max_steps": 6}
+HELD: Final[Mapping[str, dict[str, Any]]] = {
+    "patience-off-by-one": _SCORED,
+    "best-checkpoint-named-before-it-is-written": {
+        "eval_strategy": "steps", "eval_steps": 1, "save_strategy": "steps", "save_steps": 2, "metric_for_best_model": "score",
+    },
+    "evaluation-delay-ignored": {"eval_strategy": "steps", "eval_steps": 1, "eval_delay": 2},
+    "short-window-divided-by-accumulation": {"gradient_accumulation_steps": 3},
+    "warmup-ratio-rounded-down": {"warmup_steps": 0.3},
+    "rotation-deletes-the-best": {"load_best_model_at_end": True, "save_total_limit": 2, "metric_for_best_model": "score"},
+    "limit-of-one-leaves-two": {"load_best_model_at_end": True, "save_total_limit": 1},
+    "shortest-first": {"train_sampling_strategy": "group_by_length"},
+    "tokens-counted-once-an-update": {"include_num_input_tokens_seen": "all"},
+    "tokens-of-the-log-before": {"include_num_input_tokens_seen": "all", "logging_steps": 1},
+    "plateau-watches-the-wrong-way": {"lr_scheduler_type": "reduce_lr_on_plateau"},
+    "decay-divided-by-what-warmup-leaves": {"lr_scheduler_type": "linear"},
+    "smoothing-weights-swapped": {"label_smoothing_factor": 0.1},
+}
+
+
+def _stopped(stopping: EarlyStopping, scores: tuple[float, ...]) -> Case:
+    arguments = {**_SCORED, "greater_is_better": True}
+    return Case(scenario=Scenario(arguments=arguments, data=Data(n_eval=2), components=Components(scores=scores, early_stopping=stopping)))
+
+
+# Faults that show only with components that few draws bring, and that can't be held.
+CASES: Final = {
+    "infinite-losses-not-filtered": Case(
+        scenario=Scenario(arguments={"logging_steps": 2, "max_steps": 2}, components=Components(poisoned=((1, math.inf),)))
+    ),
+    "threshold-ignored": _stopped(EarlyStopping(patience=1, threshold=0.25), (0.5, 0.6, 0.7)),
+    "patience-not-restored-by-improvement": _stopped(EarlyStopping(patience=2), (0.5, 0.25, 0.75, 0.5, 1.0)),
+}
+MAX_EXAMPLES: Final = 100
+
+
+@pytest.mark.parametrize("name", sorted(name for name, each in FAULTS.items() if name not in CASES and not each.property.startswith("arguments.")))
+def test_the_property_kills_the_fault(name: str, session: Run) -> None:
+    fault = FAULTS[name]
+    judged_by = PROPERTIES[fault.property]
+    experiment = EXPERIMENT.get(name) or CHAPTERS.get(judged_by.chapter) or judged_by.experiments[0]
+    done = session(
+        fault.make(), experiments=[experiment], properties=[fault.property], max_examples=MAX_EXAMPLES, seed=0,
+        held=Held(arguments=HELD.get(name, {})), first_failure=True, shrink_seconds=0.0,
+    )  # fmt: skip
+    count = done.result.properties[fault.property]
+    assert not done.result.errors
+    assert count.violated, f"{name} survives {fault.property}, which was evaluated {count.evaluated} times"
+
+
+@pytest.mark.parametrize("name", sorted(CASES))
+def test_the_property_kills_the_fault_on_its_case(name: str) -> None:
+    fault = FAULTS[name]
+    judged_by = [PROPERTIES[fault.property]]
+    with prepared():
+        found = judge(CASES[name], subjects.wrap(fault.make(), name), judged_by).findings
+        healthy = judge(CASES[name], subjects.load(subjects.DEFAULT), judged_by).findings
+    assert [finding for finding in found if finding.known_bug is None]
+    assert not [finding for finding in healthy if finding.known_bug is None]
+
+
+def test_every_property_has_a_fault() -> None:
+    assert set(PROPERTIES) == {fault.property for fault in FAULTS.values()}
+
+
+def test_what_is_said_of_faults_here_is_said_of_faults() -> None:
+    assert {*EXPERIMENT, *HELD, *CASES} <= set(FAULTS)
+
+
+def test_a_source_without_the_expression_is_refused() -> None:
+    with pytest.raises(SourceChanged, match="has 'no such text' 0 times, not 1"):
+        rewritten(Trainer, "_run_epoch", "no such text", "")
+    with pytest.raises(SourceChanged, match="no method no_such_method"):
+        rewritten(Trainer, "no_such_method", "", "")
+
+
+def test_rewriting_leaves_the_class_as_it_is() -> None:
+    before = Trainer.training_step
+    assert rewritten(Trainer, "training_step", "loss.detach()", "loss.detach() * 2") is not before
+    assert Trainer.training_step is before

@@ -1,0 +1,286 @@
+"""`trainer-props check` and what is common to all commands: options, exit codes, lines on standard error, JSON, Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trainer_props import cli
+
+HERE = Path(__file__).parent
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a command in this process: exit code, output, errors."""
+    monkeypatch.chdir(HERE)
+    monkeypatch.syspath_prepend(str(HERE))
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        code = cli.run(arguments)
+        out, err = capfd.readouterr()
+        return code, out, err
+
+    return call
+
+
+def check(run: Run, *arguments: str, examples: int = 3, experiment: str = "train_once") -> tuple[int, str, str]:
+    return run("check", *arguments, "--max-examples", str(examples), "--experiment", experiment, "--seed", "1")
+
+
+# ---- what goes well ----------------------------------------------------------------------------------------------------------
+
+
+def test_healthy_trainer(run: Run, tmp_path: Path) -> None:
+    code, out, err = check(run, "--json", str(tmp_path / "result.json"))
+    assert (code, err) == (0, "")
+    assert out.startswith("checking transformers:Trainer (transformers ")
+    assert "nothing new in transformers:Trainer: " in out
+    data = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
+    assert {"format", "command", "subject", "profile", "seed", "interrupted", "versions", "seconds", "runs", "evaluations", "experiments", "properties",
+            "violations", "known_bugs", "coverage"} <= set(data)  # fmt: skip
+    assert (data["format"], data["command"], data["subject"], data["profile"], data["seed"]) == (1, "check", "transformers:Trainer", "quick", 1)
+    assert (data["interrupted"], data["violations"]) == (False, [])
+    assert set(data["versions"]) == {"transformers", "accelerate", "torch", "hypothesis", "python", "trainer_props"}
+    (experiment,) = data["experiments"]
+    assert experiment["name"] == "train_once"
+    assert experiment["examples"] + experiment["refused"] == 3
+    assert data["runs"] == 3
+    assert {"id", "chapter", "experiment", "evaluated", "not_applicable", "violated", "known"} <= set(data["properties"][0])
+    assert sum(each["evaluated"] for each in data["properties"]) == data["evaluations"] > 50
+    assert not [each["id"] for each in data["properties"] if each["chapter"] == "arguments"]  # they belong to another experiment
+    assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
+
+
+def test_new_violation(run: Run, tmp_path: Path) -> None:
+    code, out, err = check(run, "subjects:Late", "--property", "steps.global_step*", "--json", str(tmp_path / "result.json"))
+    assert (code, err) == (1, "")
+    assert "violated steps.global_step_counts_updates--" in out
+    assert "1 new violation in subjects:Late" in out
+    (violation,) = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))["violations"]
+    assert {"id", "property", "verdict", "known_bug", "accepted", "expected", "observed", "divergence", "case", "shrunk", "script", "script_verified",
+            "regression"} == set(violation) - {"quantity", "symptom"}  # fmt: skip
+    assert (violation["property"], violation["verdict"], violation["symptom"]) == ("steps.global_step_counts_updates", "violated", "too small")
+    assert (violation["expected"], violation["observed"]) == (2, 1)
+    assert violation["shrunk"]["complete"] is True
+    assert violation["case"]["format"] == 1
+
+
+def test_known_bugs_are_new_where_they_are_not_to_be_known(run: Run) -> None:
+    known, experiment = "steps.no_update_no_work", "build_arguments"
+    where = ("--property", "arguments.setters_*", "--property", known)
+    code, out, _ = check(run, *where, examples=4, experiment=experiment)
+    assert code == 0
+    assert "known bugs seen" in out
+    code, out, _ = check(run, *where, "--no-known", "--first-failure", examples=4, experiment=experiment)
+    assert code == 1
+    assert "known bugs seen" not in out
+
+
+def test_first_failure_stops_exploring(run: Run, tmp_path: Path) -> None:
+    check(run, "subjects:Late", "--property", "steps.*", "--first-failure", "--json", str(tmp_path / "result.json"), examples=50)
+    (experiment,) = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))["experiments"]
+    assert experiment["examples"] < 10
+
+
+def test_same_seed_tries_the_same(run: Run, tmp_path: Path) -> None:
+    coverage = []
+    for _ in range(2):
+        check(run, "--json", str(tmp_path / "result.json"))
+        coverage.append(json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))["coverage"])
+    assert coverage[0] == coverage[1]
+
+
+def test_only_experiments_of_the_model(run: Run) -> None:
+    code, out, _ = run("check", "--model", "regression_layers", "--max-examples", "1", "--experiment", "train_[ohs]*", "--seed", "1", "--property", "steps.*")
+    assert code == 0
+    assert "3 runs" in out  # train_once, train_and_save is not meant, train_on_streams; not the ones of the Hub
+
+
+def test_arguments_are_held(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "held.json").write_text(json.dumps({"max_steps": 2, "bf16": True}), encoding="utf-8")
+    code, out, _ = check(run, "--arguments", str(tmp_path / "held.json"), "--json", str(tmp_path / "result.json"))
+    assert code == 0
+    assert f"{tmp_path / 'held.json'}: bf16 is not held (reduced precision" in out
+    data = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
+    assert data["coverage"]["arguments"]["max_steps"] == {"2": 3}
+
+
+# ---- mistakes: one line, exit code 2 -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["chek"], "No such command 'chek'. Did you mean 'check'?"),
+        (["check", "--secnds", "3"], "No such option: --secnds"),
+        (["check", "--max-examples", "x"], "Invalid value for '--max-examples'"),
+        (["check", "--max-examples", "0"], "Invalid value for '--max-examples'"),
+        (["check", "--seconds", "nan"], "--seconds"),
+        (["check", "--seconds", "inf"], "--seconds inf is no length of time"),
+        (["check", "--profile", "nightli"], "--profile 'nightli' is none of quick, ci, nightly: did you mean 'nightly'?"),
+        (["check", "--experiment", "train_onc"], "--experiment 'train_onc' matches none: did you mean 'train_once'?"),
+        (["check", "--property", "stepp.*"], "--property 'stepp.*' matches none: did you mean 'steps.*'?"),
+        (["check", "--property", "steps.run_finish"], "--property 'steps.run_finish' matches none: did you mean 'steps.run_finishes'?"),
+        (["check", "--model", "lama"], "--model 'lama' matches none: did you mean 'llama'?"),
+        (["check", "--model", "t5", "--experiment", "train_once"], "--model t5: used by train_seq2seq, not by train_once"),
+        (["check", "--property", "arguments.set*", "--experiment", "train_once"], "judged in build_arguments, not in train_once"),
+        (["check", "no_colon"], "subject 'no_colon': write it as module:attribute"),
+        (["check", "no_such_module:make"], "subject 'no_such_module:make': importing no_such_module failed: ModuleNotFoundError"),
+        (["check", "subjects:Lat"], "subject 'subjects:Lat': subjects has no 'Lat': did you mean 'Late'?"),
+        (["check", "subjects:NUMBER"], "subject 'subjects:NUMBER' is an int: neither a Trainer class nor a factory"),
+        (["check", "transformers:TrainingArguments"], "is the class TrainingArguments: neither a Trainer class nor a factory"),
+        (["check", "--json", "no/such/folder/result.json"], "--json no/such/folder/result.json: the folder no/such/folder does not exist"),
+        (["check", "--json", "."], "--json .: it is a folder"),
+        (["check", "--arguments", "no_such_file.json"], "--arguments no_such_file.json: No such file or directory"),
+        (["list", "modells"], "did you mean 'models'?"),
+        (["list"], "Missing argument"),
+        (["explain", "steps.run_finish"], "explain 'steps.run_finish': no such property: did you mean 'steps.run_finishes'?"),
+    ],
+)
+def test_mistake_is_one_line(run: Run, arguments: list[str], line: str) -> None:
+    code, out, err = run(*arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith("trainer-props: ")
+    assert line in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("source", "line"),
+    [
+        ("import no_such_package", "importing user_module failed: ModuleNotFoundError: No module named 'no_such_package'"),
+        ("1 / 0", "importing user_module failed: ZeroDivisionError: division by zero"),
+        ("def make(", "importing user_module failed: SyntaxError"),
+        ("import sys; sys.exit(3)", "importing it ends the program (sys.exit(3))"),
+        ("def make(output_dir): ...", "a factory takes (parts, output_dir) or (output_dir, n, **training_arguments), not (output_dir)"),
+    ],
+)
+def test_module_of_a_user_that_does_not_work(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, line: str) -> None:
+    (tmp_path / "user_module.py").write_text(source, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    monkeypatch.delitem(sys.modules, "user_module", raising=False)
+    try:
+        code, out, err = run("check", "user_module:make")
+    finally:
+        sys.modules.pop("user_module", None)
+    assert (code, out) == (2, "")
+    assert line in err
+    assert err.count("\n") == 1
+
+
+def test_factory_that_returns_something_else_is_found_in_the_worker(run: Run) -> None:
+    code, _, err = check(run, "subjects:not_a_trainer")
+    assert (code, err) == (2, "trainer-props: subject 'subjects:not_a_trainer' returned a str, not a transformers.Trainer\n")
+
+
+def test_subject_that_refuses_everything_is_not_healthy(run: Run) -> None:
+    code, out, err = check(run, "subjects:Refusing")
+    assert (code, err) == (2, "trainer-props: not one training run could be judged: ValueError: not today\n")
+    assert "3 of 3 cases were refused by the subject, most often: ValueError: not today" in out
+
+
+def test_missing_package_is_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "trainer_props.reports.terminal")
+    monkeypatch.setitem(sys.modules, "rich.padding", None)
+    code, _, err = run("check")
+    assert (code, err) == (2, "trainer-props: can't import rich.padding: import of rich.padding halted; None in sys.modules\n")
+
+
+def test_without_a_command_there_is_help(run: Run) -> None:
+    code, out, err = run()
+    assert code == 2
+    assert "check" in out
+    assert "explain" in out
+    assert run("--help")[0] == 0
+
+
+def test_typed_json_that_can_no_longer_be_written(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from trainer_props.reports import result
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(result, "write", full)
+    code, _, err = check(run, "--json", str(tmp_path / "result.json"), examples=1)
+    assert code == 2
+    assert err.endswith("result.json: No space left on device\n")
+
+
+# ---- real processes ----------------------------------------------------------------------------------------------------------
+
+
+def started(tmp_path: Path, *arguments: str) -> subprocess.Popen[str]:
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    environment = {**os.environ, "TMPDIR": str(temporary), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-c", "from trainer_props.cli import main; main()", "check", *arguments], cwd=HERE, env=environment, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+
+
+def wait_for(process: subprocess.Popen[str], text: str) -> list[str]:
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if text in line:
+            return lines
+    raise AssertionError("".join(lines) + (process.stderr.read() if process.stderr else ""))
+
+
+def processes_with(text: str) -> list[str]:
+    """Processes that have a text in their environment."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if text.encode() in path.read_bytes():
+                found.append(path.parent.name)
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks for processes in /proc")
+@pytest.mark.parametrize(("subject", "code"), [("Slow", 130), ("SlowAndLate", 1)])
+def test_ctrl_c_ends_with_what_was_found_so_far(tmp_path: Path, subject: str, code: int) -> None:
+    result = tmp_path / "result.json"
+    process = started(tmp_path, f"subjects:{subject}", "--experiment", "train_once", "--property", "steps.*", "--seconds", "300", "--json", str(result))
+    wait_for(process, "violated " if code == 1 else "1 runs")
+    time.sleep(0.5)
+    begun = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert time.monotonic() - begun < 8
+    assert (process.returncode, err) == (code, "")
+    assert "interrupted" in out
+    assert "global_step_counts_updates" in out
+    data = json.loads(result.read_text(encoding="utf-8"))
+    assert data["interrupted"] is True
+    assert data["runs"] >= 1
+    assert bool(data["violations"]) is (code == 1)
+    assert list((tmp_path / "tmp").iterdir()) == []
+    assert processes_with(str(tmp_path / "tmp")) == []
+
+
+def test_reader_that_goes_away_changes_no_exit_code(tmp_path: Path) -> None:
+    process = started(tmp_path, "subjects:Late", "--experiment", "train_once", "--property", "steps.global*", "--max-examples", "3", "--seed", "1")
+    wait_for(process, "checking")
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    assert process.wait(60) == 1
+    assert process.stderr.read() == ""
+    process.stderr.close()

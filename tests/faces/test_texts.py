@@ -1,0 +1,146 @@
+"""The texts that people read, as a whole, at fixed widths and with fixed numbers."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from trainer_props.case import Case
+from trainer_props.engine import events
+from trainer_props.engine.events import ExperimentCount, Finding, PropertyCount, Result, Violation
+from trainer_props.judgement import HOLDS
+from trainer_props.known_bugs import KnownBug
+from trainer_props.properties import Property
+from trainer_props.properties.needs import FINISHED
+from trainer_props.reports import terminal
+from trainer_props.scenario import Components, Data, Scenario
+
+Snapshot = Callable[[str, str], None]
+MakeConsole = Callable[[int], Console]
+
+PROPERTIES = {
+    each: Property(each, each.partition(".")[0], ("train_once",), statement, statement, "https://example.org/documentation/of/the/trainer",
+                   (FINISHED,), 0.0, (1,), lambda record, scenario: HOLDS)
+    for each, statement in {
+        "steps.global_step_counts_updates": "A finished run has taken exactly the updates that its arguments ask for: `max_steps`, or the windows of all epochs.",
+        "logs.loss_is_logged_when_due": "The loss is logged when it is due.",
+        "early_stopping.stops_when_patience_is_spent": "It stops.",
+        "steps.run_finishes": "A run comes to its end.",
+    }.items()
+}  # fmt: skip
+CASE = Case(scenario=Scenario(arguments={"max_steps": 2, "learning_rate": 0.5}, data=Data(n=3), components=Components(scores=(1.0, float("nan")))))
+KNOWN = KnownBug("loss-is-late", "bug", "The loss of the last window is logged one update too late, or not at all where training ends with it.",
+                 "https://example.org/a/very/long/address/that/must/not/be/broken/issues/12345", ">=5", (), lambda scenario: True,
+                 lambda judgement, record, scenario: True, CASE)  # fmt: skip
+
+
+def finding(identifier: str = "steps.global_step_counts_updates", verdict: str = "violated", observed: Any = 2) -> Finding:
+    return Finding(identifier, verdict, "global_step", "too small", 3, observed, "update 2", None, CASE)
+
+
+@pytest.fixture
+def result(monkeypatch: pytest.MonkeyPatch) -> Result:
+    monkeypatch.setattr(terminal, "PROPERTIES", PROPERTIES)
+    monkeypatch.setattr(terminal, "KNOWN_BUGS", {KNOWN.id: KNOWN})
+    counts = {
+        "steps.global_step_counts_updates": PropertyCount("steps.global_step_counts_updates", 1200, 34, violated=7),
+        "steps.run_finishes": PropertyCount("steps.run_finishes", 1234),
+        "logs.loss_is_logged_when_due": PropertyCount("logs.loss_is_logged_when_due", 1000, 234, known=12),
+        "early_stopping.stops_when_patience_is_spent": PropertyCount("early_stopping.stops_when_patience_is_spent", 0, 1234),
+    }
+    hung = finding("steps.run_finishes", "hung", "silent for 120 s\nin train (train.py, line 7)")
+    return Result(
+        seed=7, runs=1234, evaluations=4567, seconds=61.0, properties=counts,
+        experiments={"train_once": ExperimentCount("train_once", 1234, refused=2), "train_seq2seq": ExperimentCount("train_seq2seq", could_not_run=1)},
+        violations=[Violation(finding(), finding(), 1.5, True, 9), Violation(hung, hung, 0.0, False, 0)],
+        known_seen={KNOWN.id: 12}, refusals={"ValueError: no": 2}, impossible={"datasets is not installed": 1},
+    )  # fmt: skip
+
+
+def text_of(console: Console) -> str:
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize("width", [100, 60])
+def test_result(result: Result, console: MakeConsole, snapshot: Snapshot, width: int) -> None:
+    where = console(width)
+    terminal.print_result(where, result, "my_pkg:make")
+    snapshot(f"result_{width}", text_of(where))
+
+
+def test_result_without_anything_new(result: Result, console: MakeConsole, snapshot: Snapshot) -> None:
+    result.violations, result.known_seen, result.refusals, result.impossible, result.interrupted = [], {}, {}, {}, True
+    result.experiments.pop("train_seq2seq")
+    where = console(100)
+    terminal.print_result(where, result, "my_pkg:make")
+    snapshot("result_nothing_new", text_of(where))
+
+
+def test_what_is_to_be_copied_stands_on_one_line_at_any_width(result: Result, console: MakeConsole) -> None:
+    where = console(40)
+    terminal.print_result(where, result, "my_pkg:make")
+    text = text_of(where)
+    for wanted in (repr(CASE), KNOWN.link, "https://example.org/documentation/of/the/trainer"):
+        assert any(line.strip().endswith(wanted) for line in text.splitlines()), wanted
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 200])
+def test_table_fits_and_names_every_property(result: Result, console: MakeConsole, width: int) -> None:
+    where = console(width)
+    where.print(terminal.properties_table(result, width))
+    text = text_of(where)
+    assert max(map(len, text.splitlines())) <= width
+    assert "…" not in text
+    folded = "".join(line.strip().split(" ")[0] for line in text.splitlines()) if width < 60 else text
+    for identifier in result.properties:
+        assert identifier.partition(".")[2] in folded
+
+
+def test_events_elsewhere_than_in_a_terminal_are_lines(result: Result, console: MakeConsole, snapshot: Snapshot) -> None:
+    where = console(60)
+    with terminal.Live(where) as live:
+        for seconds in (0.0, 4.0, 11.0):
+            live(events.Progress(int(seconds * 30), int(seconds * 900), seconds, seconds / 60, "train_with_optimizers"))
+        live(events.FirstSeen(finding()))
+        live(events.FirstSeen(finding("logs.loss_is_logged_when_due")))
+        live(events.Shrunk(result.violations[0]))
+    snapshot("events", text_of(where))
+
+
+def test_terminal_shows_a_bar_that_goes_away(result: Result) -> None:
+    where = Console(file=io.StringIO(), force_terminal=True, width=60, color_system="standard")
+    with terminal.Live(where) as live:
+        live(events.Progress(30, 900, 1.0, 0.25, "train_once"))
+    text = text_of(where)
+    assert "25%" in text
+    assert "train_once" in text
+    assert text.endswith("\x1b[2K")  # the line is erased
+
+
+def test_colours_are_left_out_where_NO_COLOR_is_set(result: Result, monkeypatch: pytest.MonkeyPatch) -> None:
+    def shown() -> str:
+        where = Console(file=io.StringIO(), force_terminal=True, width=100)
+        terminal.print_violation(where, result.violations[0])
+        return text_of(where)
+
+    monkeypatch.setenv("TERM", "xterm-256color")
+    assert "\x1b[1;31m" in shown()
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not [code for code in ("\x1b[31m", "\x1b[1;31m") if code in shown()]
+
+
+def test_plain_text_of_a_finding(result: Result, snapshot: Snapshot) -> None:
+    snapshot("finding", terminal.explain_finding(result.violations[1].finding))
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(0.1, "0.1"), ([1] * 13, "[1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, ... (13 in all)]"), ({"a": [1.5]}, "{a: [1.5]}"), ("text", "text"), (None, "None")],
+)
+def test_show(value: Any, shown: str) -> None:
+    assert terminal.show(value) == shown
