@@ -105,7 +105,7 @@ def draw_watching(draft: Draft, updates: int, *, saving: Sequence[str] = (), met
         else:
             required = save == "best" or adaptive or needed
             # The same number of options in both cases, so that shrinking the cause leaves the rest as it is.
-            draft.set("eval_strategy", draft.choose(("epoch" if required else "no", *_INTERVALS)))
+            draft.set("eval_strategy", draft.choose(("epoch", "steps", "steps") if required else ("no", *_INTERVALS)))
     _draw_steps(draft, updates, tied=best and save == "steps")
     evaluates = draft.get("eval_strategy") != "no"
     if evaluates:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -221,20 +222,16 @@ def _draw_features(draft: Draft, flavour: Flavour, model: ModelKind) -> None:
         "unusual": (True,),
         **({} if flavour.optimizers else _COMMON),
         **(_SAVING if flavour.saving else {}),
-        "train_sampling_strategy": ("sequential", *(("group_by_length", "batch_rebalance", "group_by_length") if tokens else ())),
+        "train_sampling_strategy": ("sequential", *(("group_by_length", "batch_rebalance") if tokens else ())),
         **(_TOKENS if tokens else {}),
         **parts.model_features(model.name),
         **optimization.features(draft.get("optim")),
     }
     draft.switch_on(features, 10)
-    if flavour.optimizers:
-        schedule = draft.choose(("linear", *optimization.SCHEDULES[1:], *follow, *follow))
-        if schedule != "linear":
-            draft.turn_on("lr_scheduler_type", schedule)
-    if model.classifies and model.pretrained:
-        smoothing = draft.choose((0.0, 0.0, 0.0, 0.1, 0.5))
-        if smoothing:
-            draft.turn_on("label_smoothing_factor", smoothing)
+    for name, options in _often(flavour, model, follow).items():
+        option = draft.choose(options)
+        if option is not None:
+            draft.turn_on(name, option)
     if draft.on("unusual"):
         unusual = {name: options for name, options in _UNUSUAL.items() if name not in features}
         unusual["label_names"] = (list(model.label_names),)
@@ -243,6 +240,23 @@ def _draw_features(draft: Draft, flavour: Flavour, model: ModelKind) -> None:
         draft.switch_on(unusual, 4)
         if draft.option("hardly_ever") == "workers":
             draft.switch_on(_WORKERS, 2)
+
+
+def _often(flavour: Flavour, model: ModelKind, follow: Sequence[str]) -> dict[str, Sequence[Any]]:
+    """Features that a flavour is about, and that come up more often than by chance: name -> options, None for off."""
+    often: dict[str, Sequence[Any]] = {}
+    if flavour.optimizers:
+        often["lr_scheduler_type"] = (None, *optimization.SCHEDULES[1:], *follow, *["reduce_lr_on_plateau"] * (4 if follow else 0))
+    elif model.main_input_name == "input_ids":
+        often["train_sampling_strategy"] = (None, None, None, "group_by_length", "sequential", "batch_rebalance")
+        often["include_num_input_tokens_seen"] = (None, None, None, "all", "non_padding")
+    elif flavour.saving:
+        often["early_stopping"] = (None, None, None, (1, 0.0), (2, 0.0))
+    else:
+        often["poisoned"] = (*[None] * 7, ((1, math.nan),), ((0, math.nan),))
+    if model.classifies and model.pretrained:
+        often["label_smoothing_factor"] = (None, None, None, 0.1, 0.5)
+    return often
 
 
 def _draw_kind(draft: Draft, flavour: Flavour, model: ModelKind) -> str:

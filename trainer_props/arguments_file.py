@@ -84,7 +84,7 @@ def validated(arguments: Mapping[str, Any]) -> HeldArguments:
         newest = compat.newest_names(arguments)
     except compat.Unsupported as error:
         raise InvalidArguments(str(error)) from None
-    usual = _usual()
+    written = _written({name: value for name, value in newest.items() if name in FIELDS and FIELDS[name].status == DRAWN})
     held: dict[str, Any] = {}
     left_out: list[tuple[str, str]] = []
     for name, value in newest.items():
@@ -92,9 +92,8 @@ def validated(arguments: Mapping[str, Any]) -> HeldArguments:
             left_out.append((name, "unknown to this version of trainer-props"))
         elif FIELDS[name].status == DRAWN:
             held[name] = value
-        elif FIELDS[name].status != FIXED and value not in (DEFAULTS[name], usual.get(name)):
+        elif FIELDS[name].status != FIXED and value not in (DEFAULTS[name], written.get(name)):
             left_out.append((name, FIELDS[name].why))
-    _construct(held)
     return HeldArguments(held, tuple(left_out))
 
 
@@ -120,26 +119,18 @@ def _short(value: Any) -> str:
     return text if len(text) <= 40 else f"{text[:37]}..."
 
 
-@functools.cache
-def _usual() -> dict[str, Any]:
-    """What the installed TrainingArguments writes where nothing is said: it fills in some defaults itself."""
-    import transformers
-
-    from trainer_props import compat
-
-    return compat.newest_names(transformers.TrainingArguments(output_dir="unused").to_dict())
-
-
-def _construct(arguments: Mapping[str, Any]) -> None:
+def _written(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """What the installed TrainingArguments writes of these: it fills in some of the others itself."""
     import transformers
 
     from trainer_props import compat
 
     try:
-        transformers.TrainingArguments(**compat.training_arguments_kwargs({**arguments, "output_dir": "unused"}))
+        made = transformers.TrainingArguments(**compat.training_arguments_kwargs({**arguments, "output_dir": "unused"}))
     except Exception as error:  # whatever TrainingArguments raises is its word on these values
         text = str(error).strip().splitlines()
         raise InvalidArguments(f"TrainingArguments refuses it: {text[0] if text else type(error).__name__}") from None
+    return compat.newest_names(made.to_dict())
 
 
 @functools.cache

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import time
+from pathlib import Path
 from typing import Any
 
 import transformers
@@ -22,11 +24,10 @@ class Refusing(transformers.Trainer):
 
 
 class Slow(transformers.Trainer):
-    """Writes where it is, and takes its time over every run after the first few."""
+    """Says by a file that it has begun, and takes its time."""
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
-        import time
-
+        Path(os.environ["TEST_MARKER"]).touch()
         time.sleep(0.05)
         return super().train(*args, **kwargs)
 

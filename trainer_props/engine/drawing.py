@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import traceback
 from collections.abc import Callable, Iterator
 
 from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
@@ -103,8 +102,12 @@ def slice_seed(base: int, experiment: str, index: int) -> int:
 
 def _ran_out(error: BaseException) -> bool:
     """Whether Hypothesis gave up a draw because its own mutation of an earlier case was cut short: no strategy rejected anything."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return any(frame.name == "mark_overrun" for frame in frames)
+    frame = error.__traceback__
+    while frame is not None:
+        if frame.tb_frame.f_code.co_name == "mark_overrun":
+            return True
+        frame = frame.tb_next
+    return False
 
 
 def _settings(max_examples: int, *phases: Phase) -> settings:

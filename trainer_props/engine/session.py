@@ -24,6 +24,8 @@ from trainer_props.subjects import Subject
 SLICE_EXAMPLES = 100
 SHRINK_SECONDS = 10.0
 _PROGRESS_SECONDS = 0.1
+_TURNS = 4
+"""Into so many turns the time of an experiment is cut, so that a session that ends early has still touched everything."""
 
 
 @dataclass(frozen=True)
@@ -139,12 +141,12 @@ class Session:
         end = time.monotonic() + self.plan.seconds
         while turns and not self._stop:
             # the experiment that had the least time so far: a run of one costs ten times a run of another
-            turn = min(turns, key=lambda each: each.spent)
+            turn = min(turns, key=lambda each: each.spent / each.experiment.share)
             left = end - time.monotonic()
             if left <= 0:
                 return
-            fair = self.plan.seconds / len(turns)
-            self._slice(turn, SLICE_EXAMPLES * 2 ** min(turn.slices, 4), min(left, max(fair / 4, 1.0) if turn.slices == 0 else fair))
+            fair = self.plan.seconds * turn.experiment.share / sum(each.experiment.share for each in turns)
+            self._slice(turn, SLICE_EXAMPLES * 2 ** min(turn.slices, 4), min(left, max(fair / _TURNS, 1.0)))
 
     def _slice(self, turn: _Turn, max_examples: int, seconds: float | None) -> None:
         number = slice_seed(self.plan.seed, turn.experiment.name, turn.slices)

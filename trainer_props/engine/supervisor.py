@@ -82,7 +82,7 @@ class _Supervision:
                 break
             case = last_case(worker.folder)
             if case is None:
-                self._total.errors.append(f"the worker process ended by {worker.cause} before it ran a case")
+                self._total.errors.append(f"{worker.cause} before it ran a case")
                 break
             self._lose(case, worker)
             exploring = worker.exploring and not self._plan.first_failure

@@ -180,9 +180,9 @@ class _Teller:
         if isinstance(event, CaseStarted):
             self._note(event.case)
             return
-        self.send(event)
         if isinstance(event, FirstSeen):
-            self.ship()
+            self.ship()  # first what is known of it: word of it may be answered by Ctrl-C
+        self.send(event)
 
     def send(self, message: Any) -> None:
         with self._interrupts.held():

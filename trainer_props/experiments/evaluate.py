@@ -85,4 +85,4 @@ def run(case: Case, subject: Subject) -> Record:
     return run_scenario(case.scenario, subject, body)
 
 
-register(Experiment(NAME, "Evaluate twice and predict, before or after training, on one or two data sets.", "test_trainer", cases, run, tuple(name for flavour in _FLAVOURS for name in strategies.FLAVOURS[flavour].models)))
+register(Experiment(NAME, "Evaluate twice and predict, before or after training, on one or two data sets.", "test_trainer", cases, run, tuple(name for flavour in _FLAVOURS for name in strategies.FLAVOURS[flavour].models), 1.5))

@@ -64,7 +64,7 @@ _experiment(
 )
 _experiment(
     "train_with_optimizers", "Train once with any optimizer of torch and any learning-rate schedule.", "test_trainer_optimizers",
-    strategies.optimizer_scenarios, "optimizer",
+    strategies.optimizer_scenarios, "optimizer", 1.5,
 )
 _experiment("train_hub_models", "Train a tiny model of the Hub once.", "test_trainer", strategies.hub_scenarios, "hub")
 _experiment("train_seq2seq", "Train a tiny encoder-decoder once.", "test_trainer_seq2seq", strategies.seq2seq_scenarios, "seq2seq")

@@ -85,7 +85,8 @@ def stop_waits_for_the_epoch() -> Any:
 
     class Waits(Trainer):
         _run_epoch = rewritten(
-            Trainer, "_run_epoch", "self.control.should_epoch_stop or self.control.should_training_stop", "self.control.should_epoch_stop", times=2
+            Trainer, "_run_epoch", "self.control.should_epoch_stop or self.control.should_training_stop", "self.control.should_epoch_stop",
+            times=2,
         )
 
     return Waits

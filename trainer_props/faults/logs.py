@@ -42,7 +42,7 @@ def infinite_losses_not_filtered() -> Any:
     from transformers import Trainer
 
     class OnlyNaN(Trainer):
-        _run_epoch = rewritten(Trainer, "_run_epoch", "(torch.isnan(tr_loss_step) or torch.isinf(tr_loss_step))", "torch.isnan(tr_loss_step)")
+        _run_epoch = rewritten(Trainer, "_run_epoch", "(torch.isnan(tr_loss_step) or torch.isinf(tr_loss_step))", "tr_loss_step.isnan()")
 
     return OnlyNaN
 
@@ -109,7 +109,8 @@ def speed_counts_micro_batches() -> Any:
 
     class CountsMicroBatches(Trainer):
         _finalize_training = rewritten(
-            Trainer, "_finalize_training", "num_steps=num_steps_trained", "num_steps=num_steps_trained * self.args.gradient_accumulation_steps"
+            Trainer, "_finalize_training", "num_steps=num_steps_trained",
+            "num_steps=num_steps_trained * self.args.gradient_accumulation_steps",
         )
 
     return CountsMicroBatches

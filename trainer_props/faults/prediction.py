@@ -70,9 +70,9 @@ def evaluation_loss_smoothed_over_calls() -> Any:
     class Smooths(Trainer):
         _smooth = 0.0
 
-        def evaluation_loop(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> Any:
-            output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
-            loss = f"{metric_key_prefix}_loss"
+        def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
+            output: Any = super().evaluation_loop(*args, **kwargs)
+            loss = f"{kwargs.get('metric_key_prefix', 'eval')}_loss"
             if loss in output.metrics:
                 self._smooth += 0.5 * (output.metrics[loss] - self._smooth)
                 output.metrics[loss] = self._smooth

@@ -36,7 +36,7 @@ def last_window_dropped() -> Any:
             values = super().set_initial_training_values(args, *rest)
             epochs, updates_per_epoch, examples, samples, total_batch_size, batches_per_epoch, max_steps = values
             full = batches_per_epoch // args.gradient_accumulation_steps
-            if full == 0 or full == updates_per_epoch:
+            if full in {0, updates_per_epoch}:
                 return values
             if args.max_steps > 0:
                 epochs = math.ceil(max_steps / full)

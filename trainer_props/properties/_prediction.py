@@ -158,9 +158,8 @@ def _predict(record: Record, scenario: Scenario) -> Prediction:
         rule = rule_of(scenario)
     except optimizers.NoClosedForm as why:
         rule, chain_reason = optimizers.rule_factory("sgd"), str(why)
-    rates = predicted_learning_rates(record, scenario)
-    if rates is None:
-        rates, chain_reason = [0.0] * len(windows), "the learning rate follows a metric that was not recorded"
+    # The rates that the run used: whether they are those of the schedule is a question of its own.
+    rates = [update.learning_rates[0] for update in record.updates]
     before = [record.initial_weights, *(update.weights for update in record.updates)][: len(windows)]
     is_trainable = [each.name not in scenario.model.frozen for each in record.parameters]
     mask = elements(is_trainable, record.parameters, record.initial_weights).bool()

@@ -55,11 +55,13 @@ DELAY_KNOWN: Final = Need(
 
 def _intervals_known(record: Record, scenario: Scenario) -> bool:
     total = accounting.total_updates(scenario)
+    if record.state.get("max_steps") != total:
+        return False
     ratios = [(name, scenario.argument(name)) for name in ("logging_steps", "eval_steps", "save_steps")]
     return all(record.state[name] == accounting.resolve_steps(value, total) for name, value in ratios if value is not None and 0 < value < 1)
 
 
-INTERVALS_KNOWN: Final = Need("intervals_known", "an interval is not that of the arguments (steps.state_resolves_ratios says so)", _intervals_known)
+INTERVALS_KNOWN: Final = Need("intervals_known", "the length of the run or an interval is not that of the arguments (steps.state_knows_max_steps or steps.state_resolves_ratios says so)", _intervals_known)
 NO_EARLY_STOP: Final = Need(
     "no_early_stop", "a callback may stop the run", lambda record, scenario: scenario.components.early_stopping is None
 )

@@ -86,9 +86,8 @@ def run(scenario: Scenario, subject: Subject, body: Body = train) -> Record:
 
 
 def batch_budget(scenario: Scenario) -> int:
-    """Training micro-batches after which a run is surely stuck: far more than any reading of the arguments asks for."""
+    """Training micro-batches after which a run is surely stuck: twice what its arguments can ask for, and some."""
     per_epoch = math.ceil(scenario.data.n / max(1, scenario.argument("per_device_train_batch_size")))
-    accumulation = scenario.argument("gradient_accumulation_steps")
-    by_steps = max(0, scenario.argument("max_steps")) * (accumulation + per_epoch)
-    by_epochs = math.ceil(scenario.argument("num_train_epochs")) * per_epoch
-    return 32 + 4 * max(by_steps, by_epochs)
+    by_steps = max(0, scenario.argument("max_steps")) * scenario.argument("gradient_accumulation_steps")
+    by_epochs = math.ceil(scenario.argument("num_train_epochs")) * per_epoch if scenario.argument("max_steps") < 0 else 0
+    return 16 + 2 * max(by_steps, by_epochs)

@@ -38,7 +38,9 @@ def build(name: str, seed: int, dtype: torch.dtype) -> nn.Module:
         seed: what the weights are made from; a checkpoint of the Hub counts as seed 0.
         dtype: of the parameters; weights are equal in all of them, since they are made in float32.
     """
-    return copy.deepcopy(_loaded(name, seed, dtype))
+    original = _loaded(name, seed, dtype)
+    # A configuration is hundreds of plain values, and copying them deeply costs as much as training: one level is what a Trainer may change.
+    return copy.deepcopy(original, {id(original.config): copy.copy(original.config)})
 
 
 @functools.cache

@@ -1,0 +1,203 @@
+"""A worker that dies or hangs in native code is a verdict, and the session goes on."""
+
+from __future__ import annotations
+
+import ctypes
+import faulthandler
+import os
+import signal
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from transformers import Trainer
+
+from trainer_props.engine import Finished, FirstSeen, Plan, Progress, Result, Started
+from trainer_props.engine.supervisor import MOST_LOST, supervise
+from trainer_props.subjects import SubjectError, wrap
+
+
+class DiesWhereItAccumulates(Trainer):
+    how: Callable[[], object] = staticmethod(lambda: (faulthandler.disable(), os.abort()))  # pytest's dump of all threads is no help here
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        if self.args.gradient_accumulation_steps > 1:
+            type(self).how()
+        return super().train(*args, **kwargs)
+
+
+class Killed(DiesWhereItAccumulates):
+    how = staticmethod(lambda: os.kill(os.getpid(), signal.SIGKILL))
+
+
+class Leaves(DiesWhereItAccumulates):
+    how = staticmethod(lambda: os._exit(7))
+
+
+class Sleeps(DiesWhereItAccumulates):
+    how = staticmethod(lambda: ctypes.PyDLL(None).sleep(600))  # with Python's lock held: no watchdog in the process can end it
+
+
+class Late(Trainer):
+    def set_initial_training_values(self, *args: Any) -> Any:
+        *values, max_steps = super().set_initial_training_values(*args)
+        return (*values, max(1, max_steps - 1))
+
+
+@pytest.fixture(autouse=True)
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Everything temporary goes here, so that what is left can be seen."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    return tmp_path
+
+
+def plan(**changes: Any) -> Plan:
+    usual: dict[str, Any] = {"experiments": ("train_once", "build_arguments"), "properties": PROPERTIES, "max_examples": 6, "seed": 3, "shrink_seconds": 1.0}
+    return Plan(**{**usual, **changes})
+
+
+PROPERTIES = ("steps.run_finishes", "steps.global_step_counts_updates", "arguments.valid_values_are_accepted")
+
+
+@pytest.mark.parametrize(
+    ("subject", "symptom"), [(DiesWhereItAccumulates, "ended by SIGABRT"), (Killed, "ended by SIGKILL"), (Leaves, "ended by exit code 7")]
+)
+def test_worker_that_dies_is_a_crash(subject: type[Trainer], symptom: str, temporary: Path) -> None:
+    events: list[Any] = []
+    result = supervise(wrap(subject), plan(), events.append)
+    (violation,) = result.violations
+    finding = violation.finding
+    assert (finding.property, finding.verdict, finding.symptom) == ("steps.run_finishes", "crashed", symptom)
+    assert finding.observed == f"the process {symptom}"
+    assert finding.case.scenario.argument("gradient_accumulation_steps") > 1
+    assert 1 <= result.properties["steps.run_finishes"].violated <= MOST_LOST
+    assert result.experiments["build_arguments"].examples == 6  # the other experiment went on
+    assert result.errors == []
+    assert result.interrupted is False
+    kinds = [type(event) for event in events if not isinstance(event, Progress)]
+    assert kinds == [Started, FirstSeen, Finished]
+    assert list(temporary.iterdir()) == []
+
+
+def test_worker_that_hangs_in_native_code(temporary: Path) -> None:
+    result = supervise(wrap(Sleeps), plan(first_failure=True), silence=4.0)
+    (violation,) = result.violations
+    finding = violation.finding
+    assert (finding.property, finding.verdict, finding.symptom) == ("steps.run_finishes", "hung", "silent")
+    first, *stack = finding.observed.splitlines()
+    assert first == "silent for 4 s"
+    assert any(line.startswith("in train (engine/test_supervisor.py, line ") for line in stack)
+    assert not [line for line in stack if "/work" in line or "hypothesis" in line]
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_crash_is_told_whatever_properties_are_asked_for() -> None:
+    result = supervise(wrap(Killed), plan(properties=("steps.global_step_counts_updates",), experiments=("train_once",), first_failure=True))
+    assert [violation.finding.property for violation in result.violations] == ["steps.run_finishes"]
+
+
+def test_what_was_seen_before_a_crash_is_shrunk_after_it() -> None:
+    class LateOrDead(Late):
+        def train(self, *args: Any, **kwargs: Any) -> Any:
+            if self.args.weight_decay > 0:
+                os._exit(7)
+            return super().train(*args, **kwargs)
+
+    result = supervise(wrap(LateOrDead), plan(experiments=("train_once",), max_examples=30, shrink_seconds=5.0))
+    found = {violation.finding.property: violation for violation in result.violations}
+    assert set(found) == {"steps.run_finishes", "steps.global_step_counts_updates"}
+    assert found["steps.global_step_counts_updates"].complete
+    assert found["steps.global_step_counts_updates"].finding.expected == 2
+    assert [violation.finding.verdict for violation in result.violations].count("crashed") == 1
+
+
+def test_worker_gives_the_same_as_a_session_of_this_process() -> None:
+    from trainer_props.engine import Session
+
+    asked = plan(experiments=("train_once",))
+    apart, here = supervise(wrap(Late), asked), Session(wrap(Late), asked).run()
+    assert [violation.finding for violation in apart.violations] == [violation.finding for violation in here.violations] != []
+    assert (apart.evaluations, apart.coverage, apart.properties) == (here.evaluations, here.coverage, here.properties)
+
+
+def test_subject_that_gives_no_trainer_ends_it(temporary: Path) -> None:
+    def make(parts: Any, output_dir: str) -> Any:
+        return output_dir
+
+    with pytest.raises(SubjectError, match="returned a str, not a transformers.Trainer"):
+        supervise(wrap(make), plan())
+    assert list(temporary.iterdir()) == []
+
+
+def test_fault_of_ours_is_an_error_and_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    from trainer_props.engine import session
+
+    def broken(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("two\nlines")
+
+    monkeypatch.setattr(session, "judge", broken)
+    result = supervise(wrap(Trainer), plan())
+    assert result.violations == []
+    (error,) = result.errors
+    assert error.startswith("RuntimeError: two lines (test_supervisor.py, line ")
+
+
+def test_worker_that_dies_before_any_case_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    from trainer_props.engine import worker
+
+    monkeypatch.setattr(worker.Session, "run", lambda self: os._exit(3))
+    result = supervise(wrap(Trainer), plan())
+    assert (result.violations, result.errors) == ([], ["the process ended by exit code 3 before it ran a case"])
+
+
+class Interrupting:
+    """A listener that sends this process Ctrl-C, once a violation is seen and then as often as asked."""
+
+    def __init__(self, times: int) -> None:
+        self.times = times
+
+    def __call__(self, event: Any) -> None:
+        if isinstance(event, FirstSeen):
+            for _ in range(self.times):
+                signal.raise_signal(signal.SIGINT)
+            self.times = 0
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c_keeps_what_was_found(times: int, temporary: Path) -> None:
+    handler = signal.getsignal(signal.SIGINT)
+    result: Result = supervise(wrap(Late), plan(max_examples=None, seconds=300.0), Interrupting(times))
+    assert result.interrupted is True
+    assert result.seconds < 60
+    assert "steps.global_step_counts_updates" in {violation.finding.property for violation in result.violations}
+    assert not any(violation.complete for violation in result.violations)
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert list(temporary.iterdir()) == []
+
+
+def test_worker_that_does_not_listen_is_ended_after_a_grace() -> None:
+    result = supervise(wrap(Sleeps), plan(max_examples=None, seconds=300.0, experiments=("train_once",)), InterruptingLater(), silence=60.0)
+    assert result.interrupted is True
+    assert result.seconds < 30
+
+
+class InterruptingLater:
+    """A listener that sends this process Ctrl-C when nothing has been heard for a while."""
+
+    def __init__(self) -> None:
+        self.timer = self.later()
+
+    def later(self) -> threading.Timer:
+        timer = threading.Timer(3.0, lambda: os.kill(os.getpid(), signal.SIGINT))
+        timer.daemon = True
+        timer.start()
+        return timer
+
+    def __call__(self, event: Any) -> None:
+        self.timer.cancel()
+        if not isinstance(event, Finished):
+            self.timer = self.later()

@@ -1,0 +1,17 @@
+"""The Trainer itself: its arguments, a run from beginning to end, evaluation and prediction, models of the Hub."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import trainer_props
+
+if TYPE_CHECKING:
+    from trainer_props.checking import SubjectCase
+
+EXPERIMENTS = ["build_arguments", "evaluate_and_predict", "train_once", "train_nothing", "train_hub_models"]
+
+
+@trainer_props.parametrize("transformers:Trainer", experiments=EXPERIMENTS)
+def test_trainer(case: SubjectCase) -> None:
+    case.check()

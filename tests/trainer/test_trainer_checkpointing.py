@@ -1,0 +1,17 @@
+"""Checkpoints, best model, rotation, early stopping."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import trainer_props
+
+if TYPE_CHECKING:
+    from trainer_props.checking import SubjectCase
+
+EXPERIMENTS = ["train_and_save"]
+
+
+@trainer_props.parametrize("transformers:Trainer", experiments=EXPERIMENTS)
+def test_checkpointing(case: SubjectCase) -> None:
+    case.check()

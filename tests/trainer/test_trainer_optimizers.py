@@ -1,0 +1,17 @@
+"""Optimizers and learning-rate schedules."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import trainer_props
+
+if TYPE_CHECKING:
+    from trainer_props.checking import SubjectCase
+
+EXPERIMENTS = ["train_with_optimizers"]
+
+
+@trainer_props.parametrize("transformers:Trainer", experiments=EXPERIMENTS)
+def test_optimizers(case: SubjectCase) -> None:
+    case.check()
