@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from trainer_props.zoo.ready_trainer import regression_trainer
 
 __all__ = [
-    "Case", "Components", "Data", "Devices", "EarlyStopping", "Model", "Scenario", "Violations", "parametrize", "regression_trainer", "strategies",
-    "subject",
+    "Case", "Components", "Data", "Devices", "EarlyStopping", "Model", "Scenario", "Violations", "parametrize", "regression_trainer",
+    "strategies", "subject",
 ]
 
 _HOMES: Final = {
     "Case": "case", "Components": "scenario", "Data": "scenario", "Devices": "scenario", "EarlyStopping": "scenario", "Model": "scenario",
-    "Scenario": "scenario", "Violations": "checking", "parametrize": "checking", "regression_trainer": "zoo.ready_trainer", "strategies": "",
-    "subject": "subjects",
+    "Scenario": "scenario", "Violations": "checking", "parametrize": "checking", "regression_trainer": "zoo.ready_trainer",
+    "strategies": "", "subject": "subjects",
 }
 
 

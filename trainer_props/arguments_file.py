@@ -24,8 +24,10 @@ MOST: Final = {
 _AT_LEAST_ONE: Final = ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps")
 _LARGEST_FILE = 1_000_000
 _JSON_WORDS: Final = {
-    dict: "an object", list: "a list", str: "a text", int: "a whole number", float: "a number", bool: "true or false", type(None): "null", tuple: "a list",
+    dict: "an object", list: "a list", tuple: "a list", str: "a text", int: "a whole number", float: "a number", bool: "true or false",
+    type(None): "null",
 }
+_WRITTEN_AS: Final[dict[type, Any]] = {float: (int, float)}
 
 
 class InvalidArguments(Exception):
@@ -55,10 +57,10 @@ def read(path: Path) -> HeldArguments:
         with path.open("rb") as file:
             text = file.read(_LARGEST_FILE + 1)
         if len(text) > _LARGEST_FILE:
-            raise InvalidArguments(f"larger than {_LARGEST_FILE} bytes: no file of TrainingArguments is")
+            raise InvalidArguments(f"larger than {_LARGEST_FILE} bytes: no file of TrainingArguments is")  # noqa: TRY301  the path is added below
         data = serialization.loads(text)
         if not isinstance(data, dict):
-            raise InvalidArguments(f"a JSON object of TrainingArguments is wanted, not {_JSON_WORDS[type(data)]}")
+            raise InvalidArguments(f"a JSON object of TrainingArguments is wanted, not {_JSON_WORDS[type(data)]}")  # noqa: TRY301  likewise
         return validated(data)
     except OSError as error:
         raise InvalidArguments(f"{path}: {error.strerror or error}") from None
@@ -121,13 +123,11 @@ def _short(value: Any) -> str:
 
 def _written(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """What the installed TrainingArguments writes of these: it fills in some of the others itself."""
-    import transformers
-
     from trainer_props import compat
 
     try:
-        made = transformers.TrainingArguments(**compat.training_arguments_kwargs({**arguments, "output_dir": "unused"}))
-    except Exception as error:  # whatever TrainingArguments raises is its word on these values
+        made = compat.training_arguments(arguments, "unused")
+    except Exception as error:  # noqa: BLE001  whatever TrainingArguments raises is its word on these values
         text = str(error).strip().splitlines()
         raise InvalidArguments(f"TrainingArguments refuses it: {text[0] if text else type(error).__name__}") from None
     return compat.newest_names(made.to_dict())
@@ -135,34 +135,26 @@ def _written(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 @functools.cache
 def _hints() -> dict[str, Any]:
-    import transformers
+    from trainer_props import compat
 
-    return typing.get_type_hints(transformers.TrainingArguments)
+    return typing.get_type_hints(type(compat.training_arguments({}, "unused")))
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    if hint is Any:
-        return True
-    origin = typing.get_origin(hint)
+    """Whether JSON data can be a value of the type that a field declares."""
+    origin, inside = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
-        return any(_fits(value, each) for each in typing.get_args(hint))
+        return any(_fits(value, each) for each in inside)
     if origin is typing.Literal:
-        return value in typing.get_args(hint)
+        return value in inside
     if origin is list:
-        return isinstance(value, list) and all(_fits(each, typing.get_args(hint)[0]) for each in value)
-    if origin is dict:
-        return isinstance(value, dict)
-    if hint is None or hint is type(None):
-        return value is None
-    if not isinstance(hint, type):
+        return isinstance(value, list) and all(_fits(each, inside[0]) for each in value)
+    kind = origin or (type(None) if hint is None else hint)
+    if not isinstance(kind, type):
         return True
-    if issubclass(hint, enum.Enum):
-        return isinstance(value, str)
-    if hint is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, hint)
+    if isinstance(value, bool):
+        return issubclass(bool, kind) and kind is not int
+    return isinstance(value, str if issubclass(kind, enum.Enum) else _WRITTEN_AS.get(kind, kind))
 
 
 def _words(hint: Any) -> str:

@@ -79,7 +79,8 @@ class SubjectCase:
         result = self.run()
         if result.interrupted:
             raise KeyboardInterrupt
-        seen.extend({"bug": bug, "seen": times, "subject": self.subject_name, "experiment": self.experiment} for bug, times in result.known_seen.items())
+        for bug, times in result.known_seen.items():
+            seen.append({"bug": bug, "seen": times, "subject": self.subject_name, "experiment": self.experiment})
         if result.violations:
             from trainer_props.reports.terminal import explain_finding
 
@@ -88,7 +89,8 @@ class SubjectCase:
         if result.errors:
             raise RuntimeError(result.errors[0])
         if not result.evaluations:
-            reasons = sorted({reason for count in result.properties.values() for reason in count.reasons} | set(result.refusals) | set(result.impossible))
+            inapplicable = (reason for count in result.properties.values() for reason in count.reasons)
+            reasons = sorted({*inapplicable, *result.refusals, *result.impossible})
             pytest.skip(f"{self.experiment}: nothing applicable ({'; '.join(reasons) or 'no property of these belongs to it'})")
 
     @property
@@ -156,8 +158,8 @@ def parametrize(
         known: whether known bugs pass.
 
     Raises:
-        ValueError: no subject; an unknown experiment, property, model or argument; a budget that is not positive. The message has the nearest
-            valid name.
+        ValueError: no subject; an unknown experiment, property, model or argument; a budget that is not positive. The message has the
+            nearest valid name.
     """
     import pytest
 
@@ -188,12 +190,12 @@ def parametrize(
             raise ValueError(f"models: {', '.join(names)} can't be used by {', '.join(chosen)}")
         chosen = fitting
     cases = [SubjectCase(subject, name, properties, names, dict(arguments or {}), max_examples, seconds, known) for name in chosen]
-    return pytest.mark.parametrize("case", cases, ids=chosen)  # type: ignore[return-value]
+    return pytest.mark.parametrize("case", cases, ids=chosen)
 
 
 def _globs(names: Sequence[str] | None, noun: str) -> tuple[str, ...]:
     if isinstance(names, str):
-        raise ValueError(f"{noun}={names!r}: a list of names is wanted, as in [{names!r}]")
+        raise ValueError(f"{noun}={names!r}: a list of names is wanted, as in [{names!r}]")  # noqa: TRY004  as every misuse
     return ("*",) if names is None else tuple(names)
 
 

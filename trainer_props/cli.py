@@ -1,4 +1,4 @@
-"""The command line: `trainer-props check | list | explain`. A thin face: it reads options, shows what the engine tells, and returns exit codes."""
+"""The command line, `trainer-props check | list | explain`: a thin face that reads options, shows what happens, returns exit codes."""
 
 from __future__ import annotations
 
@@ -87,7 +87,9 @@ def _importing() -> Iterator[None]:
 
 @app.command()
 def check(
-    subject: Annotated[str, typer.Argument(help="module:attribute of a Trainer class or of a factory that makes one.")] = "transformers:Trainer",
+    subject: Annotated[
+        str, typer.Argument(help="module:attribute of a Trainer class or of a factory that makes one.")
+    ] = "transformers:Trainer",
     seconds: Annotated[float | None, typer.Option(min=0.1, help="Time for exploring (60; shrinking comes on top).")] = None,
     max_examples: Annotated[int | None, typer.Option(min=1, help="Examples of each experiment; replaces --seconds.")] = None,
     profile: Annotated[str, typer.Option(help="quick (60 s), ci (100 examples each, the same every time) or nightly (an hour).")] = "quick",
@@ -95,7 +97,9 @@ def check(
     experiment: Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Only these experiments.")] = None,
     property: Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Only these properties.")] = None,
     model: Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Only these models.")] = None,
-    arguments: Annotated[Path | None, typer.Option(metavar="FILE", help="JSON of TrainingArguments to hold fixed; the rest is drawn around them.")] = None,
+    arguments: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="JSON of TrainingArguments to hold fixed; the rest is drawn around them.")
+    ] = None,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the result there.")] = None,
     first_failure: Annotated[bool, typer.Option("--first-failure", help="Stop exploring at the first new violation.")] = False,
     no_known: Annotated[bool, typer.Option("--no-known", help="Treat known bugs as new.")] = False,
@@ -122,8 +126,8 @@ def check(
     if seed is None:
         seed = 0 if profile == "ci" else random.SystemRandom().randrange(2**32)
     plan = Plan(
-        experiments=experiments, properties=properties, seconds=None if max_examples is not None else seconds, max_examples=max_examples, seed=seed,
-        held=held, known=not no_known, first_failure=first_failure,
+        experiments=experiments, properties=properties, seconds=None if max_examples is not None else seconds, max_examples=max_examples,
+        seed=seed, held=held, known=not no_known, first_failure=first_failure,
     )
     versions = ", ".join(f"{name} {number}" for name, number in list(results.versions().items())[:3])
     console.print(f"checking {subject} ({versions}), seed {seed}", soft_wrap=True)
@@ -169,7 +173,9 @@ def _writable(path: Path) -> None:
         raise UsageError(f"--json {path}: the folder {path.parent} can't be written to")
 
 
-def _chosen(experiment: list[str] | None, property: list[str] | None, model: list[str] | None) -> tuple[list[str], list[str], list[str] | None]:
+def _chosen(
+    experiment: list[str] | None, property: list[str] | None, model: list[str] | None
+) -> tuple[list[str], list[str], list[str] | None]:
     """Names of the experiments, properties and models that the globs match, as far as they belong together."""
     with _importing():
         from trainer_props import zoo
@@ -202,7 +208,8 @@ def _subject(name: str) -> Subject:
     except subjects.SubjectError as error:
         raise UsageError(str(error)) from None
     except SystemExit as error:
-        raise UsageError(f"subject {name!r}: importing it ends the program (sys.exit({error.code!r})): guard that by `if __name__ == '__main__'`") from None
+        remedy = "guard that by `if __name__ == '__main__'`"
+        raise UsageError(f"subject {name!r}: importing it ends the program (sys.exit({error.code!r})): {remedy}") from None
 
 
 def _held(subject: Subject, arguments: Path | None, models: Sequence[str] | None, console: Console) -> Held:
@@ -217,7 +224,7 @@ def _held(subject: Subject, arguments: Path | None, models: Sequence[str] | None
             raise UsageError(f"--arguments {error}") from None
         for name, value in held.arguments.items():
             if name in fixed and fixed[name] != value:
-                raise UsageError(f"--arguments {arguments}: {name}={value!r}, but {subject.name} declares that it is fixed at {fixed[name]!r}")
+                raise UsageError(f"--arguments {arguments}: {name}={value!r}, but {subject.name} declares it fixed at {fixed[name]!r}")
         fixed |= held.arguments
         for name, why in held.left_out:
             console.print(f"{arguments}: {name} is not held ({why})", soft_wrap=True)
@@ -236,7 +243,9 @@ def _matching(globs: Sequence[str] | None, names: Sequence[str], noun: str) -> l
 
 @app.command("list")
 def list_(
-    what: Annotated[str, typer.Argument(help="properties, experiments, models, datasets, arguments, optimizers, schedulers, faults or known-bugs.")],
+    what: Annotated[
+        str, typer.Argument(help="properties, experiments, models, datasets, arguments, optimizers, schedulers, faults or known-bugs.")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> int:
     """List what there is."""

@@ -62,7 +62,9 @@ def faults_for(each: Property) -> list[Fault]:
 
 
 def sample(each: Property, fault: Fault) -> Finding | None:
-    """A failure of a property, shrunk, made by a planted fault in a few seconds; None if none is found, or the fault does not fit this transformers.
+    """A failure of a property, shrunk, made by a planted fault in a few seconds.
+
+    None if there is none within that time, or if the fault does not fit the installed transformers.
 
     Raises:
         KeyboardInterrupt: Ctrl-C while it was made.

@@ -54,12 +54,14 @@ def experiments() -> Listing:
 
 def models() -> Listing:
     """Every model of the zoo."""
-    return Listing(("name", "family", "loss", "description"), tuple((each.name, each.family, each.loss_reduction, each.description) for each in zoo.MODELS.values()))
+    rows = tuple((each.name, each.family, each.loss_reduction, each.description) for each in zoo.MODELS.values())
+    return Listing(("name", "family", "loss", "description"), rows)
 
 
 def datasets() -> Listing:
     """Every kind of data set of the zoo."""
-    return Listing(("name", "families", "description"), tuple((each.name, each.families, each.description) for each in zoo.DATASETS.values()))
+    rows = tuple((each.name, each.families, each.description) for each in zoo.DATASETS.values())
+    return Listing(("name", "families", "description"), rows)
 
 
 def arguments() -> Listing:
@@ -67,7 +69,8 @@ def arguments() -> Listing:
     from trainer_props import compat
 
     rows = [(each.name, repr(each.default), each.status, each.why) for each in FIELDS.values()]
-    rows += [(name, "", "unknown", "a field of the installed transformers that this version of trainer-props does not know") for name in compat.unknown_fields()]
+    why = "a field of the installed transformers that this version of trainer-props does not know"
+    rows += [(name, "", "unknown", why) for name in compat.unknown_fields()]
     return Listing(("name", "default", "status", "why"), tuple(rows))
 
 

@@ -21,7 +21,7 @@ from trainer_props.subjects import SubjectError, wrap
 
 
 class DiesWhereItAccumulates(Trainer):
-    how: Callable[[], object] = staticmethod(lambda: (faulthandler.disable(), os.abort()))  # pytest's dump of all threads is no help here
+    how: Callable[[], object] = staticmethod(lambda: (faulthandler.disable(), os.abort()))
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
         if self.args.gradient_accumulation_steps > 1:
@@ -56,8 +56,8 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def plan(**changes: Any) -> Plan:
-    usual: dict[str, Any] = {"experiments": ("train_once", "build_arguments"), "properties": PROPERTIES, "max_examples": 6, "seed": 3, "shrink_seconds": 1.0}
-    return Plan(**{**usual, **changes})
+    usual: dict[str, Any] = {"experiments": ("train_once", "build_arguments"), "properties": PROPERTIES, "max_examples": 6, "seed": 3}
+    return Plan(**{"shrink_seconds": 1.0, **usual, **changes})
 
 
 PROPERTIES = ("steps.run_finishes", "steps.global_step_counts_updates", "arguments.valid_values_are_accepted")
@@ -128,7 +128,7 @@ def test_subject_that_gives_no_trainer_ends_it(temporary: Path) -> None:
     def make(parts: Any, output_dir: str) -> Any:
         return output_dir
 
-    with pytest.raises(SubjectError, match="returned a str, not a transformers.Trainer"):
+    with pytest.raises(SubjectError, match=r"returned a str, not a transformers\.Trainer"):
         supervise(wrap(make), plan())
     assert list(temporary.iterdir()) == []
 

@@ -22,7 +22,8 @@ def read(folder: Path, text: str | bytes | dict[str, Any]) -> HeldArguments:
 
 
 def test_what_a_real_run_wrote(tmp_path: Path) -> None:
-    arguments = transformers.TrainingArguments(str(tmp_path / "out"), learning_rate=0.5, gradient_accumulation_steps=3, eval_strategy="epoch", report_to="none")
+    said = {"learning_rate": 0.5, "gradient_accumulation_steps": 3, "eval_strategy": "epoch", "report_to": "none"}
+    arguments = transformers.TrainingArguments(str(tmp_path / "out"), **said)
     held = read(tmp_path, arguments.to_json_string())
     assert held.left_out == ()
     assert held.arguments["learning_rate"] == 0.5
@@ -92,7 +93,7 @@ def test_mistake_is_one_line(tmp_path: Path, text: str | bytes, line: str) -> No
 
 @pytest.mark.parametrize("name", ["no_such_file.json", "."])
 def test_no_file(tmp_path: Path, name: str) -> None:
-    with pytest.raises(InvalidArguments, match="No such file or directory|Is a directory"):
+    with pytest.raises(InvalidArguments, match=r"No such file or directory|Is a directory"):
         arguments_file.read(tmp_path / name)
 
 

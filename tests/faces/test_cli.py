@@ -101,7 +101,8 @@ def test_same_seed_tries_the_same(run: Run, tmp_path: Path) -> None:
 
 
 def test_only_experiments_of_the_model(run: Run) -> None:
-    code, out, _ = run("check", "--model", "regression_layers", "--max-examples", "1", "--experiment", "train_[ohs]*", "--seed", "1", "--property", "steps.*")
+    where = ("--experiment", "train_[ohs]*", "--property", "steps.*")
+    code, out, _ = run("check", "--model", "regression_layers", "--max-examples", "1", "--seed", "1", *where)
     assert code == 0
     assert "2 runs" in out  # train_once and train_on_streams; models of the Hub and encoder-decoders are others
 
@@ -132,7 +133,7 @@ def test_arguments_are_held(run: Run, tmp_path: Path) -> None:
         (["check", "--property", "stepp.*"], "--property 'stepp.*' matches none: did you mean 'steps.*'?"),
         (["check", "--property", "steps.run_finish"], "--property 'steps.run_finish' matches none: did you mean 'steps.run_finishes'?"),
         (["check", "--model", "lama"], "--model 'lama' matches none: did you mean 'llama'?"),
-        (["check", "--model", "t5", "--experiment", "train_once"], "--model t5: train_seq2seq, not by train_once"),
+        (["check", "--model", "t5", "--experiment", "train_once"], "train_seq2seq, not by train_once"),
         (["check", "--property", "arguments.set*", "--experiment", "train_once"], "judged in build_arguments, not in train_once"),
         (["check", "no_colon"], "subject 'no_colon': write it as module:attribute"),
         (["check", "no_such_module:make"], "subject 'no_such_module:make': importing no_such_module failed: ModuleNotFoundError"),
@@ -198,7 +199,7 @@ def test_missing_package_is_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_without_a_command_there_is_help(run: Run) -> None:
-    code, out, err = run()
+    code, out, _ = run()
     assert code == 2
     assert "check" in out
     assert "explain" in out
@@ -256,7 +257,8 @@ def processes_with(text: str) -> list[str]:
 @pytest.mark.parametrize(("subject", "code"), [("Slow", 130), ("SlowAndLate", 1)])
 def test_ctrl_c_ends_with_what_was_found_so_far(tmp_path: Path, subject: str, code: int) -> None:
     result = tmp_path / "result.json"
-    process = started(tmp_path, f"subjects:{subject}", "--experiment", "train_once", "--property", "steps.glob*", "--seconds", "300", "--json", str(result))
+    where = ("--experiment", "train_once", "--property", "steps.glob*")
+    process = started(tmp_path, f"subjects:{subject}", *where, "--seconds", "300", "--json", str(result))
     wait_for(process, "violated " if code == 1 else "getting ready")
     while not (tmp_path / "begun").exists():
         time.sleep(0.05)
@@ -277,7 +279,8 @@ def test_ctrl_c_ends_with_what_was_found_so_far(tmp_path: Path, subject: str, co
 
 
 def test_reader_that_goes_away_changes_no_exit_code(tmp_path: Path) -> None:
-    process = started(tmp_path, "subjects:Late", "--experiment", "train_once", "--property", "steps.global*", "--max-examples", "3", "--seed", "1")
+    where = ("--experiment", "train_once", "--property", "steps.global*")
+    process = started(tmp_path, "subjects:Late", *where, "--max-examples", "3", "--seed", "1")
     wait_for(process, "checking")
     assert process.stdout is not None
     assert process.stderr is not None

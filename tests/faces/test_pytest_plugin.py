@@ -109,14 +109,14 @@ def test_violations_are_a_group_with_a_member_for_each() -> None:
 def test_nothing_applicable_is_a_skip_with_its_reason() -> None:
     with pytest.raises(pytest.skip.Exception, match=re.escape("train_once: nothing applicable (ValueError: not today)")):
         case("train_once", refusing, max_examples=2).check()
-    with pytest.raises(pytest.skip.Exception, match="nothing applicable .the data set is map-style"):
+    with pytest.raises(pytest.skip.Exception, match=r"nothing applicable .the data set is map-style"):
         case("train_once", max_examples=2, properties=["data_order.streams_are_read_in_order"]).check()
 
 
 def test_factory_that_returns_something_else() -> None:
     from trainer_props.subjects import SubjectError
 
-    with pytest.raises(SubjectError, match="returned a NoneType, not a transformers.Trainer"):
+    with pytest.raises(SubjectError, match=r"returned a NoneType, not a transformers\.Trainer"):
         case("train_once", nothing, max_examples=2).check()
 
 
@@ -154,7 +154,7 @@ def test_known_bugs_are_kept_for_the_summary_and_can_be_asked_to_fail() -> None:
 
 # ---- somebody else's repository ----------------------------------------------------------------------------------------------
 
-THEIR_TESTS = '''
+THEIR_TESTS = """
 import json, os
 import pytest
 import trainer_props
@@ -190,8 +190,8 @@ def test_late(case):
 @trainer_props.parametrize(make, experiments=["train_once"], max_examples=2, properties=["data_order.streams_are_read_in_order"])
 def test_skipped(case):
     case.check()
-'''
-PLAIN_TESTS = '''
+"""
+PLAIN_TESTS = """
 import sys
 import pytest
 
@@ -199,13 +199,14 @@ import pytest
 def test_plain(case, record_testsuite_property):
     record_testsuite_property("mine", case)
     assert not {"torch", "transformers", "hypothesis", "trainer_props.checking"} & set(sys.modules)
-'''
+"""
 
 
 def theirs(folder: Path, *arguments: str, tests: str | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
     if tests is not None:
         (folder / "test_theirs.py").write_text(tests, encoding="utf-8")
-    (folder / "pytest.ini").write_text("[pytest]\naddopts = --strict-markers\nfilterwarnings = error\n    ignore::DeprecationWarning\n", encoding="utf-8")
+    settings = "[pytest]\naddopts = --strict-markers\nfilterwarnings = error\n    ignore::DeprecationWarning\n"
+    (folder / "pytest.ini").write_text(settings, encoding="utf-8")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "CI"))}
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments], cwd=folder, capture_output=True, text=True, check=False, timeout=200,

@@ -26,7 +26,8 @@ PROPERTIES = {
     each: Property(each, each.partition(".")[0], ("train_once",), statement, statement, "https://example.org/documentation/of/the/trainer",
                    (FINISHED,), 0.0, (1,), lambda record, scenario: HOLDS)
     for each, statement in {
-        "steps.global_step_counts_updates": "A finished run has taken exactly the updates that its arguments ask for: `max_steps`, or the windows of all epochs.",
+        "steps.global_step_counts_updates":
+            "A finished run has taken exactly the updates that its arguments ask for: `max_steps`, or the windows of all epochs.",
         "logs.loss_is_logged_when_due": "The loss is logged when it is due.",
         "early_stopping.stops_when_patience_is_spent": "It stops.",
         "steps.run_finishes": "A run comes to its end.",
@@ -122,7 +123,7 @@ def test_terminal_shows_a_bar_that_goes_away(result: Result) -> None:
     assert text.endswith("\x1b[2K")  # the line is erased
 
 
-def test_colours_are_left_out_where_NO_COLOR_is_set(result: Result, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_colours_are_left_out_where_no_color_is_set(result: Result, monkeypatch: pytest.MonkeyPatch) -> None:
     def shown() -> str:
         where = Console(file=io.StringIO(), force_terminal=True, width=100)
         terminal.print_violation(where, result.violations[0])

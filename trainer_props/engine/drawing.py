@@ -24,7 +24,7 @@ class EndOfSlice(BaseException):
 
 
 class _Ending:
-    """Lets what ends a session (a time limit of pytest, an exit, no Trainer from the subject) out of Hypothesis, which would take it for a failure."""
+    """Lets what ends a session (pytest's time limit, an exit, a subject without a Trainer) out of Hypothesis, as no failure of a test."""
 
     def __init__(self) -> None:
         self._error: BaseException | None = None
@@ -34,7 +34,7 @@ class _Ending:
             body(case)
         except (EndOfSlice, Reproduced, HypothesisException):
             raise
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001  it is raised again outside
             self._error = error
             raise EndOfSlice from None
 
@@ -76,7 +76,6 @@ def draw(cases: st.SearchStrategy[Case], body: Body, *, number: int, max_example
 
 def reproduce(cases: st.SearchStrategy[Case], body: Body, *, number: int, max_examples: int) -> bool:
     """Draw the cases of `number` again and let Hypothesis shrink the first on which `body` raises `Reproduced`; whether one was found."""
-
     ending = _Ending()
 
     @seed(number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,7 +34,7 @@ class Finding:
     known_bug: str | None
     case: Case
 
-    @property
+    @builtins.property  # a field of this class has that name
     def key(self) -> tuple[str, str, str, str, str | None]:
         """What makes two findings the same violation: everything but the numbers."""
         return (self.property, self.verdict, self.quantity, self.symptom, self.known_bug)

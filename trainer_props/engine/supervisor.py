@@ -1,7 +1,7 @@
 """The supervisor: runs a session in a worker process that may be killed, so that a run that hangs or crashes in native code is a verdict.
 
-When a worker dies, the case that it was running becomes a violation, and another worker goes on with the rest. Ctrl-C is heard here: the first
-lets the worker wrap up, the second ends it; what was found so far is the result either way.
+When a worker dies, the case that it was running becomes a violation, and another worker goes on with the rest. Ctrl-C is heard here:
+the first lets the worker wrap up, the second ends it; what was found so far is the result either way.
 """
 
 from __future__ import annotations
@@ -19,11 +19,22 @@ from collections.abc import Iterator
 from dataclasses import replace
 from multiprocessing.connection import wait
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, Self
 
 from trainer_props.case import Case
 from trainer_props.engine import totals
-from trainer_props.engine.events import EngineEvent, Finding, Finished, FirstSeen, Listener, Progress, PropertyCount, Result, Started, Violation
+from trainer_props.engine.events import (
+    EngineEvent,
+    Finding,
+    Finished,
+    FirstSeen,
+    Listener,
+    Progress,
+    PropertyCount,
+    Result,
+    Started,
+    Violation,
+)
 from trainer_props.engine.ledger import Entry, Key, size
 from trainer_props.engine.session import Plan
 from trainer_props.engine.worker import HELD_BACK, INTERRUPT, SHOW_STACK, GaveUp, Shipped, Task, last_case, stack, work
@@ -267,7 +278,7 @@ class _Signals:
         self.count = 0
         self._handlers: dict[int, Any] = {}
 
-    def __enter__(self) -> _Signals:
+    def __enter__(self) -> Self:
         self._reader, self._writer = os.pipe()
         os.set_blocking(self._reader, False)
         if threading.current_thread() is threading.main_thread():

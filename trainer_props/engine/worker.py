@@ -1,7 +1,7 @@
 """The worker: a session in a process of its own, which may be killed. It tells; the supervisor listens.
 
-Before a case runs it is on disk, so that a worker that dies leaves word of what it died of. What it knows is shipped every half second, at every
-new violation, and whenever another experiment, or shrinking, begins.
+Before a case runs it is on disk, so that a worker that dies leaves word of what it died of. What it knows is shipped every half second,
+at every new violation, and whenever another experiment, or shrinking, begins.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def work(sender: Connection, task: Task) -> None:
                 teller.send(GaveUp(str(error), by_subject=True))
             except BrokenPipeError:
                 raise
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001  whatever ends a worker is told
                 place = traceback.extract_tb(error.__traceback__)[-1]
                 text = " ".join(str(error).split())
                 teller.send(GaveUp(f"{type(error).__name__}: {text} ({Path(place.filename).name}, line {place.lineno})", by_subject=False))

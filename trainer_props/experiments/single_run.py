@@ -12,7 +12,7 @@ from trainer_props.arguments import default
 from trainer_props.case import Case
 from trainer_props.experiments.registry import Experiment, Held, register
 from trainer_props.record import Record
-from trainer_props.scenario import Components, Data, Scenario
+from trainer_props.scenario import Data, Scenario
 
 if TYPE_CHECKING:
     from trainer_props.subjects import Subject
@@ -46,7 +46,7 @@ def _plain(scenario: Scenario) -> Scenario:
         arguments["greater_is_better"] = False
     for name in ("label_names", "include_num_input_tokens_seen", "batch_eval_metrics"):
         arguments.pop(name, None)
-    return scenario.replace(arguments=arguments, components=Components(), data=Data(n=scenario.data.n, n_eval=scenario.data.n_eval))
+    return Scenario(arguments=arguments, data=Data(n=scenario.data.n, n_eval=scenario.data.n_eval), model=scenario.model)
 
 
 _experiment("train_once", "Train a regression model once on map-style data.", "test_trainer", strategies.regression_scenarios, "regression", 1.5)

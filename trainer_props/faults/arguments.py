@@ -28,7 +28,7 @@ def options_are_looked_up_blindly() -> Any:
 
     class LooksUp(TrainingArguments):
         def __post_init__(self) -> None:
-            super().__post_init__()  # type: ignore[no-untyped-call]
+            super().__post_init__()
             self.shuffles = {"random": True, "sequential": False}[self.train_sampling_strategy]
 
     return _bringing(LooksUp)
@@ -41,7 +41,7 @@ def zero_is_not_written_down() -> Any:
 
     class Short(TrainingArguments):
         def to_dict(self) -> dict[str, Any]:
-            return {name: value for name, value in super().to_dict().items() if value or value is False}  # type: ignore[no-untyped-call]
+            return {name: value for name, value in super().to_dict().items() if value or value is False}
 
     return _bringing(Short)
 
@@ -53,7 +53,7 @@ def json_is_rounded() -> Any:
 
     class Rounds(TrainingArguments):
         def to_json_string(self) -> str:
-            rounded = {name: round(value, 4) if isinstance(value, float) else value for name, value in self.to_dict().items()}  # type: ignore[no-untyped-call]
+            rounded = {name: round(value, 4) if isinstance(value, float) else value for name, value in self.to_dict().items()}
             return json.dumps(rounded, indent=2)
 
     return _bringing(Rounds)
@@ -66,7 +66,7 @@ def seed_is_remembered() -> Any:
 
     class Remembers(TrainingArguments):
         def __post_init__(self) -> None:
-            super().__post_init__()  # type: ignore[no-untyped-call]
+            super().__post_init__()
             if self.data_seed is None:
                 self.data_seed = self.seed
 
@@ -80,7 +80,7 @@ def sanitized_keeps_lists() -> Any:
 
     class Unsanitized(TrainingArguments):
         def to_sanitized_dict(self) -> dict[str, Any]:
-            return dict(self.to_dict())  # type: ignore[no-untyped-call]
+            return dict(self.to_dict())
 
     return _bringing(Unsanitized)
 
@@ -92,7 +92,7 @@ def batch_size_grows() -> Any:
 
     class Multiplies(TrainingArguments):
         def __post_init__(self) -> None:
-            super().__post_init__()  # type: ignore[no-untyped-call]
+            super().__post_init__()
             self.per_device_eval_batch_size *= self.gradient_accumulation_steps
 
     return _bringing(Multiplies)
@@ -106,7 +106,7 @@ def writing_rounds_the_original() -> Any:
     class Tidies(TrainingArguments):
         def to_json_string(self) -> str:
             self.learning_rate = round(self.learning_rate, 4)
-            return str(super().to_json_string())  # type: ignore[no-untyped-call]
+            return str(super().to_json_string())
 
     return _bringing(Tidies)
 
@@ -118,7 +118,7 @@ def given_options_are_consumed() -> Any:
 
     class Consumes(TrainingArguments):
         def __post_init__(self) -> None:
-            super().__post_init__()  # type: ignore[no-untyped-call]
+            super().__post_init__()
             if isinstance(self.lr_scheduler_kwargs, dict):
                 given, self.lr_scheduler_kwargs = self.lr_scheduler_kwargs, dict(self.lr_scheduler_kwargs)
                 given.clear()
@@ -147,8 +147,8 @@ def set_dataloader_forks() -> Any:
 
     class Forks(TrainingArguments):
         @functools.wraps(TrainingArguments.set_dataloader)
-        def set_dataloader(self, *args: Any, num_workers: int = 2, **kwargs: Any) -> Any:  # type: ignore[override]
-            return super().set_dataloader(*args, num_workers=num_workers, **kwargs)  # type: ignore[misc]
+        def set_dataloader(self, *args: Any, num_workers: int = 2, **kwargs: Any) -> Any:
+            return super().set_dataloader(*args, num_workers=num_workers, **kwargs)
 
     return _bringing(Forks)
 
@@ -162,7 +162,7 @@ def warmup_is_clamped() -> Any:
         def __post_init__(self) -> None:
             if isinstance(self.warmup_steps, (int, float)):
                 self.warmup_steps = max(0, self.warmup_steps)
-            super().__post_init__()  # type: ignore[no-untyped-call]
+            super().__post_init__()
 
     return _bringing(Clamps)
 
@@ -179,6 +179,6 @@ def unknown_optimizers_fall_back() -> Any:
         def __post_init__(self) -> None:
             if self.optim not in {each.value for each in OptimizerNames}:
                 self.optim = default
-            super().__post_init__()  # type: ignore[no-untyped-call]
+            super().__post_init__()
 
     return _bringing(FallsBack)

@@ -32,7 +32,7 @@ def _stale(judgement: Violated, record: Record, scenario: Scenario) -> bool:
         best = best_model.best_of(((step, value) for step, value in _values(record, scenario) if step <= each.step), greater)
         if best is not None and best_model.folder(best.step) in each.folders:
             current = best_model.folder(best.step)
-    return record.state["best_model_checkpoint"] == current
+    return bool(record.state["best_model_checkpoint"] == current)
 
 
 def _start_is_left_out(judgement: Violated, record: Record, scenario: Scenario) -> bool:

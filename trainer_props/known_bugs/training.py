@@ -50,7 +50,8 @@ def _ratio_is_inexact(scenario: Scenario) -> bool:
 
 def _epochs_are_inexact(scenario: Scenario) -> bool:
     per_epoch = accounting.updates_per_epoch(scenario)
-    return scenario.argument("max_steps") < 0 and math.ceil(scenario.argument("num_train_epochs") * per_epoch) != accounting.total_updates(scenario)
+    in_floats = math.ceil(scenario.argument("num_train_epochs") * per_epoch)
+    return bool(scenario.argument("max_steps") < 0 and in_floats != accounting.total_updates(scenario))
 
 
 def _rounded_in_floats(judgement: Violated, record: Record, scenario: Scenario) -> bool:

@@ -28,7 +28,7 @@ def checkpoints_are_written_when_due(record: Record, scenario: Scenario) -> Judg
     return same("steps at which a checkpoint is written", expected=expected, observed=[each.step for each in record.checkpoints], at="checkpoint")
 
 
-@trainer_property(source=sources.docs("TrainingArguments.save_total_limit"), needs=[*_BASE, SAVED], catalogue=[69, 70, 71])
+@trainer_property(source=sources.docs("TrainingArguments.save_total_limit"), needs=[SAVED], catalogue=[69, 70, 71])
 def rotation_keeps_the_newest_and_the_best(record: Record, scenario: Scenario) -> Judgement:
     """After each save at most `save_total_limit` checkpoints are left, the oldest having gone first, but never the newest nor the one that the state calls the best."""
     expected = best_model.rotation(scenario, _saves(record))
@@ -42,7 +42,7 @@ def checkpoints_left_at_the_end(record: Record, scenario: Scenario) -> Judgement
     return same("checkpoints at the end", expected=expected, observed=record.folders, at="checkpoint")
 
 
-@trainer_property(source=sources.docs("TrainingArguments.save_strategy"), needs=[FINISHED, SAVED], catalogue=[70])
+@trainer_property(source=sources.docs("TrainingArguments.save_strategy"), needs=[SAVED], catalogue=[70])
 def a_save_leaves_its_checkpoint(record: Record, scenario: Scenario) -> Judgement:
     """Right after a save its checkpoint exists."""
     lost = next((index for index, each in enumerate(record.checkpoints) if f"checkpoint-{each.step}" not in each.folders), None)

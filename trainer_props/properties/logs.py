@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from trainer_props.judgement import HOLDS, Judgement, Violated, close, not_applicable, same
 from trainer_props.oracles import accounting, log_windows, tokens
@@ -95,7 +96,7 @@ def every_log_says_epoch_and_step(record: Record, scenario: Scenario) -> Judgeme
 @trainer_property(source=sources.docs("TrainerState.log_history"), needs=[FINISHED, SOME_UPDATE], catalogue=[47])
 def history_is_what_callbacks_saw(record: Record, scenario: Scenario) -> Judgement:
     """The log history holds exactly what `on_log` was told, in order."""
-    return same("log history", expected=[sorted(each) for each in record.logs], observed=[sorted(entry) for entry in record.log_history], at="log")
+    return same("log history", expected=[_items(each) for each in record.logs], observed=[_items(entry) for entry in record.log_history], at="log")
 
 
 @trainer_property(source=sources.docs("Trainer.train"), needs=[FINISHED, SOME_UPDATE], catalogue=[49])
@@ -152,6 +153,10 @@ def _predicted(record: Record, scenario: Scenario, steps: list[int]) -> list[log
     return log_windows.logged_losses(
         windows, _losses(record), steps, reduction=loss_reduction(scenario), nan_filter=bool(scenario.argument("logging_nan_inf_filter"))
     )
+
+
+def _items(entry: dict[str, Any]) -> list[tuple[str, Any]]:
+    return sorted(entry.items(), key=lambda item: item[0])
 
 
 def _losses(record: Record) -> list[float]:

@@ -22,7 +22,7 @@ _PACKAGES = ("transformers", "accelerate", "torch", "hypothesis", "trainer-props
 
 def fingerprint(finding: Finding) -> str:
     """A short text from property, verdict and symptom, not from the numbers: it names a violation."""
-    text = "/".join((finding.property, finding.verdict, finding.quantity, finding.symptom))
+    text = f"{finding.property}/{finding.verdict}/{finding.quantity}/{finding.symptom}"
     return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
 
 
@@ -56,8 +56,8 @@ def to_data(result: Result, *, command: str, subject: str, profile: str) -> dict
         "runs": result.runs,
         "evaluations": result.evaluations,
         "experiments": [
-            {"name": each.name, "examples": each.examples, "refused": each.refused, "rejected": each.rejected, "could_not_run": each.could_not_run,
-             "seconds": round(each.seconds, 3)}
+            {"name": each.name, "examples": each.examples, "refused": each.refused, "rejected": each.rejected,
+             "could_not_run": each.could_not_run, "seconds": round(each.seconds, 3)}
             for each in result.experiments.values()
         ],
         "properties": [
@@ -81,8 +81,8 @@ def to_data(result: Result, *, command: str, subject: str, profile: str) -> dict
 def _violation(violation: Violation) -> dict[str, Any]:
     finding = violation.finding
     return {
-        "id": violation_id(finding), "property": finding.property, "verdict": finding.verdict, "known_bug": finding.known_bug, "accepted": False,
-        "quantity": finding.quantity, "symptom": finding.symptom, "expected": finding.expected, "observed": finding.observed,
+        "id": violation_id(finding), "property": finding.property, "verdict": finding.verdict, "known_bug": finding.known_bug,
+        "accepted": False, "quantity": finding.quantity, "symptom": finding.symptom, "expected": finding.expected, "observed": finding.observed,
         "divergence": finding.divergence, "case": finding.case.to_json(),
         "shrunk": {"seconds": round(violation.seconds, 3), "complete": violation.complete, "runs": violation.runs},
         "script": None, "script_verified": False, "regression": None,
@@ -102,7 +102,7 @@ def write(path: Path, data: Mapping[str, Any]) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
-from typing import IO, Any
+from collections.abc import Mapping, Sequence, Sized
+from typing import IO, Any, Self
 
 from rich.console import Console
 from rich.padding import Padding
-from rich.progress import BarColumn, Progress as Bar, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
 
@@ -55,13 +56,13 @@ class Live:
             # Without a thread of its own: workers are forked while it shows.
             self._bar = Bar(
                 TextColumn("{task.description}"), BarColumn(bar_width=max(4, min(_BAR_WIDTH, console.width - _ALL_BUT_THE_BAR))),
-                TextColumn("{task.percentage:>3.0f}%"), TextColumn("{task.fields[numbers]}"), TimeElapsedColumn(), console=console, transient=True,
-                auto_refresh=False,
+                TextColumn("{task.percentage:>3.0f}%"), TextColumn("{task.fields[numbers]}"), TimeElapsedColumn(), console=console,
+                transient=True, auto_refresh=False,
             )
             self._task = self._bar.add_task("getting ready", total=1.0, numbers="")
         self._last_line = -math.inf
 
-    def __enter__(self) -> Live:
+    def __enter__(self) -> Self:
         if self._bar is not None:
             self._bar.start()
         return self
@@ -81,7 +82,8 @@ class Live:
                 _line(self._console, Text(f"{event.seconds:5.0f} s  {event.share:4.0%}  {numbers}  {event.activity}"))
         elif isinstance(event, events.FirstSeen):
             finding = event.finding
-            _line(self._console, Text.assemble((finding.verdict, "bold red"), (f" {finding.property}", "bold"), f": {finding.quantity} {finding.symptom}"))
+            what = f": {finding.quantity} {finding.symptom}"
+            _line(self._console, Text.assemble((finding.verdict, "bold red"), (f" {finding.property}", "bold"), what))
             if self._first:  # at once, and as it is: shrinking comes after exploring
                 self._first = False
                 for label, text in _facts(finding):
@@ -162,10 +164,15 @@ def show(value: Any) -> str:
     if isinstance(value, float):
         return repr(value)
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key}: {show(item)}" for key, item in list(value.items())[:_MOST_SHOWN]) + ("" if len(value) <= _MOST_SHOWN else ", ...") + "}"
+        items = [f"{key}: {show(item)}" for key, item in list(value.items())[:_MOST_SHOWN]]
+        return f"{{{', '.join(items + _and_more(value))}}}"
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return "[" + ", ".join(show(item) for item in value[:_MOST_SHOWN]) + (f", ... ({len(value)} in all)" if len(value) > _MOST_SHOWN else "") + "]"
+        return f"[{', '.join([show(item) for item in value[:_MOST_SHOWN]] + _and_more(value))}]"
     return str(value)
+
+
+def _and_more(value: Sized) -> list[str]:
+    return [f"... ({len(value)} in all)"] if len(value) > _MOST_SHOWN else []
 
 
 def explain_finding(finding: Finding) -> str:

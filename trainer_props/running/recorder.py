@@ -26,7 +26,7 @@ _LABELS = ("labels", "label", "label_ids", "start_positions", "end_positions")
 _SECONDS_BETWEEN_CHECKPOINTS = 60.0
 
 
-class Recorder(TrainerCallback):  # type: ignore[misc]
+class Recorder(TrainerCallback):
     """Records one run of one Trainer.
 
     Args:
@@ -58,6 +58,7 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
         """Join a Trainer, as its last callback, and start to watch its model."""
         self._trainer = trainer
         trainer.add_callback(self)
+        assert trainer.model is not None
         self._watch(trainer.model)
 
     def detach(self) -> None:
@@ -123,14 +124,12 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
         loss = outputs.get("loss") if isinstance(outputs, Mapping) else (outputs[0] if isinstance(outputs, tuple) and "labels" in " ".join(kwargs) else None)
         if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
             return None
-        replaced = None
+        replaced: Any = None
         if self._poisoned and batch.training:
             value = self._poisoned.get(len(self.record.batches) - 1)
             if value is not None:
                 loss = loss * 0 + value
-                replaced = {**outputs, "loss": loss} if isinstance(outputs, Mapping) else (loss, *outputs[1:])
-                if isinstance(outputs, Mapping) and type(outputs) is not dict:
-                    replaced = type(outputs)(**replaced)
+                replaced = _with_loss(outputs, loss)
         self._losses.append((batch, loss.detach()))
         return replaced
 
@@ -265,7 +264,7 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
         state = trainer.state
         record.log_history = [dict(entry) for entry in state.log_history]
         record.final_weights = self._flat_weights()
-        record.folders = checkpoint_folders(trainer.args.output_dir)
+        record.folders = checkpoint_folders(str(trainer.args.output_dir))
         record.state |= {
             key: getattr(state, key, None)
             for key in (
@@ -290,6 +289,14 @@ def checkpoint_folders(output_dir: str) -> tuple[str, ...]:
     except OSError:
         return ()
     return tuple(sorted(names, key=lambda name: (int(tail) if (tail := name.rpartition("-")[2]).isdigit() else math.inf, name)))
+
+
+def _with_loss(outputs: Any, loss: torch.Tensor) -> Any:
+    """The outputs of a model with another loss."""
+    if isinstance(outputs, tuple):
+        return (loss, *outputs[1:])
+    changed = {**outputs, "loss": loss}
+    return changed if type(outputs) is dict else type(outputs)(**changed)
 
 
 def _read_state(folder: Path) -> dict[str, Any] | None:

@@ -90,4 +90,4 @@ def batch_budget(scenario: Scenario) -> int:
     per_epoch = math.ceil(scenario.data.n / max(1, scenario.argument("per_device_train_batch_size")))
     by_steps = max(0, scenario.argument("max_steps")) * scenario.argument("gradient_accumulation_steps")
     by_epochs = math.ceil(scenario.argument("num_train_epochs")) * per_epoch if scenario.argument("max_steps") < 0 else 0
-    return 16 + 2 * max(by_steps, by_epochs)
+    return 16 + 2 * int(max(by_steps, by_epochs))
