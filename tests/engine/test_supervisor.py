@@ -96,7 +96,8 @@ def test_worker_that_hangs_in_native_code(temporary: Path) -> None:
 
 
 def test_a_crash_is_told_whatever_properties_are_asked_for() -> None:
-    result = supervise(wrap(Killed), plan(properties=("steps.global_step_counts_updates",), experiments=("train_once",), first_failure=True))
+    asked = plan(properties=("steps.global_step_counts_updates",), experiments=("train_once",), first_failure=True)
+    result = supervise(wrap(Killed), asked)
     assert [violation.finding.property for violation in result.violations] == ["steps.run_finishes"]
 
 

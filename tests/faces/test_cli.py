@@ -47,9 +47,10 @@ def test_healthy_trainer(run: Run, tmp_path: Path) -> None:
     assert out.startswith("checking transformers:Trainer (transformers ")
     assert "nothing new in transformers:Trainer: " in out
     data = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
-    assert {"format", "command", "subject", "profile", "seed", "interrupted", "versions", "seconds", "runs", "evaluations", "experiments", "properties",
-            "violations", "known_bugs", "coverage"} <= set(data)  # fmt: skip
-    assert (data["format"], data["command"], data["subject"], data["profile"], data["seed"]) == (1, "check", "transformers:Trainer", "quick", 1)
+    assert {"format", "command", "subject", "profile", "seed", "interrupted", "versions", "seconds", "runs", "evaluations", "experiments",
+            "properties", "violations", "known_bugs", "coverage"} <= set(data)  # fmt: skip
+    assert (data["format"], data["command"], data["subject"]) == (1, "check", "transformers:Trainer")
+    assert (data["profile"], data["seed"]) == ("quick", 1)
     assert (data["interrupted"], data["violations"]) == (False, [])
     assert set(data["versions"]) == {"transformers", "accelerate", "torch", "hypothesis", "python", "trainer_props"}
     (experiment,) = data["experiments"]
@@ -68,9 +69,10 @@ def test_new_violation(run: Run, tmp_path: Path) -> None:
     assert "violated steps.global_step_counts_updates--" in out
     assert "1 new violation in subjects:Late" in out
     (violation,) = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))["violations"]
-    assert {"id", "property", "verdict", "known_bug", "accepted", "expected", "observed", "divergence", "case", "shrunk", "script", "script_verified",
-            "regression"} == set(violation) - {"quantity", "symptom"}  # fmt: skip
-    assert (violation["property"], violation["verdict"], violation["symptom"]) == ("steps.global_step_counts_updates", "violated", "too small")
+    assert {"id", "property", "verdict", "known_bug", "accepted", "expected", "observed", "divergence", "case", "shrunk", "script",
+            "script_verified", "regression"} == set(violation) - {"quantity", "symptom"}  # fmt: skip
+    assert violation["property"] == "steps.global_step_counts_updates"
+    assert (violation["verdict"], violation["symptom"]) == ("violated", "too small")
     assert (violation["expected"], violation["observed"]) == (2, 1)
     assert violation["shrunk"]["complete"] is True
     assert violation["case"]["format"] == 1
@@ -226,8 +228,8 @@ def started(tmp_path: Path, *arguments: str) -> subprocess.Popen[str]:
     temporary.mkdir()
     environment = {**os.environ, "TMPDIR": str(temporary), "OMP_NUM_THREADS": "1", "TEST_MARKER": str(tmp_path / "begun")}
     return subprocess.Popen(
-        [sys.executable, "-c", "from trainer_props.cli import main; main()", "check", *arguments], cwd=HERE, env=environment, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, text=True, start_new_session=True,
+        [sys.executable, "-c", "from trainer_props.cli import main; main()", "check", *arguments], cwd=HERE, env=environment,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
 
 

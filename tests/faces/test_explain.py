@@ -44,8 +44,8 @@ def test_every_property_has_its_facts(identifier: str) -> None:
 def test_facts(snapshot: Callable[[str, str], None], console: Callable[[int], Console], monkeypatch: pytest.MonkeyPatch) -> None:
     need = Need("finished", "the run did not finish", lambda record, scenario: True)
     known = replace(
-        PROPERTIES[IDENTIFIER], id="steps.example", text="A sentence.\n\nMore of it.", source="https://example.org", tolerance=1e-12, catalogue=(1, 2),
-        experiments=("train_once", "train_seq2seq"), needs=(need,),
+        PROPERTIES[IDENTIFIER], id="steps.example", text="A sentence.\n\nMore of it.", source="https://example.org", tolerance=1e-12,
+        catalogue=(1, 2), experiments=("train_once", "train_seq2seq"), needs=(need,),
     )
     fault = replace(next(iter(FAULTS.values())), id="example-fault", sentence="Does harm.", property=known.id)
     monkeypatch.setattr(explaining, "FAULTS", {"example-fault": fault})

@@ -209,8 +209,8 @@ def theirs(folder: Path, *arguments: str, tests: str | None = None, **environmen
     (folder / "pytest.ini").write_text(settings, encoding="utf-8")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "CI"))}
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments], cwd=folder, capture_output=True, text=True, check=False, timeout=200,
-        env={**kept, "OMP_NUM_THREADS": "1", "COLUMNS": "200", **environment},
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments], cwd=folder, capture_output=True, text=True, check=False,
+        timeout=200, env={**kept, "OMP_NUM_THREADS": "1", "COLUMNS": "200", **environment},
     )  # fmt: skip
 
 
@@ -249,7 +249,8 @@ def test_nothing_changes_for_tests_that_do_not_use_it(tmp_path: Path) -> None:
 
 def test_collecting_imports_nothing_heavy(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text(
-        "import sys\ndef pytest_collection_finish(session):\n    print('heavy:', sorted({'torch', 'transformers', 'accelerate'} & set(sys.modules)))\n",
+        "import sys\ndef pytest_collection_finish(session):\n"
+        "    print('heavy:', sorted({'torch', 'transformers', 'accelerate'} & set(sys.modules)))\n",
         encoding="utf-8",
     )
     used = "import trainer_props\n\n@trainer_props.parametrize('their_package:MyTrainer')\ndef test_mine(case):\n    case.check()\n"

@@ -33,8 +33,10 @@ PROPERTIES = {
         "steps.run_finishes": "A run comes to its end.",
     }.items()
 }  # fmt: skip
-CASE = Case(scenario=Scenario(arguments={"max_steps": 2, "learning_rate": 0.5}, data=Data(n=3), components=Components(scores=(1.0, float("nan")))))
-KNOWN = KnownBug("loss-is-late", "bug", "The loss of the last window is logged one update too late, or not at all where training ends with it.",
+SCENARIO = Scenario(arguments={"max_steps": 2, "learning_rate": 0.5}, data=Data(n=3), components=Components(scores=(1.0, float("nan"))))
+CASE = Case(scenario=SCENARIO)
+KNOWN = KnownBug("loss-is-late", "bug",
+                 "The loss of the last window is logged one update too late, or not at all where training ends with it.",
                  "https://example.org/a/very/long/address/that/must/not/be/broken/issues/12345", ">=5", (), lambda scenario: True,
                  lambda judgement, record, scenario: True, CASE)  # fmt: skip
 
@@ -56,7 +58,9 @@ def result(monkeypatch: pytest.MonkeyPatch) -> Result:
     hung = finding("steps.run_finishes", "hung", "silent for 120 s\nin train (train.py, line 7)")
     return Result(
         seed=7, runs=1234, evaluations=4567, seconds=61.0, properties=counts,
-        experiments={"train_once": ExperimentCount("train_once", 1234, refused=2), "train_seq2seq": ExperimentCount("train_seq2seq", could_not_run=1)},
+        experiments={
+            "train_once": ExperimentCount("train_once", 1234, refused=2), "train_seq2seq": ExperimentCount("train_seq2seq", could_not_run=1),
+        },
         violations=[Violation(finding(), finding(), 1.5, True, 9), Violation(hung, hung, 0.0, False, 0)],
         known_seen={KNOWN.id: 12}, refusals={"ValueError: no": 2}, impossible={"datasets is not installed": 1},
     )  # fmt: skip
@@ -141,7 +145,7 @@ def test_plain_text_of_a_finding(result: Result, snapshot: Snapshot) -> None:
 
 @pytest.mark.parametrize(
     ("value", "shown"),
-    [(0.1, "0.1"), ([1] * 13, "[1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, ... (13 in all)]"), ({"a": [1.5]}, "{a: [1.5]}"), ("text", "text"), (None, "None")],
+    [(0.1, "0.1"), ([1] * 13, f"[{'1, ' * 12}... (13 in all)]"), ({"a": [1.5]}, "{a: [1.5]}"), ("text", "text"), (None, "None")],
 )
 def test_show(value: Any, shown: str) -> None:
     assert terminal.show(value) == shown

@@ -11,6 +11,9 @@ from trainer_props.record import Record
 from trainer_props.scenario import Scenario
 
 
+Met = Callable[[Record, Scenario], bool]
+
+
 @dataclass(frozen=True)
 class Need:
     """A precondition.
@@ -23,7 +26,20 @@ class Need:
 
     name: str
     reason: str
-    met: Callable[[Record, Scenario], bool]
+    met: Met
+
+
+def _once(met: Met) -> Met:
+    """The test, asked once a record: dozens of properties share a need, and judging has to stay cheap beside running."""
+    last: tuple[Record, Scenario, bool] | None = None
+
+    def remembered(record: Record, scenario: Scenario) -> bool:
+        nonlocal last
+        if last is None or last[0] is not record or last[1] is not scenario:
+            last = (record, scenario, met(record, scenario))
+        return last[2]
+
+    return remembered
 
 
 FINISHED: Final = Need("finished", "the run did not finish", lambda record, scenario: record.finished)
@@ -32,13 +48,14 @@ SIZED: Final = Need("sized", "the data set has no length", lambda record, scenar
 MAP_STYLE: Final = Need("map_style", "the data set is a stream", lambda record, scenario: scenario.data.kind not in ("stream", "sized_stream"))
 OUR_DATA: Final = Need("our_data", "the subject brings evaluation data of its own", lambda record, scenario: not record.own_data or not record.evaluations)
 SINGLE_DEVICE: Final = Need("single_device", "several devices", lambda record, scenario: scenario.devices.count == 1)
-SOME_BATCH: Final = Need("some_batch", "the data give no batch at all", lambda record, scenario: accounting.batches_per_epoch(scenario) > 0)
+SOME_BATCH: Final = Need("some_batch", "the data give no batch at all", _once(lambda record, scenario: accounting.batches_per_epoch(scenario) > 0))
 NO_BATCH: Final = Need("no_batch", "the data give at least one batch", lambda record, scenario: accounting.batches_per_epoch(scenario) == 0)
-SOME_UPDATE: Final = Need("some_update", "the arguments ask for no update", lambda record, scenario: accounting.total_updates(scenario) > 0)
+SOME_UPDATE: Final = Need("some_update", "the arguments ask for no update", _once(lambda record, scenario: accounting.total_updates(scenario) > 0))
 NO_UPDATE: Final = Need("no_update", "the arguments ask for at least one update", lambda record, scenario: accounting.total_updates(scenario) == 0)
 STARTED: Final = Need("started", "the run did not begin", lambda record, scenario: bool(record.events))
 
 
+@_once
 def _whole_windows(record: Record, scenario: Scenario) -> bool:
     seen, expected = 0, []
     for window in accounting.windows(scenario, len(record.updates)):
@@ -53,6 +70,7 @@ DELAY_KNOWN: Final = Need(
 )
 
 
+@_once
 def _intervals_known(record: Record, scenario: Scenario) -> bool:
     total = accounting.total_updates(scenario)
     if record.state.get("max_steps") != total:

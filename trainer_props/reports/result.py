@@ -82,8 +82,8 @@ def _violation(violation: Violation) -> dict[str, Any]:
     finding = violation.finding
     return {
         "id": violation_id(finding), "property": finding.property, "verdict": finding.verdict, "known_bug": finding.known_bug,
-        "accepted": False, "quantity": finding.quantity, "symptom": finding.symptom, "expected": finding.expected, "observed": finding.observed,
-        "divergence": finding.divergence, "case": finding.case.to_json(),
+        "accepted": False, "quantity": finding.quantity, "symptom": finding.symptom, "expected": finding.expected,
+        "observed": finding.observed, "divergence": finding.divergence, "case": finding.case.to_json(),
         "shrunk": {"seconds": round(violation.seconds, 3), "complete": violation.complete, "runs": violation.runs},
         "script": None, "script_verified": False, "regression": None,
     }
