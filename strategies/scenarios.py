@@ -246,16 +246,16 @@ def _often(flavour: Flavour, model: ModelKind, follow: Sequence[str]) -> dict[st
     """Features that a flavour is about, and that come up more often than by chance: name -> options, None for off."""
     often: dict[str, Sequence[Any]] = {}
     if flavour.optimizers:
-        often["lr_scheduler_type"] = (None, *optimization.SCHEDULES[1:], *follow, *["reduce_lr_on_plateau"] * (4 if follow else 0))
+        often["lr_scheduler_type"] = (None, *optimization.SCHEDULES[1:], *follow, *["reduce_lr_on_plateau"] * (10 if follow else 0))
     elif model.main_input_name == "input_ids":
-        often["train_sampling_strategy"] = (None, None, None, "group_by_length", "sequential", "batch_rebalance")
+        often["train_sampling_strategy"] = (None, None, "group_by_length", "sequential", "batch_rebalance", "group_by_length", "group_by_length")
         often["include_num_input_tokens_seen"] = (None, None, None, "all", "non_padding")
     elif flavour.saving:
         often["early_stopping"] = (None, None, None, (1, 0.0), (2, 0.0))
     else:
         often["poisoned"] = (*[None] * 7, ((1, math.nan),), ((0, math.nan),))
     if model.classifies and model.pretrained:
-        often["label_smoothing_factor"] = (None, None, None, 0.1, 0.5)
+        often["label_smoothing_factor"] = (None, None, 0.1, 0.5)
     return often
 
 

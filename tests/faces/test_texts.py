@@ -59,7 +59,8 @@ def result(monkeypatch: pytest.MonkeyPatch) -> Result:
     return Result(
         seed=7, runs=1234, evaluations=4567, seconds=61.0, properties=counts,
         experiments={
-            "train_once": ExperimentCount("train_once", 1234, refused=2), "train_seq2seq": ExperimentCount("train_seq2seq", could_not_run=1),
+            "train_once": ExperimentCount("train_once", 1234, refused=2),
+            "train_seq2seq": ExperimentCount("train_seq2seq", could_not_run=1),
         },
         violations=[Violation(finding(), finding(), 1.5, True, 9), Violation(hung, hung, 0.0, False, 0)],
         known_seen={KNOWN.id: 12}, refusals={"ValueError: no": 2}, impossible={"datasets is not installed": 1},

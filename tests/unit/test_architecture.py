@@ -36,7 +36,7 @@ ROW = {room: number for number, row in enumerate(ROWS) for room in row}
 BLIND_TO = {"faults": {"oracles", "properties"}}
 
 HEAVY = {"accelerate", "transformers"}
-MAY_IMPORT_HEAVY = {"zoo", "running", "compat", "subjects"}
+MAY_IMPORT_HEAVY = {"zoo", "running", "compat", "subjects", "faults"}
 GROUND = {"scenario", "case", "arguments", "serialization"}
 
 

@@ -45,7 +45,7 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
         parameters: dict[str, Any] = {"predict": draw(st.integers(1, 9))}
         if draw(st.booleans()):
             parameters["train"] = True
-        if draw(st.integers(0, 3)) == 3:
+        if draw(st.booleans()):
             parameters["several"] = True
         if draw(st.integers(0, 3)) == 3:
             parameters["prefix"] = "held_out"
