@@ -20,8 +20,16 @@ from trainer_props.engine import Plan, Session, events
 from trainer_props.faults import FAULTS
 
 TEN = (
-    "floor-for-ceil", "accumulation-ignored", "scheduler-stepped-twice", "last-window-dropped", "log-window-not-reset", "clipping-skipped",
-    "decay-on-biases", "patience-off-by-one", "rotation-deletes-the-best", "event-dropped",
+    "floor-for-ceil",
+    "accumulation-ignored",
+    "scheduler-stepped-twice",
+    "last-window-dropped",
+    "log-window-not-reset",
+    "clipping-skipped",
+    "decay-on-biases",
+    "patience-off-by-one",
+    "rotation-deletes-the-best",
+    "event-dropped",
 )
 
 
@@ -62,7 +70,8 @@ def main() -> int:
             continue
         times.append(seen[0])
         violation = result.violations[0]
-        print(f"{name:26} {seen[0]:5.1f} s, shrunk in {violation.seconds:4.1f} s: {violation.finding.property}: {sizes(violation.finding.case)}")
+        found = violation.finding
+        print(f"{name:26} {seen[0]:5.1f} s, shrunk in {violation.seconds:4.1f} s: {found.property}: {sizes(found.case)}")
     if times:
         print(f"caught {len(times)} of {len(options.faults)}, median {statistics.median(times):.1f} s, slowest {max(times):.1f} s")
     return 1 if missed else 0

@@ -2,8 +2,9 @@
 
     python benchmarks/throughput.py [--scenarios 60] [--rounds 3] [--seed 0] [--json FILE]
 
-All figures come from one process. Regression runs are drawn by the experiment `train_once`; each is run in turn (a) by a bare Trainer after
-`gc.freeze()`, (b) recorded and judged, and (c) by the stock Trainer as users run it, without freezing; the medians over all runs are compared.
+All figures come from one process. Regression runs are drawn by the experiment `train_once`; each is run in turn (a) by a bare Trainer
+after `gc.freeze()`, (b) recorded and judged, and (c) by the stock Trainer as users run it, without freezing; the medians over all runs are
+compared.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from transformers import PrinterCallback
 from trainer_props import subjects
 from trainer_props.case import Case
 from trainer_props.engine.drawing import draw
-from trainer_props.engine.judging import judge
+from trainer_props.engine.judging import Judged, judge
 from trainer_props.experiments import EXPERIMENTS, Held
 from trainer_props.properties import PROPERTIES
 from trainer_props.running import prepared
@@ -89,8 +90,9 @@ def main() -> int:
         for _ in range(options.rounds):
             for case in cases:
                 times["bare"].append(seconds(lambda case=case: bare(case, subject)))  # type: ignore[misc]
-                outcome = []
-                times["judged"].append(seconds(lambda case=case: outcome.append(judge(case, subject, properties))))  # type: ignore[misc]
+                outcome: list[Judged] = []
+                keep = outcome.append
+                times["judged"].append(seconds(lambda case=case, keep=keep: keep(judge(case, subject, properties))))  # type: ignore[misc]
                 evaluations += len(outcome[0].holds) + len(outcome[0].findings)
         with thawed():
             for case in cases:
@@ -109,8 +111,9 @@ def main() -> int:
         print(f"{name:24} {value}")
     if options.json:
         options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    bounds = f"at most {MOST_AGAINST_BARE} times a bare run, at least {LEAST_AGAINST_STOCK:g} times cheaper than stock"
     kept = result["judged against bare"] <= MOST_AGAINST_BARE and result["stock against judged"] >= LEAST_AGAINST_STOCK  # type: ignore[operator]
-    print(f"bounds: at most {MOST_AGAINST_BARE} times a bare run, at least {LEAST_AGAINST_STOCK:g} times cheaper than stock: {'kept' if kept else 'BROKEN'}")
+    print(f"bounds: {bounds}: {'kept' if kept else 'BROKEN'}")
     return 0 if kept else 1
 
 

@@ -32,8 +32,13 @@ from trainer_props.strategies.scenarios import (
 )
 from trainer_props.strategies.sizes import accumulation_steps, batch_sizes, dataset_lengths
 
+SCHEDULERS = (*SCHEDULES, *ADAPTIVE_SCHEDULES)
+"""The values of `lr_scheduler_type` that are drawn."""
+
 __all__ = [
     "FLAVOURS",
+    "OPTIMIZERS",
+    "SCHEDULERS",
     "BadValue",
     "Flavour",
     "accumulation_steps",
@@ -45,7 +50,8 @@ __all__ = [
     "devices",
     "evaluation_plans",
     "further_arguments",
-    "hub_scenarios", "idle_scenarios",
+    "hub_scenarios",
+    "idle_scenarios",
     "logging_plans",
     "models",
     "optimizer_scenarios",

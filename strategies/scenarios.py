@@ -248,7 +248,7 @@ def _often(flavour: Flavour, model: ModelKind, follow: Sequence[str]) -> dict[st
     if flavour.optimizers:
         often["lr_scheduler_type"] = (None, *optimization.SCHEDULES[1:], *follow, *["reduce_lr_on_plateau"] * (10 if follow else 0))
     elif model.main_input_name == "input_ids":
-        often["train_sampling_strategy"] = (None, None, "group_by_length", "sequential", "batch_rebalance", "group_by_length", "group_by_length")
+        often["train_sampling_strategy"] = (None, None, *["group_by_length"] * 3, "sequential", "batch_rebalance")
         often["include_num_input_tokens_seen"] = (None, None, None, "all", "non_padding")
     elif flavour.saving:
         often["early_stopping"] = (None, None, None, (1, 0.0), (2, 0.0))

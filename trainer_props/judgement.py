@@ -64,7 +64,11 @@ def close(quantity: str, *, expected: Any, observed: Any, tolerance: float, at: 
     For sequences, the first element out of tolerance is named as `element i`; `at` should say what the elements are (`update`).
     """
     if not _is_sequence(expected):
-        return HOLDS if _close(expected, observed, tolerance, scale) else Violated(quantity, expected, observed, _relation(expected, observed), at)
+        return (
+            HOLDS
+            if _close(expected, observed, tolerance, scale)
+            else Violated(quantity, expected, observed, _relation(expected, observed), at)
+        )
     expected, observed = list(expected), list(observed)
     if len(expected) != len(observed):
         return _same_sequences(quantity, expected, observed, at)
@@ -135,7 +139,12 @@ def _relation(expected: Any, observed: Any) -> str:
     if expected is None:
         return "unexpected"
     numbers = (int, float)
-    if isinstance(expected, numbers) and isinstance(observed, numbers) and not isinstance(expected, bool) and not isinstance(observed, bool):
+    if (
+        isinstance(expected, numbers)
+        and isinstance(observed, numbers)
+        and not isinstance(expected, bool)
+        and not isinstance(observed, bool)
+    ):
         if math.isnan(observed) or math.isnan(expected):
             return "not a number" if math.isnan(observed) else "a number"
         return "too small" if observed < expected else "too large"

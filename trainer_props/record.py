@@ -138,7 +138,9 @@ class Checkpoint:
 
 @dataclass(slots=True)
 class Failure:
-    """An exception that ended a run: where (`construction` or `train` or `evaluate` ...), its type, message and the last lines of its traceback."""
+    """An exception that ended a run: where (`construction` or `train` or `evaluate` ...), its type, message and the last lines of its
+    traceback.
+    """
 
     where: str
     kind: str
@@ -153,7 +155,7 @@ class Record:
     Attributes:
         failure: what ended it, or None if it finished.
         stuck: the watchdog ended it: why.
-        initial_weights: flat weights before training; `parameters` names their slices as (name, number of elements, trainable, group weight decay).
+        initial_weights: flat weights before training; `parameters` names their slices, in order.
         identified: whether samples could be identified.
         own_data: the subject brought data of its own.
         loss_reduction: what the subject declares of a loss of its own, or None.

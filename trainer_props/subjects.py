@@ -67,8 +67,12 @@ def subject(
         ValueError: an unknown loss reduction.
     """
     if loss_reduction is not None and loss_reduction not in LOSS_REDUCTIONS:
-        raise ValueError(f"loss_reduction={loss_reduction!r} is none of {', '.join(LOSS_REDUCTIONS)}{nearest(loss_reduction, list(LOSS_REDUCTIONS))}")
-    declaration = Declaration(loss_reduction, expected_steps, tuple(cumulative_metrics), tuple(ignore_metrics), dict(fixed or {}), tuple(forbidden))
+        raise ValueError(
+            f"loss_reduction={loss_reduction!r} is none of {', '.join(LOSS_REDUCTIONS)}{nearest(loss_reduction, list(LOSS_REDUCTIONS))}"
+        )
+    declaration = Declaration(
+        loss_reduction, expected_steps, tuple(cumulative_metrics), tuple(ignore_metrics), dict(fixed or {}), tuple(forbidden)
+    )
 
     def declare(target: Any) -> Any:
         setattr(target, _DECLARATION, declaration)
@@ -85,7 +89,6 @@ class Observer(Protocol):
 
     def saw_metrics(self, predictions: Any, label_ids: Any) -> None:
         """`compute_metrics` was called."""
-
 
 
 class _Nobody:
@@ -203,9 +206,7 @@ class Parts:
             calls += 1
             return {"score": value}
 
-        if self.scenario.argument("batch_eval_metrics"):
-            return score
-        return lambda prediction: score(prediction)
+        return score
 
 
 @functools.lru_cache(maxsize=256)
@@ -246,12 +247,15 @@ def load(name: str) -> Subject:
     try:
         target: Any = importlib.import_module(module_name)
     except Exception as error:  # whatever a user's module raises is theirs to read, in one line
-        raise SubjectError(f"subject {name!r}: importing {module_name} failed: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}") from error
+        raise SubjectError(
+            f"subject {name!r}: importing {module_name} failed: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        ) from error
     for part in attribute.split("."):
         try:
             target = getattr(target, part)
         except AttributeError:
-            raise SubjectError(f"subject {name!r}: {module_name} has no {part!r}{nearest(part, [each for each in dir(target) if not each.startswith('_')])}") from None
+            public = [each for each in dir(target) if not each.startswith("_")]
+            raise SubjectError(f"subject {name!r}: {module_name} has no {part!r}{nearest(part, public)}") from None
     return wrap(target, name)
 
 
@@ -283,7 +287,9 @@ def wrap(target: Any, name: str | None = None) -> Subject:
         return Subject(name, _checked(plain, name), declaration, own_data=True)
     if len(names) >= 2:
         return Subject(name, _checked(target, name), declaration)
-    raise SubjectError(f"subject {name!r}: a factory takes (parts, output_dir) or (output_dir, n, **training_arguments), not ({', '.join(names)})")
+    raise SubjectError(
+        f"subject {name!r}: a factory takes (parts, output_dir) or (output_dir, n, **training_arguments), not ({', '.join(names)})"
+    )
 
 
 def _checked(make: Callable[[Parts, str], Any], name: str) -> Callable[[Parts, str], Any]:

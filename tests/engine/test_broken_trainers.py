@@ -19,8 +19,16 @@ from trainer_props.scenario import Scenario
 Run = Callable[..., Session]
 
 TEN = (
-    "floor-for-ceil", "accumulation-ignored", "scheduler-stepped-twice", "last-window-dropped", "log-window-not-reset", "clipping-skipped",
-    "decay-on-biases", "patience-off-by-one", "rotation-deletes-the-best", "event-dropped",
+    "floor-for-ceil",
+    "accumulation-ignored",
+    "scheduler-stepped-twice",
+    "last-window-dropped",
+    "log-window-not-reset",
+    "clipping-skipped",
+    "decay-on-biases",
+    "patience-off-by-one",
+    "rotation-deletes-the-best",
+    "event-dropped",
 )
 _SIZES = ("per_device_train_batch_size", "gradient_accumulation_steps")
 
@@ -32,7 +40,13 @@ def test_it_is_caught_and_shrinks_to_a_minimum(name: str, session: Run) -> None:
     Smaller are all cases with the same arguments but fewer samples, a smaller batch or less accumulation, and those with one setting less.
     """
     fault = FAULTS[name]
-    done = session(fault.make(), experiments=PROPERTIES[fault.property].experiments[:2], properties=[fault.property], max_examples=200, shrink_seconds=30.0)
+    done = session(
+        fault.make(),
+        experiments=PROPERTIES[fault.property].experiments[:2],
+        properties=[fault.property],
+        max_examples=200,
+        shrink_seconds=30.0,
+    )
     assert done.result.violations, f"{name} is not caught"
     violation = done.result.violations[0]
     assert violation.complete
@@ -40,7 +54,9 @@ def test_it_is_caught_and_shrinks_to_a_minimum(name: str, session: Run) -> None:
     with prepared():
         for case in smaller(violation.finding.case):
             findings = judge(case, subject, [PROPERTIES[fault.property]]).findings
-            assert not any(finding.key == violation.finding.key for finding in findings), f"smaller than {violation.finding.case!r}: {case!r}"
+            assert not any(finding.key == violation.finding.key for finding in findings), (
+                f"smaller than {violation.finding.case!r}: {case!r}"
+            )
 
 
 def smaller(case: Case) -> Iterator[Case]:

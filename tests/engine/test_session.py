@@ -61,7 +61,9 @@ def test_the_same_seed_tries_the_same_cases(session: Run) -> None:
         done = session(STOCK, experiments=["train_once", "train_on_streams"], properties=[UPDATES], max_examples=15, seed=5)
         keys.append(list(done.ledger.judged))
     assert keys[0] == keys[1]
-    assert keys[0] != list(session(STOCK, experiments=["train_once", "train_on_streams"], properties=[UPDATES], max_examples=15, seed=6).ledger.judged)
+    assert keys[0] != list(
+        session(STOCK, experiments=["train_once", "train_on_streams"], properties=[UPDATES], max_examples=15, seed=6).ledger.judged
+    )
 
 
 def test_the_first_failure_ends_exploring(session: Run) -> None:

@@ -72,7 +72,7 @@ class Started:
 
 @dataclass(frozen=True)
 class CaseStarted:
-    """This case is about to run."""
+    """A case is about to run."""
 
     case: Case
 

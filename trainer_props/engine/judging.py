@@ -73,15 +73,22 @@ def judge_record(record: Record, case: Case, properties: Sequence[Property], *, 
             continue
         try:
             judgement = each(record, case.scenario)
-        except Exception as error:  # a property that fails itself is our fault, and must not pass for the subject's
+        except Exception as error:  # noqa: BLE001 - a property that fails itself is our fault, and must not pass for the subject's
             errors.append(f"property {each.id} failed on {case!r}: {type(error).__name__}: {error}")
             continue
         if isinstance(judgement, Violated):
             bug = explain(each.id, judgement, record, case.scenario) if known else None
             findings.append(
                 Finding(
-                    each.id, judgement.verdict, judgement.quantity, judgement.symptom, judgement.expected, judgement.observed, judgement.divergence,
-                    bug.id if bug else None, case,
+                    each.id,
+                    judgement.verdict,
+                    judgement.quantity,
+                    judgement.symptom,
+                    judgement.expected,
+                    judgement.observed,
+                    judgement.divergence,
+                    bug.id if bug else None,
+                    case,
                 )
             )
         elif isinstance(judgement, NotApplicable):

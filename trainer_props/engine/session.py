@@ -11,7 +11,17 @@ from hypothesis import strategies as st
 from trainer_props.case import Case
 from trainer_props.engine.drawing import EndOfSlice, draw, slice_seed
 from trainer_props.engine.events import (
-    CaseStarted, ExperimentCount, Finished, FirstSeen, Listener, Progress, PropertyCount, Result, Shrunk, Started, Violation,
+    CaseStarted,
+    ExperimentCount,
+    Finished,
+    FirstSeen,
+    Listener,
+    Progress,
+    PropertyCount,
+    Result,
+    Shrunk,
+    Started,
+    Violation,
 )
 from trainer_props.engine.judging import Judged, judge
 from trainer_props.engine.ledger import Entry, Key, Ledger, Origin
@@ -112,7 +122,9 @@ class Session:
         """Explore, then shrink. Interrupted by KeyboardInterrupt, it returns what was found so far."""
         begun = self._begun = time.monotonic()
         plan = self.plan
-        self._tell(Started(tuple(turn.experiment.name for turn in self._turns), tuple(plan.properties), plan.seconds, plan.max_examples, plan.seed))
+        self._tell(
+            Started(tuple(turn.experiment.name for turn in self._turns), tuple(plan.properties), plan.seconds, plan.max_examples, plan.seed)
+        )
         try:
             with prepared():
                 self._explored_from = time.monotonic()
@@ -122,7 +134,9 @@ class Session:
         except KeyboardInterrupt:
             self.result.interrupted = True
             found = {violation.first.key for violation in self.result.violations}
-            self.result.violations += [Violation(each.finding, each.first, 0.0, False, 0) for key, each in self.ledger.entries.items() if key not in found]
+            self.result.violations += [
+                Violation(each.finding, each.first, 0.0, False, 0) for key, each in self.ledger.entries.items() if key not in found
+            ]
         self.result.seconds = time.monotonic() - begun
         self._tell(Finished(self.result))
         return self.result
@@ -193,7 +207,11 @@ class Session:
     def _shrink(self) -> None:
         for entry in list(self.ledger.entries.values()):
             turn = next(turn for turn in self._turns if turn.experiment.name == entry.origin.experiment)
-            self._tell(Progress(self.result.runs, self.result.evaluations, time.monotonic() - self._begun, 1.0, f"shrinking {entry.finding.property}"))
+            self._tell(
+                Progress(
+                    self.result.runs, self.result.evaluations, time.monotonic() - self._begun, 1.0, f"shrinking {entry.finding.property}"
+                )
+            )
 
             def rerun(case: Case, turn: _Turn = turn) -> Judged:
                 self._tell(CaseStarted(case))

@@ -1,6 +1,7 @@
 """Shrinking: a Hypothesis run of its own for each violation, in which only that violation counts.
 
-It starts from what exploring knows: the slice that contained the smallest failing case is drawn again, judged cases are looked up and not run,
+It starts from what exploring knows: the slice that contained the smallest failing case is drawn again, judged cases are looked up and not
+run,
 and Hypothesis shrinks from there. Once the budget is spent, every case not yet judged is rejected, which ends shrinking without lying.
 """
 
@@ -65,7 +66,14 @@ def _repeats_differ(entry: Entry, judge: Judge) -> Finding | None:
         again = next((each for each in judge(finding.case).findings if each.key == finding.key), None)
         if again is None:
             return Finding(
-                finding.property, "nondeterministic", finding.quantity, "identical runs differ", finding.observed, "the property holds when run again",
-                finding.divergence, None, finding.case,
+                finding.property,
+                "nondeterministic",
+                finding.quantity,
+                "identical runs differ",
+                finding.observed,
+                "the property holds when run again",
+                finding.divergence,
+                None,
+                finding.case,
             )
     return None

@@ -189,7 +189,7 @@ class _Worker:
         self.cause = self.symptom = ""
         context = multiprocessing.get_context("fork")
         self._receiver, sender = context.Pipe(duplex=False)
-        self._process = context.Process(target=work, args=(sender, task), daemon=True)
+        self._process = context.Process(target=work, args=(sender, task))
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
         try:
             self._process.start()

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 NAME = "evaluate_and_predict"
 SEVERAL = ("first", "second")
 _FLAVOURS = {
-    "regression": strategies.regression_scenarios, "token": strategies.token_scenarios, "hub": strategies.hub_scenarios,
+    "regression": strategies.regression_scenarios,
+    "token": strategies.token_scenarios,
+    "hub": strategies.hub_scenarios,
     "seq2seq": strategies.seq2seq_scenarios,
 }
 
@@ -36,7 +38,9 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
     @st.composite
     def drawn(draw: st.DrawFn) -> Case:
         fitting = [
-            scenarios for flavour, scenarios in _FLAVOURS.items() if held.models is None or set(held.models) & set(strategies.FLAVOURS[flavour].models)
+            scenarios
+            for flavour, scenarios in _FLAVOURS.items()
+            if held.models is None or set(held.models) & set(strategies.FLAVOURS[flavour].models)
         ]
         # tiny models of the Hub cost ten times a regression model
         kind = draw(st.sampled_from(fitting[:1] * 6 + fitting))
@@ -80,9 +84,23 @@ def run(case: Case, subject: Subject) -> Record:
         results["evaluate_again"] = dict(trainer.evaluate())
         results["evaluations"] = len(record.evaluations) - before
         predicted = trainer.predict(test, metric_key_prefix=prefix)
-        results["predictions"], results["label_ids"], results["metrics"] = predicted.predictions, predicted.label_ids, dict(predicted.metrics or {})
+        results["predictions"], results["label_ids"], results["metrics"] = (
+            predicted.predictions,
+            predicted.label_ids,
+            dict(predicted.metrics or {}),
+        )
 
     return run_scenario(case.scenario, subject, body)
 
 
-register(Experiment(NAME, "Evaluate twice and predict, before or after training, on one or two data sets.", "test_trainer", cases, run, tuple(name for flavour in _FLAVOURS for name in strategies.FLAVOURS[flavour].models), 1.5))
+register(
+    Experiment(
+        NAME,
+        "Evaluate twice and predict, before or after training, on one or two data sets.",
+        "test_trainer",
+        cases,
+        run,
+        tuple(name for flavour in _FLAVOURS for name in strategies.FLAVOURS[flavour].models),
+        1.5,
+    )
+)

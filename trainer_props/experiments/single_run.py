@@ -31,7 +31,9 @@ def _experiment(name: str, statement: str, chapter: str, scenarios: Scenarios, f
     def cases(held: Held) -> st.SearchStrategy[Case]:
         silent = {argument: default(argument) for argument in held.forbidden}
         if held.own_data:
-            return scenarios(arguments={**silent, **held.arguments}, models=["regression"]).map(lambda each: Case(experiment=name, scenario=_plain(each)))
+            return scenarios(arguments={**silent, **held.arguments}, models=["regression"]).map(
+                lambda each: Case(experiment=name, scenario=_plain(each))
+            )
         return scenarios(arguments={**silent, **held.arguments}, models=held.models).map(lambda each: Case(experiment=name, scenario=each))
 
     flavour = scenarios.__name__.removesuffix("_scenarios")
@@ -49,22 +51,40 @@ def _plain(scenario: Scenario) -> Scenario:
     return Scenario(arguments=arguments, data=Data(n=scenario.data.n, n_eval=scenario.data.n_eval), model=scenario.model)
 
 
-_experiment("train_once", "Train a regression model once on map-style data.", "test_trainer", strategies.regression_scenarios, "regression", 1.5)
 _experiment(
-    "train_nothing", "Ask for no update, or give too little data for a batch.", "test_trainer", strategies.idle_scenarios, "idle", 0.4,
+    "train_once", "Train a regression model once on map-style data.", "test_trainer", strategies.regression_scenarios, "regression", 1.5
 )
 _experiment(
-    "train_and_save", "Train once with checkpoints, best model, rotation and early stopping.", "test_trainer_checkpointing", strategies.saving_scenarios,
-    "saving", 1.5,
+    "train_nothing",
+    "Ask for no update, or give too little data for a batch.",
+    "test_trainer",
+    strategies.idle_scenarios,
+    "idle",
+    0.4,
+)
+_experiment(
+    "train_and_save",
+    "Train once with checkpoints, best model, rotation and early stopping.",
+    "test_trainer_checkpointing",
+    strategies.saving_scenarios,
+    "saving",
+    1.5,
 )
 _experiment("train_on_streams", "Train once on an iterable data set.", "test_trainer_data", strategies.stream_scenarios, "stream")
 _experiment(
-    "train_on_tokens", "Train a small LSTM once on tokens: rows of one or several lengths, ignored labels, label smoothing.", "test_trainer_data",
-    strategies.token_scenarios, "token",
+    "train_on_tokens",
+    "Train a small LSTM once on tokens: rows of one or several lengths, ignored labels, label smoothing.",
+    "test_trainer_data",
+    strategies.token_scenarios,
+    "token",
 )
 _experiment(
-    "train_with_optimizers", "Train once with any optimizer of torch and any learning-rate schedule.", "test_trainer_optimizers",
-    strategies.optimizer_scenarios, "optimizer", 1.5,
+    "train_with_optimizers",
+    "Train once with any optimizer of torch and any learning-rate schedule.",
+    "test_trainer_optimizers",
+    strategies.optimizer_scenarios,
+    "optimizer",
+    1.5,
 )
 _experiment("train_hub_models", "Train a tiny model of the Hub once.", "test_trainer", strategies.hub_scenarios, "hub")
 _experiment("train_seq2seq", "Train a tiny encoder-decoder once.", "test_trainer_seq2seq", strategies.seq2seq_scenarios, "seq2seq")

@@ -22,7 +22,11 @@ def _evaluated_without_saving(scenario: Scenario) -> bool:
     """Some evaluation has no checkpoint of its step."""
     total = accounting.total_updates(scenario)
     saved = plans.save_points(scenario, total)
-    return bool(scenario.argument("load_best_model_at_end")) and saved is not None and bool(set(plans.evaluation_points(scenario, total)) - {0} - set(saved))
+    return (
+        bool(scenario.argument("load_best_model_at_end"))
+        and saved is not None
+        and bool(set(plans.evaluation_points(scenario, total)) - {0} - set(saved))
+    )
 
 
 def _stale(judgement: Violated, record: Record, scenario: Scenario) -> bool:
@@ -37,7 +41,9 @@ def _stale(judgement: Violated, record: Record, scenario: Scenario) -> bool:
 
 def _start_is_left_out(judgement: Violated, record: Record, scenario: Scenario) -> bool:
     best = best_model.best_of(_values(record, scenario), best_model.greater_is_better(scenario))
-    return record.state["best_metric"] == (best.value if best else None) or (best is None and record.state["best_metric"] in (float("inf"), float("-inf")))
+    return record.state["best_metric"] == (best.value if best else None) or (
+        best is None and record.state["best_metric"] in (float("inf"), float("-inf"))
+    )
 
 
 def _limit_of_one(scenario: Scenario) -> bool:
@@ -49,62 +55,95 @@ def _only_the_best_is_left(judgement: Violated, record: Record, scenario: Scenar
     return record.folders == (record.state["best_model_checkpoint"],)
 
 
-known_bug(KnownBug(
-    id="best-checkpoint-stale",
-    verdict="bug",
-    sentence="With save_steps a legal multiple of eval_steps, an evaluation without a checkpoint hides the best one that was saved: a stale checkpoint, or none, is loaded at the end.",
-    link="https://github.com/huggingface/transformers/pull/39560",
-    versions=">=4.50",
-    properties=("checkpoints.best_checkpoint_is_the_best_saved",),
-    region=_evaluated_without_saving,
-    symptom=_stale,
-    example=Case(
-        experiment="train_and_save",
-        scenario=Scenario(
-            arguments={
-                "per_device_train_batch_size": 1, "max_steps": 2, "eval_strategy": "steps", "eval_steps": 1, "save_strategy": "steps", "save_steps": 2,
-                "load_best_model_at_end": True, "metric_for_best_model": "score",
-            },
-            data=Data(n=2, n_eval=1), components=Components(scores=(1.0, 0.0)),
+known_bug(
+    KnownBug(
+        id="best-checkpoint-stale",
+        verdict="bug",
+        sentence=(
+            "With save_steps a legal multiple of eval_steps, an evaluation without a checkpoint hides the best one that was saved: a "
+            "stale checkpoint, or none, is loaded at the end."
         ),
-    ),
-))
+        link="https://github.com/huggingface/transformers/pull/39560",
+        versions=">=4.50",
+        properties=("checkpoints.best_checkpoint_is_the_best_saved",),
+        region=_evaluated_without_saving,
+        symptom=_stale,
+        example=Case(
+            experiment="train_and_save",
+            scenario=Scenario(
+                arguments={
+                    "per_device_train_batch_size": 1,
+                    "max_steps": 2,
+                    "eval_strategy": "steps",
+                    "eval_steps": 1,
+                    "save_strategy": "steps",
+                    "save_steps": 2,
+                    "load_best_model_at_end": True,
+                    "metric_for_best_model": "score",
+                },
+                data=Data(n=2, n_eval=1),
+                components=Components(scores=(1.0, 0.0)),
+            ),
+        ),
+    )
+)
 
-known_bug(KnownBug(
-    id="eval-on-start-is-never-best",
-    verdict="limit",
-    sentence="The evaluation before training (eval_on_start) does not count for best_metric, even if no later one is as good.",
-    link=f"{_DOCS}.eval_on_start",
-    versions=">=4.46",
-    properties=("checkpoints.best_metric_is_the_best_of_all",),
-    region=lambda scenario: bool(scenario.argument("eval_on_start")),
-    symptom=_start_is_left_out,
-    example=Case(
-        experiment="train_and_save",
-        scenario=Scenario(
-            arguments={"max_steps": 1, "eval_strategy": "steps", "eval_steps": 1, "eval_on_start": True, "metric_for_best_model": "score"},
-            data=Data(n=1, n_eval=1), components=Components(scores=(1.0, 0.0)),
+known_bug(
+    KnownBug(
+        id="eval-on-start-is-never-best",
+        verdict="limit",
+        sentence="The evaluation before training (eval_on_start) does not count for best_metric, even if no later one is as good.",
+        link=f"{_DOCS}.eval_on_start",
+        versions=">=4.46",
+        properties=("checkpoints.best_metric_is_the_best_of_all",),
+        region=lambda scenario: bool(scenario.argument("eval_on_start")),
+        symptom=_start_is_left_out,
+        example=Case(
+            experiment="train_and_save",
+            scenario=Scenario(
+                arguments={
+                    "max_steps": 1,
+                    "eval_strategy": "steps",
+                    "eval_steps": 1,
+                    "eval_on_start": True,
+                    "metric_for_best_model": "score",
+                },
+                data=Data(n=1, n_eval=1),
+                components=Components(scores=(1.0, 0.0)),
+            ),
         ),
-    ),
-))
+    )
+)
 
-known_bug(KnownBug(
-    id="limit-of-one-drops-the-newest",
-    verdict="bug",
-    sentence="With save_total_limit=1 the newest checkpoint is deleted at the end if another is the best, also without load_best_model_at_end: the run can't be resumed.",
-    link=f"{_DOCS}.save_total_limit",
-    versions=">=4.46",
-    properties=("checkpoints.checkpoints_left_at_the_end",),
-    region=_limit_of_one,
-    symptom=_only_the_best_is_left,
-    example=Case(
-        experiment="train_and_save",
-        scenario=Scenario(
-            arguments={
-                "per_device_train_batch_size": 1, "max_steps": 2, "eval_strategy": "steps", "eval_steps": 1, "save_strategy": "steps", "save_steps": 1,
-                "save_total_limit": 1, "metric_for_best_model": "score",
-            },
-            data=Data(n=2, n_eval=1), components=Components(scores=(1.0, 0.0)),
+known_bug(
+    KnownBug(
+        id="limit-of-one-drops-the-newest",
+        verdict="bug",
+        sentence=(
+            "With save_total_limit=1 the newest checkpoint is deleted at the end if another is the best, also without "
+            "load_best_model_at_end: the run can't be resumed."
         ),
-    ),
-))
+        link=f"{_DOCS}.save_total_limit",
+        versions=">=4.46",
+        properties=("checkpoints.checkpoints_left_at_the_end",),
+        region=_limit_of_one,
+        symptom=_only_the_best_is_left,
+        example=Case(
+            experiment="train_and_save",
+            scenario=Scenario(
+                arguments={
+                    "per_device_train_batch_size": 1,
+                    "max_steps": 2,
+                    "eval_strategy": "steps",
+                    "eval_steps": 1,
+                    "save_strategy": "steps",
+                    "save_steps": 1,
+                    "save_total_limit": 1,
+                    "metric_for_best_model": "score",
+                },
+                data=Data(n=2, n_eval=1),
+                components=Components(scores=(1.0, 0.0)),
+            ),
+        ),
+    )
+)

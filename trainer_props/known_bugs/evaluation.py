@@ -27,43 +27,63 @@ def _no_metric(judgement: Violated, record: Record, scenario: Scenario) -> bool:
     return record.failure is not None and record.failure.kind == "KeyError" and "metric_for_best_model" in record.failure.message
 
 
-known_bug(KnownBug(
-    id="empty-evaluation-crashes",
-    verdict="trap",
-    sentence="dataloader_drop_last with fewer evaluation samples than per_device_eval_batch_size evaluates nothing, and a run that tracks a metric then fails for want of it.",
-    link="https://huggingface.co/docs/transformers/main_classes/trainer#transformers.TrainingArguments.dataloader_drop_last",
-    versions=">=4.46",
-    properties=("steps.run_finishes", "steps.data_without_a_batch_are_refused"),
-    region=lambda scenario: _last_batch_is_short(scenario) and accounting.evaluation_batches(scenario) == 0 and best_model.metric_name(scenario) is not None,
-    symptom=_no_metric,
-    example=Case(
-        scenario=Scenario(
-            arguments={
-                "max_steps": 1, "eval_strategy": "steps", "dataloader_drop_last": True, "per_device_eval_batch_size": 2, "metric_for_best_model": "loss",
-            },
-            data=Data(n=8, n_eval=1),
+known_bug(
+    KnownBug(
+        id="empty-evaluation-crashes",
+        verdict="trap",
+        sentence=(
+            "dataloader_drop_last with fewer evaluation samples than per_device_eval_batch_size evaluates nothing, and a run that "
+            "tracks a metric then fails for want of it."
         ),
-    ),
-))
+        link="https://huggingface.co/docs/transformers/main_classes/trainer#transformers.TrainingArguments.dataloader_drop_last",
+        versions=">=4.46",
+        properties=("steps.run_finishes", "steps.data_without_a_batch_are_refused"),
+        region=lambda scenario: (
+            _last_batch_is_short(scenario) and accounting.evaluation_batches(scenario) == 0 and best_model.metric_name(scenario) is not None
+        ),
+        symptom=_no_metric,
+        example=Case(
+            scenario=Scenario(
+                arguments={
+                    "max_steps": 1,
+                    "eval_strategy": "steps",
+                    "dataloader_drop_last": True,
+                    "per_device_eval_batch_size": 2,
+                    "metric_for_best_model": "loss",
+                },
+                data=Data(n=8, n_eval=1),
+            ),
+        ),
+    )
+)
 
-known_bug(KnownBug(
-    id="drop-last-drops-evaluation",
-    verdict="trap",
-    sentence="dataloader_drop_last also drops the last rows of evaluation and prediction, and with a data set smaller than a batch the whole evaluation.",
-    link="https://huggingface.co/docs/transformers/main_classes/trainer#transformers.TrainingArguments.dataloader_drop_last",
-    versions=">=4.46",
-    properties=(
-        "evaluation.evaluation_covers_the_data_in_order", "evaluation.evaluation_says_its_loss", "prediction.one_row_a_sample",
-        "prediction.several_data_sets_are_told_apart", "prediction.prediction_metrics_have_their_prefix",
-    ),
-    region=accounting.drops_last,
-    symptom=_only_full_batches,
-    example=Case(
-        scenario=Scenario(
-            arguments={"max_steps": 1, "eval_strategy": "steps", "dataloader_drop_last": True, "per_device_eval_batch_size": 2}, data=Data(n=8, n_eval=3)
+known_bug(
+    KnownBug(
+        id="drop-last-drops-evaluation",
+        verdict="trap",
+        sentence=(
+            "dataloader_drop_last also drops the last rows of evaluation and prediction, and with a data set smaller than a batch the "
+            "whole evaluation."
         ),
-    ),
-))
+        link="https://huggingface.co/docs/transformers/main_classes/trainer#transformers.TrainingArguments.dataloader_drop_last",
+        versions=">=4.46",
+        properties=(
+            "evaluation.evaluation_covers_the_data_in_order",
+            "evaluation.evaluation_says_its_loss",
+            "prediction.one_row_a_sample",
+            "prediction.several_data_sets_are_told_apart",
+            "prediction.prediction_metrics_have_their_prefix",
+        ),
+        region=accounting.drops_last,
+        symptom=_only_full_batches,
+        example=Case(
+            scenario=Scenario(
+                arguments={"max_steps": 1, "eval_strategy": "steps", "dataloader_drop_last": True, "per_device_eval_batch_size": 2},
+                data=Data(n=8, n_eval=3),
+            ),
+        ),
+    )
+)
 
 
 def _function_on_tuples(scenario: Scenario) -> bool:
@@ -77,23 +97,30 @@ def _nothing_left(judgement: Violated, record: Record, scenario: Scenario) -> bo
     return all(isinstance(batch, tuple) and not batch for batch in batches)
 
 
-known_bug(KnownBug(
-    id="loss-function-eats-output",
-    verdict="bug",
-    sentence="With compute_loss_func and a model that returns tuples, prediction takes the first output for the loss, which the model was never asked for, and leaves it out.",
-    link="https://huggingface.co/docs/transformers/main_classes/trainer#transformers.Trainer.prediction_step",
-    versions=">=4.46",
-    properties=("prediction.one_row_a_sample",),
-    region=_function_on_tuples,
-    symptom=_nothing_left,
-    example=Case(
-        experiment="evaluate_and_predict",
-        scenario=Scenario(
-            arguments={"per_device_train_batch_size": 1, "max_steps": 1}, data=Data(n=1, n_eval=1), components=Components(loss="compute_loss_func")
+known_bug(
+    KnownBug(
+        id="loss-function-eats-output",
+        verdict="bug",
+        sentence=(
+            "With compute_loss_func and a model that returns tuples, prediction takes the first output for the loss, which the model "
+            "was never asked for, and leaves it out."
         ),
-        parameters={"predict": 1},
-    ),
-))
+        link="https://huggingface.co/docs/transformers/main_classes/trainer#transformers.Trainer.prediction_step",
+        versions=">=4.46",
+        properties=("prediction.one_row_a_sample",),
+        region=_function_on_tuples,
+        symptom=_nothing_left,
+        example=Case(
+            experiment="evaluate_and_predict",
+            scenario=Scenario(
+                arguments={"per_device_train_batch_size": 1, "max_steps": 1},
+                data=Data(n=1, n_eval=1),
+                components=Components(loss="compute_loss_func"),
+            ),
+            parameters={"predict": 1},
+        ),
+    )
+)
 
 
 def _grouped(scenario: Scenario) -> bool:
@@ -106,21 +133,27 @@ def _permuted(judgement: Violated, record: Record, scenario: Scenario) -> bool:
     return sorted(seen) == list(range(len(seen))) and seen != sorted(seen)
 
 
-known_bug(KnownBug(
-    id="grouping-permutes-predictions",
-    verdict="bug",
-    sentence="With train_sampling_strategy='group_by_length' predict() returns its rows, and their labels, in the order of the lengths and not of the data set.",
-    link="https://github.com/huggingface/transformers/pull/33514",
-    versions=">=4.46",
-    properties=("prediction.rows_belong_to_their_samples", "prediction.labels_belong_to_their_samples"),
-    region=_grouped,
-    symptom=_permuted,
-    example=Case(
-        experiment="evaluate_and_predict",
-        scenario=Scenario(
-            arguments={"per_device_train_batch_size": 1, "max_steps": 1, "train_sampling_strategy": "group_by_length"},
-            data=Data(kind="tokens", n=1, n_eval=1), model=Model(name="lstm"),
+known_bug(
+    KnownBug(
+        id="grouping-permutes-predictions",
+        verdict="bug",
+        sentence=(
+            "With train_sampling_strategy='group_by_length' predict() returns its rows, and their labels, in the order of the lengths "
+            "and not of the data set."
         ),
-        parameters={"predict": 4},
-    ),
-))
+        link="https://github.com/huggingface/transformers/pull/33514",
+        versions=">=4.46",
+        properties=("prediction.rows_belong_to_their_samples", "prediction.labels_belong_to_their_samples"),
+        region=_grouped,
+        symptom=_permuted,
+        example=Case(
+            experiment="evaluate_and_predict",
+            scenario=Scenario(
+                arguments={"per_device_train_batch_size": 1, "max_steps": 1, "train_sampling_strategy": "group_by_length"},
+                data=Data(kind="tokens", n=1, n_eval=1),
+                model=Model(name="lstm"),
+            ),
+            parameters={"predict": 4},
+        ),
+    )
+)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from trainer_props import zoo
 from trainer_props.case import Case
 from trainer_props.judgement import Violated
 from trainer_props.known_bugs.registry import KnownBug, known_bug
@@ -12,7 +13,6 @@ from trainer_props.properties._gradients import explained_by
 from trainer_props.properties._prediction import items_of_window, spans
 from trainer_props.record import Record
 from trainer_props.scenario import Components, Data, Model, Scenario
-from trainer_props import zoo
 from trainer_props.zoo import MODELS
 
 _TOLERANCE = 1e-4
@@ -31,10 +31,15 @@ def _filters(scenario: Scenario) -> bool:
 def upstream_logs(record: Record, scenario: Scenario) -> tuple[list[float], float]:
     """The logged losses and the training loss as 5.23.0 adds them up from the losses of the micro-batches.
 
-    A loss that forward is taken to have divided by the items of its window is not divided by the micro-batches again, whether or not it was; a
+    A loss that forward is taken to have divided by the items of its window is not divided by the micro-batches again, whether or not it
+    was; a
     loss that is not finite is replaced by what the sum has so far, over one more than the updates since the last log.
     """
-    divided = MODELS[scenario.model.name].swallows_num_items or MODELS[scenario.model.name].loss_reduction == "sum_over_items" or scenario.components.loss != "model"
+    divided = (
+        MODELS[scenario.model.name].swallows_num_items
+        or MODELS[scenario.model.name].loss_reduction == "sum_over_items"
+        or scenario.components.loss != "model"
+    )
     total = accounting.total_updates(scenario)
     due = set(plans.log_steps(scenario, total))
     logs, everything, running, last, position = [], 0.0, 0.0, 0, 0
@@ -60,7 +65,7 @@ def _logs_as_upstream(judgement: Violated, record: Record, scenario: Scenario) -
 
 
 def _inflated(judgement: Violated, record: Record, scenario: Scenario) -> bool:
-    logs, training_loss = upstream_logs(record, scenario)
+    _, training_loss = upstream_logs(record, scenario)
     if judgement.quantity == "training_loss":
         return record.training_loss is not None and _close(training_loss, record.training_loss)
     return _logs_as_upstream(judgement, record, scenario)
@@ -78,7 +83,9 @@ def _times_accumulation(judgement: Violated, record: Record, scenario: Scenario)
 
 
 def _nameless_loss(scenario: Scenario) -> bool:
-    """A causal language model whose class is not named ...ForCausalLM: transformers goes by the name, and does not know that labels are shifted."""
+    """A causal language model whose class is not named ...ForCausalLM: transformers goes by the name, and does not know that labels are
+    shifted.
+    """
     kind = MODELS[scenario.model.name]
     return kind.labels_shifted and kind.loss_reduction == "sum_over_items" and "ForCausalLM" not in zoo.class_name(kind.name)
 
@@ -98,75 +105,114 @@ def _unshifted_share(judgement: Violated, record: Record, scenario: Scenario) ->
     return judgement.quantity == "num_items_in_batch" or explained_by(record, scenario, factors)
 
 
-known_bug(KnownBug(
-    id="accumulation-inflates-loss",
-    verdict="bug",
-    sentence="The loss and gradient of every head whose forward takes **kwargs and ignores num_items_in_batch (most classifiers, masked language models, encoder-decoders) are gradient_accumulation_steps times too large.",
-    link="https://github.com/huggingface/transformers/issues/47688",
-    versions=">=5.0",
-    properties=(
-        "logs.logged_loss_is_the_mean_since_the_last_log", "logs.train_loss_is_the_mean_of_all_updates", "loss.reported_loss_averages_updates",
-        "optimization.gradient_averages_own_micro_batches", "optimization.logged_grad_norm_is_before_clipping", "optimization.weights_match_reference",
-        "optimization.applied_gradient_is_clipped",
-    ),
-    region=swallows,
-    symptom=_times_accumulation,
-    example=Case(
-        scenario=Scenario(
-            arguments={"gradient_accumulation_steps": 2, "per_device_train_batch_size": 1, "max_steps": 1, "logging_steps": 1}, data=Data(n=2),
-            model=Model(name="regression_kwargs_unaware"),
+known_bug(
+    KnownBug(
+        id="accumulation-inflates-loss",
+        verdict="bug",
+        sentence=(
+            "The loss and gradient of every head whose forward takes **kwargs and ignores num_items_in_batch (most classifiers, masked "
+            "language models, encoder-decoders) are gradient_accumulation_steps times too large."
         ),
-    ),
-))
-
-known_bug(KnownBug(
-    id="causal-lm-counts-first-label",
-    verdict="bug",
-    sentence="For a causal language model whose class is not named ...ForCausalLM (GPT2LMHeadModel) num_items_in_batch counts the first label of each row, which is never predicted: loss and gradient are too small.",
-    link="https://github.com/huggingface/transformers/pull/46204",
-    versions=">=5.0",
-    properties=(
-        "loss.num_items_count_labels_of_window", "loss.micro_batch_losses_are_the_models", "loss.reported_loss_averages_updates", "loss.label_smoothing",
-        "optimization.gradient_averages_own_micro_batches", "optimization.logged_grad_norm_is_before_clipping", "optimization.weights_match_reference",
-        "optimization.applied_gradient_is_clipped",
-    ),
-    region=_nameless_loss,
-    symptom=_unshifted_share,
-    example=Case(
-        experiment="train_hub_models",
-        scenario=Scenario(arguments={"per_device_train_batch_size": 1, "max_steps": 1}, data=Data(kind="tokens", n=1), model=Model(name="gpt2")),
-    ),
-))
-
-known_bug(KnownBug(
-    id="nan-stays-in-the-log",
-    verdict="bug",
-    sentence="Without logging_nan_inf_filter one NaN or infinite loss makes every later logged loss NaN: the running sum is reset by subtracting it from itself.",
-    link="https://huggingface.co/docs/transformers/main_classes/trainer#transformers.TrainingArguments.logging_nan_inf_filter",
-    versions=">=4.46",
-    properties=("logs.logged_loss_is_the_mean_since_the_last_log", "logs.train_loss_is_the_mean_of_all_updates", "loss.reported_loss_averages_updates"),
-    region=lambda scenario: bool(scenario.components.poisoned) and not scenario.argument("logging_nan_inf_filter"),
-    symptom=_inflated,
-    example=Case(
-        scenario=Scenario(
-            arguments={"per_device_train_batch_size": 1, "max_steps": 2, "logging_steps": 1, "logging_nan_inf_filter": False}, data=Data(n=2),
-            components=Components(poisoned=((0, math.nan),)),
+        link="https://github.com/huggingface/transformers/issues/47688",
+        versions=">=5.0",
+        properties=(
+            "logs.logged_loss_is_the_mean_since_the_last_log",
+            "logs.train_loss_is_the_mean_of_all_updates",
+            "loss.reported_loss_averages_updates",
+            "optimization.gradient_averages_own_micro_batches",
+            "optimization.logged_grad_norm_is_before_clipping",
+            "optimization.weights_match_reference",
+            "optimization.applied_gradient_is_clipped",
         ),
-    ),
-))
-
-known_bug(KnownBug(
-    id="nan-filter-wrong-average",
-    verdict="bug",
-    sentence="logging_nan_inf_filter replaces a NaN loss by the sum so far over one update too many: losses 1.0 and NaN are logged as 0.75.",
-    link="https://huggingface.co/docs/transformers/main_classes/trainer#transformers.TrainingArguments.logging_nan_inf_filter",
-    versions=">=4.46",
-    properties=("logs.filtered_loss_is_the_mean_of_the_finite_ones",),
-    region=_filters,
-    symptom=_logs_as_upstream,
-    example=Case(
-        scenario=Scenario(
-            arguments={"per_device_train_batch_size": 1, "max_steps": 2, "logging_steps": 2}, data=Data(n=2), components=Components(poisoned=((1, math.nan),))
+        region=swallows,
+        symptom=_times_accumulation,
+        example=Case(
+            scenario=Scenario(
+                arguments={"gradient_accumulation_steps": 2, "per_device_train_batch_size": 1, "max_steps": 1, "logging_steps": 1},
+                data=Data(n=2),
+                model=Model(name="regression_kwargs_unaware"),
+            ),
         ),
-    ),
-))
+    )
+)
+
+known_bug(
+    KnownBug(
+        id="causal-lm-counts-first-label",
+        verdict="bug",
+        sentence=(
+            "For a causal language model whose class is not named ...ForCausalLM (GPT2LMHeadModel) num_items_in_batch counts the first "
+            "label of each row, which is never predicted: loss and gradient are too small."
+        ),
+        link="https://github.com/huggingface/transformers/pull/46204",
+        versions=">=5.0",
+        properties=(
+            "loss.num_items_count_labels_of_window",
+            "loss.micro_batch_losses_are_the_models",
+            "loss.reported_loss_averages_updates",
+            "loss.label_smoothing",
+            "optimization.gradient_averages_own_micro_batches",
+            "optimization.logged_grad_norm_is_before_clipping",
+            "optimization.weights_match_reference",
+            "optimization.applied_gradient_is_clipped",
+        ),
+        region=_nameless_loss,
+        symptom=_unshifted_share,
+        example=Case(
+            experiment="train_hub_models",
+            scenario=Scenario(
+                arguments={"per_device_train_batch_size": 1, "max_steps": 1}, data=Data(kind="tokens", n=1), model=Model(name="gpt2")
+            ),
+        ),
+    )
+)
+
+known_bug(
+    KnownBug(
+        id="nan-stays-in-the-log",
+        verdict="bug",
+        sentence=(
+            "Without logging_nan_inf_filter one NaN or infinite loss makes every later logged loss NaN: the running sum is reset by "
+            "subtracting it from itself."
+        ),
+        link="https://huggingface.co/docs/transformers/main_classes/trainer#transformers.TrainingArguments.logging_nan_inf_filter",
+        versions=">=4.46",
+        properties=(
+            "logs.logged_loss_is_the_mean_since_the_last_log",
+            "logs.train_loss_is_the_mean_of_all_updates",
+            "loss.reported_loss_averages_updates",
+        ),
+        region=lambda scenario: bool(scenario.components.poisoned) and not scenario.argument("logging_nan_inf_filter"),
+        symptom=_inflated,
+        example=Case(
+            scenario=Scenario(
+                arguments={"per_device_train_batch_size": 1, "max_steps": 2, "logging_steps": 1, "logging_nan_inf_filter": False},
+                data=Data(n=2),
+                components=Components(poisoned=((0, math.nan),)),
+            ),
+        ),
+    )
+)
+
+known_bug(
+    KnownBug(
+        id="nan-filter-wrong-average",
+        verdict="bug",
+        sentence=(
+            "logging_nan_inf_filter replaces a NaN loss by the sum so far over one update too many: losses 1.0 and NaN are logged as "
+            "0.75."
+        ),
+        link="https://huggingface.co/docs/transformers/main_classes/trainer#transformers.TrainingArguments.logging_nan_inf_filter",
+        versions=">=4.46",
+        properties=("logs.filtered_loss_is_the_mean_of_the_finite_ones",),
+        region=_filters,
+        symptom=_logs_as_upstream,
+        example=Case(
+            scenario=Scenario(
+                arguments={"per_device_train_batch_size": 1, "max_steps": 2, "logging_steps": 2},
+                data=Data(n=2),
+                components=Components(poisoned=((1, math.nan),)),
+            ),
+        ),
+    )
+)

@@ -77,4 +77,8 @@ def explain(property_id: str, judgement: Violated, record: Record, scenario: Sce
 @functools.cache
 def _candidates(property_id: str) -> Sequence[KnownBug]:
     installed = version("transformers")
-    return [bug for bug in KNOWN_BUGS.values() if property_id in bug.properties and SpecifierSet(bug.versions).contains(installed, prereleases=True)]
+    return [
+        bug
+        for bug in KNOWN_BUGS.values()
+        if property_id in bug.properties and SpecifierSet(bug.versions).contains(installed, prereleases=True)
+    ]

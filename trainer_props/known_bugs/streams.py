@@ -51,54 +51,71 @@ def _epoch_of_all_steps(judgement: Violated, record: Record, scenario: Scenario)
     )
 
 
-known_bug(KnownBug(
-    id="stream-leftover-gradient",
-    verdict="bug",
-    sentence="What is left of a window at the end of a pass over a stream is neither stepped nor cleared: its gradient, unscaled, goes into the next pass's first update.",
-    link="https://huggingface.co/docs/transformers/main_classes/trainer#transformers.TrainingArguments.gradient_accumulation_steps",
-    versions=">=4.46",
-    properties=(
-        "steps.updates_close_windows", "steps.micro_batches_are_those_of_the_updates", "callbacks.events_follow_the_grammar",
-        "optimization.gradient_averages_own_micro_batches", "optimization.logged_grad_norm_is_before_clipping", "optimization.weights_match_reference",
-        "loss.reported_loss_averages_updates",
-    ),
-    region=_leftover,
-    symptom=_windows_run_on,
-    example=Case(
-        experiment="train_on_streams",
-        scenario=Scenario(
-            arguments={"per_device_train_batch_size": 1, "gradient_accumulation_steps": 2, "max_steps": 2}, data=Data(kind="stream", n=3)
+known_bug(
+    KnownBug(
+        id="stream-leftover-gradient",
+        verdict="bug",
+        sentence=(
+            "What is left of a window at the end of a pass over a stream is neither stepped nor cleared: its gradient, unscaled, goes "
+            "into the next pass's first update."
         ),
-    ),
-))
-
-known_bug(KnownBug(
-    id="stream-never-steps",
-    verdict="bug",
-    sentence="A stream with fewer batches than gradient_accumulation_steps is passed through for ever: no update is ever made.",
-    link="https://huggingface.co/docs/transformers/main_classes/trainer#transformers.TrainingArguments.max_steps",
-    versions=">=4.46",
-    properties=("steps.run_finishes",),
-    region=_shorter_than_a_window,
-    symptom=_no_update_ever,
-    example=Case(
-        experiment="train_on_streams",
-        scenario=Scenario(
-            arguments={"per_device_train_batch_size": 1, "gradient_accumulation_steps": 2, "max_steps": 1}, data=Data(kind="stream", n=1)
+        link="https://huggingface.co/docs/transformers/main_classes/trainer#transformers.TrainingArguments.gradient_accumulation_steps",
+        versions=">=4.46",
+        properties=(
+            "steps.updates_close_windows",
+            "steps.micro_batches_are_those_of_the_updates",
+            "callbacks.events_follow_the_grammar",
+            "optimization.gradient_averages_own_micro_batches",
+            "optimization.logged_grad_norm_is_before_clipping",
+            "optimization.weights_match_reference",
+            "optimization.applied_gradient_is_clipped",
+            "loss.reported_loss_averages_updates",
         ),
-    ),
-))
+        region=_leftover,
+        symptom=_windows_run_on,
+        example=Case(
+            experiment="train_on_streams",
+            scenario=Scenario(
+                arguments={"per_device_train_batch_size": 1, "gradient_accumulation_steps": 2, "max_steps": 2},
+                data=Data(kind="stream", n=3),
+            ),
+        ),
+    )
+)
 
-known_bug(KnownBug(
-    id="stream-epoch-of-all-steps",
-    verdict="bug",
-    sentence="On a stream without length state.epoch takes a pass to be as long as the whole run, so that passes are counted wrong.",
-    link="https://github.com/huggingface/transformers/issues/41913",
-    versions=">=4.46",
-    properties=("steps.epoch_of_a_stream_counts_passes",),
-    region=_several_passes,
-    symptom=_epoch_of_all_steps,
-    example=Case(
-        experiment="train_on_streams", scenario=Scenario(arguments={"per_device_train_batch_size": 1, "max_steps": 2}, data=Data(kind="stream", n=1))
-    ),
-))
+known_bug(
+    KnownBug(
+        id="stream-never-steps",
+        verdict="bug",
+        sentence="A stream with fewer batches than gradient_accumulation_steps is passed through for ever: no update is ever made.",
+        link="https://huggingface.co/docs/transformers/main_classes/trainer#transformers.TrainingArguments.max_steps",
+        versions=">=4.46",
+        properties=("steps.run_finishes",),
+        region=_shorter_than_a_window,
+        symptom=_no_update_ever,
+        example=Case(
+            experiment="train_on_streams",
+            scenario=Scenario(
+                arguments={"per_device_train_batch_size": 1, "gradient_accumulation_steps": 2, "max_steps": 1},
+                data=Data(kind="stream", n=1),
+            ),
+        ),
+    )
+)
+
+known_bug(
+    KnownBug(
+        id="stream-epoch-of-all-steps",
+        verdict="bug",
+        sentence="On a stream without length state.epoch takes a pass to be as long as the whole run, so that passes are counted wrong.",
+        link="https://github.com/huggingface/transformers/issues/41913",
+        versions=">=4.46",
+        properties=("steps.epoch_of_a_stream_counts_passes",),
+        region=_several_passes,
+        symptom=_epoch_of_all_steps,
+        example=Case(
+            experiment="train_on_streams",
+            scenario=Scenario(arguments={"per_device_train_batch_size": 1, "max_steps": 2}, data=Data(kind="stream", n=1)),
+        ),
+    )
+)

@@ -63,79 +63,106 @@ def _rounded_in_floats(judgement: Violated, record: Record, scenario: Scenario) 
     return all(record.state[name] == _in_floats(value, total) for name, value in ratios if value is not None and 0 < value < 1)
 
 
-known_bug(KnownBug(
-    id="ratio-in-floating-point",
-    verdict="bug",
-    sentence="Ratios of steps and epochs are multiplied in binary floating point before rounding up: 0.07 of 100 updates are 8, and 2.2 epochs of 25 updates are 56.",
-    link=f"{_DOCS}.warmup_steps",
-    versions=">=4.46",
-    properties=(
-        "steps.state_resolves_ratios", "steps.global_step_counts_updates", "steps.no_event_beyond_the_last_update", "steps.state_knows_max_steps",
-        "optimization.learning_rates_follow_schedule", "optimization.warmup_rises_to_learning_rate",
-    ),
-    region=_ratio_is_inexact,
-    symptom=_rounded_in_floats,
-    example=Case(scenario=Scenario(arguments={"num_train_epochs": 2.2, "per_device_train_batch_size": 1}, data=Data(n=25))),
-))
+known_bug(
+    KnownBug(
+        id="ratio-in-floating-point",
+        verdict="bug",
+        sentence=(
+            "Ratios of steps and epochs are multiplied in binary floating point before rounding up: 0.07 of 100 updates are 8, and 2.2 "
+            "epochs of 25 updates are 56."
+        ),
+        link=f"{_DOCS}.warmup_steps",
+        versions=">=4.46",
+        properties=(
+            "steps.state_resolves_ratios",
+            "steps.global_step_counts_updates",
+            "steps.no_event_beyond_the_last_update",
+            "steps.state_knows_max_steps",
+            "optimization.learning_rates_follow_schedule",
+            "optimization.warmup_rises_to_learning_rate",
+        ),
+        region=_ratio_is_inexact,
+        symptom=_rounded_in_floats,
+        example=Case(scenario=Scenario(arguments={"num_train_epochs": 2.2, "per_device_train_batch_size": 1}, data=Data(n=25))),
+    )
+)
 
-known_bug(KnownBug(
-    id="max-steps-zero-trains",
-    verdict="bug",
-    sentence="max_steps=0 is accepted and trains one update (num_train_epochs=0 trains none).",
-    link=f"{_DOCS}.max_steps",
-    versions=">=4.46",
-    properties=("steps.global_step_counts_updates", "steps.no_event_beyond_the_last_update", "steps.no_update_no_work", "steps.run_finishes"),
-    region=lambda scenario: scenario.argument("max_steps") == 0 and accounting.batches_per_epoch(scenario) > 0,
-    symptom=_one_update,
-    example=Case(scenario=Scenario(arguments={"max_steps": 0}, data=Data(n=1))),
-))
+known_bug(
+    KnownBug(
+        id="max-steps-zero-trains",
+        verdict="bug",
+        sentence="max_steps=0 is accepted and trains one update (num_train_epochs=0 trains none).",
+        link=f"{_DOCS}.max_steps",
+        versions=">=4.46",
+        properties=(
+            "steps.global_step_counts_updates",
+            "steps.no_event_beyond_the_last_update",
+            "steps.no_update_no_work",
+            "steps.run_finishes",
+        ),
+        region=lambda scenario: scenario.argument("max_steps") == 0 and accounting.batches_per_epoch(scenario) > 0,
+        symptom=_one_update,
+        example=Case(scenario=Scenario(arguments={"max_steps": 0}, data=Data(n=1))),
+    )
+)
 
-known_bug(KnownBug(
-    id="polynomial-all-warmup",
-    verdict="bug",
-    sentence="lr_scheduler_type='polynomial' with a warmup as long as the run divides by zero at the last update; every other schedule guards it.",
-    link=f"{_DOCS}.warmup_steps",
-    versions=">=4.46",
-    properties=("steps.run_finishes", "optimization.warmup_of_any_length_finishes"),
-    region=_warmup_is_all,
-    symptom=_failed("ZeroDivisionError"),  # type: ignore[arg-type]
-    example=Case(
-        experiment="train_with_optimizers",
-        scenario=Scenario(arguments={"lr_scheduler_type": "polynomial", "max_steps": 1, "warmup_steps": 1}, data=Data(n=1)),
-    ),
-))
+known_bug(
+    KnownBug(
+        id="polynomial-all-warmup",
+        verdict="bug",
+        sentence=(
+            "lr_scheduler_type='polynomial' with a warmup as long as the run divides by zero at the last update; every other schedule "
+            "guards it."
+        ),
+        link=f"{_DOCS}.warmup_steps",
+        versions=">=4.46",
+        properties=("steps.run_finishes", "optimization.warmup_of_any_length_finishes"),
+        region=_warmup_is_all,
+        symptom=_failed("ZeroDivisionError"),  # type: ignore[arg-type]
+        example=Case(
+            experiment="train_with_optimizers",
+            scenario=Scenario(arguments={"lr_scheduler_type": "polynomial", "max_steps": 1, "warmup_steps": 1}, data=Data(n=1)),
+        ),
+    )
+)
 
-known_bug(KnownBug(
-    id="empty-epoch-unnamed",
-    verdict="bug",
-    sentence="Data too small for one batch under dataloader_drop_last are refused for having no length, though they have one.",
-    link=f"{_DOCS}.dataloader_drop_last",
-    versions=">=4.46",
-    properties=("steps.data_without_a_batch_are_refused",),
-    region=lambda scenario: accounting.batches_per_epoch(scenario) == 0 and scenario.argument("max_steps") <= 0,
-    symptom=_failed("ValueError", "does not have a length"),  # type: ignore[arg-type]
-    example=Case(scenario=Scenario(arguments={"dataloader_drop_last": True}, data=Data(n=1))),
-))
+known_bug(
+    KnownBug(
+        id="empty-epoch-unnamed",
+        verdict="bug",
+        sentence="Data too small for one batch under dataloader_drop_last are refused for having no length, though they have one.",
+        link=f"{_DOCS}.dataloader_drop_last",
+        versions=">=4.46",
+        properties=("steps.data_without_a_batch_are_refused",),
+        region=lambda scenario: accounting.batches_per_epoch(scenario) == 0 and scenario.argument("max_steps") <= 0,
+        symptom=_failed("ValueError", "does not have a length"),  # type: ignore[arg-type]
+        example=Case(scenario=Scenario(arguments={"dataloader_drop_last": True}, data=Data(n=1))),
+    )
+)
 
-known_bug(KnownBug(
-    id="label-smoothing-needs-config",
-    verdict="bug",
-    sentence="label_smoothing_factor with a plain torch.nn.Module, which Trainer accepts, fails for want of model.config.",
-    link=f"{_DOCS}.label_smoothing_factor",
-    versions=">=4.46",
-    properties=("steps.run_finishes",),
-    region=lambda scenario: scenario.argument("label_smoothing_factor") != 0 and not MODELS[scenario.model.name].pretrained,
-    symptom=_failed("AttributeError", "config"),  # type: ignore[arg-type]
-    example=Case(
-        experiment="train_on_tokens",
-        scenario=Scenario(arguments={"label_smoothing_factor": 0.1}, data=Data(kind="tokens", n=1), model=Model(name="lstm")),
-    ),
-))
+known_bug(
+    KnownBug(
+        id="label-smoothing-needs-config",
+        verdict="bug",
+        sentence="label_smoothing_factor with a plain torch.nn.Module, which Trainer accepts, fails for want of model.config.",
+        link=f"{_DOCS}.label_smoothing_factor",
+        versions=">=4.46",
+        properties=("steps.run_finishes",),
+        region=lambda scenario: scenario.argument("label_smoothing_factor") != 0 and not MODELS[scenario.model.name].pretrained,
+        symptom=_failed("AttributeError", "config"),  # type: ignore[arg-type]
+        example=Case(
+            experiment="train_on_tokens",
+            scenario=Scenario(arguments={"label_smoothing_factor": 0.1}, data=Data(kind="tokens", n=1), model=Model(name="lstm")),
+        ),
+    )
+)
 
 
 def _rising_metric(scenario: Scenario) -> bool:
     kwargs = scenario.argument("lr_scheduler_kwargs") or {}
-    return scenario.argument("lr_scheduler_type") == "reduce_lr_on_plateau" and best_model.greater_is_better(scenario) and "mode" not in kwargs
+    return (
+        scenario.argument("lr_scheduler_type") == "reduce_lr_on_plateau" and best_model.greater_is_better(scenario) and "mode" not in kwargs
+    )
 
 
 def _as_if_falling(judgement: Violated, record: Record, scenario: Scenario) -> bool:
@@ -145,23 +172,34 @@ def _as_if_falling(judgement: Violated, record: Record, scenario: Scenario) -> b
     return predicted is not None and all(math.isclose(left, right, rel_tol=1e-9) for left, right in zip(predicted, observed, strict=False))
 
 
-known_bug(KnownBug(
-    id="plateau-ignores-direction",
-    verdict="trap",
-    sentence="lr_scheduler_type='reduce_lr_on_plateau' ignores greater_is_better: unless lr_scheduler_kwargs name a mode, a metric that improves by rising lowers the learning rate.",
-    link=f"{_DOCS}.lr_scheduler_type",
-    versions=">=4.46",
-    properties=("optimization.improvement_never_lowers_learning_rate",),
-    region=_rising_metric,
-    symptom=_as_if_falling,
-    example=Case(
-        experiment="train_with_optimizers",
-        scenario=Scenario(
-            arguments={
-                "per_device_train_batch_size": 1, "max_steps": 3, "eval_strategy": "steps", "eval_steps": 1, "lr_scheduler_type": "reduce_lr_on_plateau",
-                "lr_scheduler_kwargs": {"patience": 0}, "metric_for_best_model": "score",
-            },
-            data=Data(n=3, n_eval=1), components=Components(scores=(0.0, 1.0)),
+known_bug(
+    KnownBug(
+        id="plateau-ignores-direction",
+        verdict="trap",
+        sentence=(
+            "lr_scheduler_type='reduce_lr_on_plateau' ignores greater_is_better: unless lr_scheduler_kwargs name a mode, a metric that "
+            "improves by rising lowers the learning rate."
         ),
-    ),
-))
+        link=f"{_DOCS}.lr_scheduler_type",
+        versions=">=4.46",
+        properties=("optimization.improvement_never_lowers_learning_rate",),
+        region=_rising_metric,
+        symptom=_as_if_falling,
+        example=Case(
+            experiment="train_with_optimizers",
+            scenario=Scenario(
+                arguments={
+                    "per_device_train_batch_size": 1,
+                    "max_steps": 3,
+                    "eval_strategy": "steps",
+                    "eval_steps": 1,
+                    "lr_scheduler_type": "reduce_lr_on_plateau",
+                    "lr_scheduler_kwargs": {"patience": 0},
+                    "metric_for_best_model": "score",
+                },
+                data=Data(n=3, n_eval=1),
+                components=Components(scores=(0.0, 1.0)),
+            ),
+        ),
+    )
+)

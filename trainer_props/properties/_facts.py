@@ -37,17 +37,21 @@ _last: tuple[Record, Scenario, Facts] | None = None
 
 def facts(record: Record, scenario: Scenario) -> Facts:
     """The facts of a run; the last run's are remembered."""
-    global _last
+    global _last  # noqa: PLW0603 - the memory of one record
     if _last is None or _last[0] is not record or _last[1] is not scenario:
         _last = (record, scenario, predict(record, scenario))
     return _last[2]
 
 
 def predict(record: Record, scenario: Scenario) -> Facts:
-    """The facts of a run. The evaluation before training has no checkpoint: what is best and when patience ends is counted from the first update on."""
+    """The facts of a run. The evaluation before training has no checkpoint: what is best and when patience ends is counted from the first
+    update on.
+    """
     total = accounting.total_updates(scenario)
     values = tracked_values(record, scenario)
-    followed = course.course(scenario, total, None if values is None else (*values, *[math.nan] * _missing(scenario, total)), start_counts=False)
+    followed = course.course(
+        scenario, total, None if values is None else (*values, *[math.nan] * _missing(scenario, total)), start_counts=False
+    )
     return Facts(total, followed.updates, accounting.windows(scenario, followed.updates), followed, values)
 
 

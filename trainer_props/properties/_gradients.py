@@ -65,6 +65,6 @@ def explained_by(record: Record, scenario: Scenario, factors: Sequence[float]) -
     maximum = float(scenario.argument("max_grad_norm") or 0.0)
     norms = [update.gradient_norm * factor for update, factor in zip(predicted.updates, factors[: len(expected)], strict=False)]
     lengths = torch.tensor([norm * clip_factor(norm, maximum) for norm in norms], dtype=torch.float64)
-    wanted = torch.nn.functional.normalize(expected, dim=1, eps=0.0) * lengths.unsqueeze(1)
+    wanted = torch.nn.functional.normalize(expected, dim=1, eps=1e-300) * lengths.unsqueeze(1)
     judgement = close_rows("gradient", expected=wanted, observed=observed, tolerance=1e-5, parameters=record.parameters)
     return isinstance(judgement, Holds)

@@ -6,7 +6,17 @@ from trainer_props.judgement import HOLDS, Judgement, Violated, same
 from trainer_props.oracles import events
 from trainer_props.properties import sources
 from trainer_props.properties._facts import facts
-from trainer_props.properties.needs import DELAY_KNOWN, FINISHED, INTERVALS_KNOWN, OUR_DATA, SINGLE_DEVICE, SOME_BATCH, SOME_UPDATE, STARTED, WHOLE_WINDOWS
+from trainer_props.properties.needs import (
+    DELAY_KNOWN,
+    FINISHED,
+    INTERVALS_KNOWN,
+    OUR_DATA,
+    SINGLE_DEVICE,
+    SOME_BATCH,
+    SOME_UPDATE,
+    STARTED,
+    WHOLE_WINDOWS,
+)
 from trainer_props.properties.registry import trainer_property
 from trainer_props.record import Record
 from trainer_props.scenario import Scenario
@@ -17,16 +27,24 @@ _CLEARED = {"on_step_begin": "lvk", "on_epoch_begin": "e", "on_log": "l", "on_ev
 
 @trainer_property(source=sources.docs("TrainerCallback"), needs=[FINISHED, SOME_BATCH], catalogue=[65])
 def events_follow_the_grammar(record: Record, scenario: Scenario) -> Judgement:
-    """The events of a run are a word of the event language: training holds epochs, epochs hold updates, updates hold substeps, one optimizer step, and then log, evaluation and save in this order."""
+    """The events of a run are a word of the event language: training holds epochs, epochs hold updates, updates hold substeps, one
+    optimizer step, and then log, evaluation and save in this order.
+    """
     names = [event.name for event in record.events if event.name in events.LETTERS]
     broken = events.first_break(events.letters(names))
     if broken is None:
         return HOLDS
     found = names[broken] if broken < len(names) else "nothing"
-    return Violated("events", "a word of the event language", names[max(0, broken - 5) : broken + 1], f"{found} is out of place", f"event {broken}")
+    return Violated(
+        "events", "a word of the event language", names[max(0, broken - 5) : broken + 1], f"{found} is out of place", f"event {broken}"
+    )
 
 
-@trainer_property(source=sources.docs("TrainerCallback"), needs=[FINISHED, SOME_UPDATE, SINGLE_DEVICE, WHOLE_WINDOWS, DELAY_KNOWN, INTERVALS_KNOWN, OUR_DATA], catalogue=[65, 66])
+@trainer_property(
+    source=sources.docs("TrainerCallback"),
+    needs=[FINISHED, SOME_UPDATE, SINGLE_DEVICE, WHOLE_WINDOWS, DELAY_KNOWN, INTERVALS_KNOWN, OUR_DATA],
+    catalogue=[65, 66],
+)
 def events_are_those_of_the_plans(record: Record, scenario: Scenario) -> Judgement:
     """The events of a run, with the step at which each is sent, are exactly those that its arguments ask for."""
     expected = events.expected(scenario, facts(record, scenario).course)
@@ -36,11 +54,19 @@ def events_are_those_of_the_plans(record: Record, scenario: Scenario) -> Judgeme
 
 @trainer_property(source=sources.docs("TrainerControl"), needs=[STARTED], catalogue=[67])
 def control_flags_are_reset(record: Record, scenario: Scenario) -> Judgement:
-    """A flag that was obeyed is reset: none of log, evaluate and save at the beginning of a step, no epoch stop at the beginning of an epoch, and each right after what it asked for."""
+    """A flag that was obeyed is reset: none of log, evaluate and save at the beginning of a step, no epoch stop at the beginning of an
+    epoch, and each right after what it asked for.
+    """
     for index, event in enumerate(record.events):
         left = [_FLAGS[flag] for flag in _CLEARED.get(event.name, "") if flag in event.flags]
         if left:
-            return Violated("control flags", f"none of {', '.join(_FLAGS[flag] for flag in _CLEARED[event.name])} at {event.name}", left, f"set at {event.name}", f"event {index}")
+            return Violated(
+                "control flags",
+                f"none of {', '.join(_FLAGS[flag] for flag in _CLEARED[event.name])} at {event.name}",
+                left,
+                f"set at {event.name}",
+                f"event {index}",
+            )
     return HOLDS
 
 
@@ -52,7 +78,9 @@ def a_stop_is_obeyed_at_once(record: Record, scenario: Scenario) -> Judgement:
         if event.name == "on_train_begin":
             stopped = None
         elif event.name == "on_step_begin" and stopped is not None:
-            return Violated("steps after a stop", "none", f"on_step_begin at step {event.step}", "begun", f"event {index}, stopped at event {stopped}")
+            return Violated(
+                "steps after a stop", "none", f"on_step_begin at step {event.step}", "begun", f"event {index}, stopped at event {stopped}"
+            )
         elif stopped is None and "t" in event.flags:
             stopped = index
     return HOLDS
@@ -62,4 +90,9 @@ def a_stop_is_obeyed_at_once(record: Record, scenario: Scenario) -> Judgement:
 def every_micro_batch_ends_a_step_or_substep(record: Record, scenario: Scenario) -> Judgement:
     """`on_step_end` and `on_substep_end` together are sent once for every training micro-batch, right after it."""
     observed = [event.batches for event in record.events if event.name in ("on_step_end", "on_substep_end")]
-    return same("micro-batches seen at the ends of steps and substeps", expected=list(range(1, len(record.batches) + 1)), observed=observed, at="end")
+    return same(
+        "micro-batches seen at the ends of steps and substeps",
+        expected=list(range(1, len(record.batches) + 1)),
+        observed=observed,
+        at="end",
+    )

@@ -23,21 +23,29 @@ _WEIGHTS: Final = ("model.safetensors", "pytorch_model.bin")
 
 @trainer_property(source=sources.docs("TrainingArguments.save_strategy"), needs=[*_BASE], catalogue=[69])
 def checkpoints_are_written_when_due(record: Record, scenario: Scenario) -> Judgement:
-    """Checkpoints are written after exactly the updates that `save_strategy` and `save_steps` name; with `best`, after each evaluation that is better than all before."""
+    """Checkpoints are written after exactly the updates that `save_strategy` and `save_steps` name; with `best`, after each evaluation that
+    is better than all before.
+    """
     expected = [save.step for save in facts(record, scenario).course.saves]
-    return same("steps at which a checkpoint is written", expected=expected, observed=[each.step for each in record.checkpoints], at="checkpoint")
+    return same(
+        "steps at which a checkpoint is written", expected=expected, observed=[each.step for each in record.checkpoints], at="checkpoint"
+    )
 
 
 @trainer_property(source=sources.docs("TrainingArguments.save_total_limit"), needs=[SAVED], catalogue=[69, 70, 71])
 def rotation_keeps_the_newest_and_the_best(record: Record, scenario: Scenario) -> Judgement:
-    """After each save at most `save_total_limit` checkpoints are left, the oldest having gone first, but never the newest nor the one that the state calls the best."""
+    """After each save at most `save_total_limit` checkpoints are left, the oldest having gone first, but never the newest nor the one that
+    the state calls the best.
+    """
     expected = best_model.rotation(scenario, _saves(record))
     return same("checkpoints after each save", expected=expected, observed=[each.folders for each in record.checkpoints], at="save")
 
 
 @trainer_property(source=sources.docs("TrainingArguments.save_total_limit"), needs=[*_BASE, SAVED], catalogue=[70])
 def checkpoints_left_at_the_end(record: Record, scenario: Scenario) -> Judgement:
-    """When training is over the checkpoints of the last rotation are left; with a limit of one and the best model loaded, the best one is."""
+    """When training is over the checkpoints of the last rotation are left; with a limit of one and the best model loaded, the best one
+    is.
+    """
     expected = best_model.folders_at_end(scenario, _saves(record))
     return same("checkpoints at the end", expected=expected, observed=record.folders, at="checkpoint")
 
@@ -48,7 +56,13 @@ def a_save_leaves_its_checkpoint(record: Record, scenario: Scenario) -> Judgemen
     lost = next((index for index, each in enumerate(record.checkpoints) if f"checkpoint-{each.step}" not in each.folders), None)
     if lost is None:
         return HOLDS
-    return Violated("checkpoints right after a save", f"checkpoint-{record.checkpoints[lost].step}", record.checkpoints[lost].folders, "missing", f"save {lost}")
+    return Violated(
+        "checkpoints right after a save",
+        f"checkpoint-{record.checkpoints[lost].step}",
+        record.checkpoints[lost].folders,
+        "missing",
+        f"save {lost}",
+    )
 
 
 @trainer_property(source=sources.docs("TrainerState"), needs=[*_BASE, TRACKED], catalogue=[63])
@@ -75,7 +89,9 @@ def best_checkpoint_exists(record: Record, scenario: Scenario) -> Judgement:
     """`state.best_model_checkpoint` names a checkpoint that exists, or none: at every save and when training is over."""
     for index, each in enumerate(record.checkpoints):
         if each.best_model_checkpoint is not None and each.best_model_checkpoint not in each.folders:
-            return Violated("best_model_checkpoint", "an existing checkpoint, or none", each.best_model_checkpoint, "missing", f"save {index}")
+            return Violated(
+                "best_model_checkpoint", "an existing checkpoint, or none", each.best_model_checkpoint, "missing", f"save {index}"
+            )
     name = record.state["best_model_checkpoint"]
     if name is not None and name not in record.folders:
         return Violated("best_model_checkpoint", "an existing checkpoint, or none", name, "missing", "the end of training")
@@ -94,7 +110,9 @@ def best_checkpoint_is_the_best_saved(record: Record, scenario: Scenario) -> Jud
 
 @trainer_property(source=sources.docs("TrainingArguments.load_best_model_at_end"), needs=[*_BASE, TRACKED, SAVED], catalogue=[64])
 def best_model_is_loaded(record: Record, scenario: Scenario) -> Judgement:
-    """With `load_best_model_at_end` the weights at the end are those of the checkpoint that the state calls the best; without it, those of the last update."""
+    """With `load_best_model_at_end` the weights at the end are those of the checkpoint that the state calls the best; without it, those of
+    the last update.
+    """
     if record.final_weights is None or record.initial_weights is None:
         return not_applicable("the weights are not visible")
     if not scenario.argument("load_best_model_at_end"):
@@ -109,7 +127,9 @@ def best_model_is_loaded(record: Record, scenario: Scenario) -> Judgement:
 
 @trainer_property(source=sources.docs("TrainingArguments.save_only_model"), needs=[FINISHED, SAVED], catalogue=[72])
 def checkpoints_are_complete(record: Record, scenario: Scenario) -> Judgement:
-    """A checkpoint holds the weights, the arguments and the state of the Trainer, and, unless `save_only_model`, what resuming needs: optimizer, scheduler and random states."""
+    """A checkpoint holds the weights, the arguments and the state of the Trainer, and, unless `save_only_model`, what resuming needs:
+    optimizer, scheduler and random states.
+    """
     only_model = bool(scenario.argument("save_only_model"))
     wanted = _ALWAYS if only_model else (*_ALWAYS, *_FOR_RESUMING)
     for index, each in enumerate(record.checkpoints):
@@ -119,7 +139,13 @@ def checkpoints_are_complete(record: Record, scenario: Scenario) -> Judgement:
             missing.append("weights")
         surplus = [name for name in _FOR_RESUMING if only_model and name in files]
         if missing or surplus:
-            return Violated("files of a checkpoint", wanted, files, "missing" if missing else "unexpected", f"save {index}: {', '.join(missing or surplus)}")
+            return Violated(
+                "files of a checkpoint",
+                wanted,
+                files,
+                "missing" if missing else "unexpected",
+                f"save {index}: {', '.join(missing or surplus)}",
+            )
     return HOLDS
 
 
@@ -138,7 +164,9 @@ def checkpoints_hold_the_weights(record: Record, scenario: Scenario) -> Judgemen
 
 @trainer_property(source=sources.docs("TrainerState"), needs=[FINISHED, SAVED], catalogue=[73])
 def saved_state_is_the_state(record: Record, scenario: Scenario) -> Judgement:
-    """The state in a checkpoint is the Trainer's at that moment: step, epoch, maximum of steps, log history so far, best metric and step."""
+    """The state in a checkpoint is the Trainer's at that moment: step, epoch, maximum of steps, log history so far, best metric and
+    step.
+    """
     for index, each in enumerate(record.checkpoints):
         if each.state is None:
             return Violated("trainer_state.json", "the state of the Trainer", None, "missing", f"save {index}")
@@ -150,13 +178,19 @@ def saved_state_is_the_state(record: Record, scenario: Scenario) -> Judgement:
 
 def _saves(record: Record) -> list[tuple[int, int | None]]:
     """(step, step of the checkpoint that the state calls the best) of each save."""
-    return [(each.step, int(each.best_model_checkpoint.rpartition("-")[2]) if each.best_model_checkpoint else None) for each in record.checkpoints]
+    return [
+        (each.step, int(each.best_model_checkpoint.rpartition("-")[2]) if each.best_model_checkpoint else None)
+        for each in record.checkpoints
+    ]
 
 
 def _same_state(each: Checkpoint, record: Record, index: int) -> Judgement:
     state, at = each.state or {}, f"save {index}"
     scalar = same(
-        "saved step and maximum of steps", expected=[each.step, record.state["max_steps"]], observed=[state.get("global_step"), state.get("max_steps")], at=at
+        "saved step and maximum of steps",
+        expected=[each.step, record.state["max_steps"]],
+        observed=[state.get("global_step"), state.get("max_steps")],
+        at=at,
     )
     if isinstance(scalar, Violated):
         return scalar
@@ -172,11 +206,14 @@ def _same_state(each: Checkpoint, record: Record, index: int) -> Judgement:
 
 
 def _same_entry(left: dict[str, object], right: dict[str, object]) -> bool:
-    return left.keys() == right.keys() and all(left[key] == right[key] or (left[key] != left[key] and right[key] != right[key]) for key in left)
+    return left.keys() == right.keys() and all(
+        left[key] == right[key] or (left[key] != left[key] and right[key] != right[key]) for key in left
+    )
 
 
 def _equal(quantity: str, expected: object, observed: object, at: str) -> Judgement:
     import torch
 
-    assert isinstance(expected, torch.Tensor) and isinstance(observed, torch.Tensor)
+    assert isinstance(expected, torch.Tensor)
+    assert isinstance(observed, torch.Tensor)
     return HOLDS if expected.equal(observed) else Violated(quantity, expected.tolist(), observed.tolist(), "different", at)

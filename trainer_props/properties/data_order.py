@@ -19,24 +19,39 @@ FEW_ENOUGH_TO_REPEAT = 16
 """Two random orders of so many samples are equal once in 10^13 runs: fewer would raise false alarms."""
 
 STREAM = Need("stream", "the data set is map-style", lambda record, scenario: scenario.data.kind in accounting.STREAMS)
-RANDOM = Need("random", "samples are not drawn at random", lambda record, scenario: scenario.argument("train_sampling_strategy") == "random")
-SEQUENTIAL = Need("sequential", "samples are not drawn in order", lambda record, scenario: scenario.argument("train_sampling_strategy") == "sequential")
-NOT_REBALANCED = Need(
-    "not_rebalanced", "batch_rebalance decides the sizes of batches", lambda record, scenario: scenario.argument("train_sampling_strategy") != "batch_rebalance"
+RANDOM = Need(
+    "random", "samples are not drawn at random", lambda record, scenario: scenario.argument("train_sampling_strategy") == "random"
 )
-GROUPED = Need("grouped", "samples are not grouped by length", lambda record, scenario: scenario.argument("train_sampling_strategy") == "group_by_length")
+SEQUENTIAL = Need(
+    "sequential", "samples are not drawn in order", lambda record, scenario: scenario.argument("train_sampling_strategy") == "sequential"
+)
+NOT_REBALANCED = Need(
+    "not_rebalanced",
+    "batch_rebalance decides the sizes of batches",
+    lambda record, scenario: scenario.argument("train_sampling_strategy") != "batch_rebalance",
+)
+GROUPED = Need(
+    "grouped",
+    "samples are not grouped by length",
+    lambda record, scenario: scenario.argument("train_sampling_strategy") == "group_by_length",
+)
 _BASE = (FINISHED, IDENTIFIED, SINGLE_DEVICE, SOME_UPDATE)
 
 
 @trainer_property(source=sources.SAMPLERS, needs=[*_BASE], catalogue=[7])
 def every_epoch_sees_each_sample_once(record: Record, scenario: Scenario) -> Judgement:
-    """In a complete epoch each sample is seen exactly once; the samples of a last batch that is left out (`dataloader_drop_last`) are not seen."""
+    """In a complete epoch each sample is seen exactly once; the samples of a last batch that is left out (`dataloader_drop_last`) are not
+    seen.
+    """
     if accounting.drops_last(scenario) and scenario.data.n % accounting.batch_size(scenario):
         return not_applicable("the last batch of an epoch is left out")
     expected = list(range(scenario.data.n))
     return holds_for_all(
         "samples of an epoch",
-        (same("samples of an epoch, sorted", expected=expected, observed=sorted(seen), at=f"epoch {epoch}, position") for epoch, seen in _complete_epochs(record, scenario)),
+        (
+            same("samples of an epoch, sorted", expected=expected, observed=sorted(seen), at=f"epoch {epoch}, position")
+            for epoch, seen in _complete_epochs(record, scenario)
+        ),
     )
 
 
@@ -61,11 +76,18 @@ def drop_last_leaves_out_less_than_a_batch(record: Record, scenario: Scenario) -
     expected = scenario.data.n // size * size
     return holds_for_all(
         "samples of an epoch",
-        (same("number of different samples in an epoch", expected=expected, observed=len(set(seen)), at=f"epoch {epoch}") for epoch, seen in _complete_epochs(record, scenario)),
+        (
+            same("number of different samples in an epoch", expected=expected, observed=len(set(seen)), at=f"epoch {epoch}")
+            for epoch, seen in _complete_epochs(record, scenario)
+        ),
     )
 
 
-@trainer_property(source=sources.docs("TrainingArguments.per_device_train_batch_size"), needs=[FINISHED, SINGLE_DEVICE, SOME_UPDATE, WHOLE_WINDOWS, NOT_REBALANCED], catalogue=[6, 7])
+@trainer_property(
+    source=sources.docs("TrainingArguments.per_device_train_batch_size"),
+    needs=[FINISHED, SINGLE_DEVICE, SOME_UPDATE, WHOLE_WINDOWS, NOT_REBALANCED],
+    catalogue=[6, 7],
+)
 def micro_batches_have_their_size(record: Record, scenario: Scenario) -> Judgement:
     """Every micro-batch holds `per_device_train_batch_size` samples; only the last one of an epoch may hold fewer."""
     expected = [size for window in accounting.windows(scenario, len(record.updates)) for size in window.sizes or ()]
@@ -96,7 +118,14 @@ def epochs_are_reshuffled(record: Record, scenario: Scenario) -> Judgement:
     if len(orders) < 2:
         return not_applicable("fewer than two complete epochs")
     repeated = next((index for index in range(1, len(orders)) if orders[index] in orders[:index]), None)
-    return is_true("order of an epoch", repeated is None, expected="another than in any epoch before", observed=orders[repeated or 0], symptom="repeated", at=f"epoch {repeated}")
+    return is_true(
+        "order of an epoch",
+        repeated is None,
+        expected="another than in any epoch before",
+        observed=orders[repeated or 0],
+        symptom="repeated",
+        at=f"epoch {repeated}",
+    )
 
 
 @trainer_property(source=sources.docs("TrainingArguments.train_sampling_strategy"), needs=[*_BASE, MAP_STYLE, RANDOM], catalogue=[12])
@@ -107,7 +136,14 @@ def random_order_is_random(record: Record, scenario: Scenario) -> Judgement:
     return holds_for_all(
         "order of an epoch",
         (
-            is_true("order of an epoch", list(seen) != sorted(seen), expected="another than that of the data set", observed=list(seen), symptom="sorted", at=f"epoch {epoch}")
+            is_true(
+                "order of an epoch",
+                list(seen) != sorted(seen),
+                expected="another than that of the data set",
+                observed=list(seen),
+                symptom="sorted",
+                at=f"epoch {epoch}",
+            )
             for epoch, seen in _complete_epochs(record, scenario)
         ),
     )
@@ -115,7 +151,9 @@ def random_order_is_random(record: Record, scenario: Scenario) -> Judgement:
 
 @trainer_property(source=sources.docs("TrainingArguments.train_sampling_strategy"), needs=[*_BASE, MAP_STYLE, GROUPED], catalogue=[14])
 def grouped_batches_are_sorted_by_length(record: Record, scenario: Scenario) -> Judgement:
-    """With `group_by_length` each group of (batch size x accumulation) samples goes from long to short, and an epoch begins with the longest sample of all."""
+    """With `group_by_length` each group of (batch size x accumulation) samples goes from long to short, and an epoch begins with the
+    longest sample of all.
+    """
     lengths = _lengths(scenario.data, scenario.model)
     group = accounting.total_train_batch_size(scenario)
 
@@ -127,7 +165,9 @@ def grouped_batches_are_sorted_by_length(record: Record, scenario: Scenario) -> 
             # the longest sample of all changes places with the first of some group, which may then be a short one
             rest = rows[start + 1 : start + group]
             if rest != sorted(rest, reverse=True):
-                return Violated("lengths in a group", sorted(rest, reverse=True), rest, "not sorted", f"epoch {epoch}, group {start // group}")
+                return Violated(
+                    "lengths in a group", sorted(rest, reverse=True), rest, "not sorted", f"epoch {epoch}, group {start // group}"
+                )
         return HOLDS
 
     return holds_for_all("groups", (judge(epoch, seen) for epoch, seen in _complete_epochs(record, scenario)))
@@ -137,7 +177,10 @@ def _in_order(record: Record, scenario: Scenario) -> Judgement:
     epochs = _epochs(record, scenario)
     return holds_for_all(
         "samples",
-        (same("samples of an epoch", expected=list(range(len(seen))), observed=seen, at=f"epoch {epoch}, position") for epoch, seen in epochs.items()),
+        (
+            same("samples of an epoch", expected=list(range(len(seen))), observed=seen, at=f"epoch {epoch}, position")
+            for epoch, seen in epochs.items()
+        ),
     )
 
 

@@ -7,7 +7,16 @@ import math
 from trainer_props.judgement import HOLDS, Judgement, Violated, close, holds_for_all, is_true, not_applicable, same
 from trainer_props.properties import sources
 from trainer_props.properties._facts import facts
-from trainer_props.properties.needs import DELAY_KNOWN, FINISHED, IDENTIFIED, INTERVALS_KNOWN, SINGLE_DEVICE, SOME_UPDATE, WHOLE_WINDOWS, Need
+from trainer_props.properties.needs import (
+    DELAY_KNOWN,
+    FINISHED,
+    IDENTIFIED,
+    INTERVALS_KNOWN,
+    SINGLE_DEVICE,
+    SOME_UPDATE,
+    WHOLE_WINDOWS,
+    Need,
+)
 from trainer_props.properties.registry import SINGLE_RUN, trainer_property
 from trainer_props.record import Evaluation, Record
 from trainer_props.scenario import Scenario
@@ -17,16 +26,29 @@ EVALUATING = (*SINGLE_RUN, "evaluate_and_predict")
 _TOLERANCE = 1e-6
 
 
-@trainer_property(source=sources.docs("TrainingArguments.eval_strategy"), needs=[FINISHED, SOME_UPDATE, WHOLE_WINDOWS, DELAY_KNOWN, INTERVALS_KNOWN], catalogue=[54])
+@trainer_property(
+    source=sources.docs("TrainingArguments.eval_strategy"),
+    needs=[FINISHED, SOME_UPDATE, WHOLE_WINDOWS, DELAY_KNOWN, INTERVALS_KNOWN],
+    catalogue=[54],
+)
 def evaluations_happen_when_due(record: Record, scenario: Scenario) -> Judgement:
-    """The run evaluates after exactly the updates that `eval_strategy`, `eval_steps`, `eval_delay` and `eval_on_start` name, and under plans by steps at its end."""
+    """The run evaluates after exactly the updates that `eval_strategy`, `eval_steps`, `eval_delay` and `eval_on_start` name, and under
+    plans by steps at its end.
+    """
     expected = list(facts(record, scenario).course.evaluations)
     return same("steps at which is evaluated", expected=expected, observed=[each.step for each in record.evaluations], at="evaluation")
 
 
-@trainer_property(source=sources.docs("Trainer.evaluate"), experiments=EVALUATING, needs=[FINISHED, EVALUATED, IDENTIFIED, SINGLE_DEVICE], catalogue=[55, 57])
+@trainer_property(
+    source=sources.docs("Trainer.evaluate"),
+    experiments=EVALUATING,
+    needs=[FINISHED, EVALUATED, IDENTIFIED, SINGLE_DEVICE],
+    catalogue=[55, 57],
+)
 def evaluation_covers_the_data_in_order(record: Record, scenario: Scenario) -> Judgement:
-    """Every evaluation puts each sample of its data set through the model exactly once; in the data set's order, unless samples are grouped by length."""
+    """Every evaluation puts each sample of its data set through the model exactly once; in the data set's order, unless samples are grouped
+    by length.
+    """
     grouped = scenario.argument("train_sampling_strategy") == "group_by_length"
     judgements = []
     for index, evaluation in enumerate(record.evaluations):
@@ -34,11 +56,23 @@ def evaluation_covers_the_data_in_order(record: Record, scenario: Scenario) -> J
         if size is None:
             continue
         seen = [sample for batch in evaluation.batches for sample in batch.samples or ()]
-        judgements.append(same("evaluated samples", expected=list(range(size)), observed=sorted(seen) if grouped else seen, at=f"evaluation {index}, position"))
+        judgements.append(
+            same(
+                "evaluated samples",
+                expected=list(range(size)),
+                observed=sorted(seen) if grouped else seen,
+                at=f"evaluation {index}, position",
+            )
+        )
     return holds_for_all("evaluated samples", judgements)
 
 
-@trainer_property(source=sources.docs("TrainingArguments.per_device_eval_batch_size"), experiments=EVALUATING, needs=[FINISHED, EVALUATED, SINGLE_DEVICE], catalogue=[55])
+@trainer_property(
+    source=sources.docs("TrainingArguments.per_device_eval_batch_size"),
+    experiments=EVALUATING,
+    needs=[FINISHED, EVALUATED, SINGLE_DEVICE],
+    catalogue=[55],
+)
 def evaluation_batches_have_their_size(record: Record, scenario: Scenario) -> Judgement:
     """Evaluation batches hold `per_device_eval_batch_size` samples; only the last one may hold fewer."""
     size = int(scenario.argument("per_device_eval_batch_size"))
@@ -47,11 +81,16 @@ def evaluation_batches_have_their_size(record: Record, scenario: Scenario) -> Ju
         rows = [batch.size for batch in evaluation.batches]
         full, last = rows[:-1], rows[-1:]
         judgements.append(same("sizes of evaluation batches", expected=[size] * len(full), observed=full, at=f"evaluation {index}, batch"))
-        judgements += [is_true("size of the last evaluation batch", 0 < rest <= size, expected=f"1 to {size}", observed=rest, symptom="too large") for rest in last]
+        judgements += [
+            is_true("size of the last evaluation batch", 0 < rest <= size, expected=f"1 to {size}", observed=rest, symptom="too large")
+            for rest in last
+        ]
     return holds_for_all("sizes of evaluation batches", judgements)
 
 
-@trainer_property(source=sources.issue(16716), experiments=EVALUATING, needs=[FINISHED, EVALUATED, SINGLE_DEVICE], tolerance=_TOLERANCE, catalogue=[55])
+@trainer_property(
+    source=sources.issue(16716), experiments=EVALUATING, needs=[FINISHED, EVALUATED, SINGLE_DEVICE], tolerance=_TOLERANCE, catalogue=[55]
+)
 def eval_loss_is_the_mean_over_samples(record: Record, scenario: Scenario) -> Judgement:
     """The evaluation loss is the mean of the losses of the batches, each weighted by its number of samples."""
     judgements = []
@@ -72,7 +111,11 @@ def evaluation_says_its_loss(record: Record, scenario: Scenario) -> Judgement:
     for index, evaluation in enumerate(record.evaluations):
         wanted = [f"{evaluation.prefix}_{name}" for name in ("loss", "runtime", "samples_per_second", "steps_per_second")]
         missing = [name for name in wanted if name not in evaluation.metrics]
-        judgements.append(is_true("metrics", not missing, expected=wanted, observed=sorted(evaluation.metrics), symptom="incomplete", at=f"evaluation {index}"))
+        judgements.append(
+            is_true(
+                "metrics", not missing, expected=wanted, observed=sorted(evaluation.metrics), symptom="incomplete", at=f"evaluation {index}"
+            )
+        )
     return holds_for_all("metrics", judgements)
 
 
@@ -80,7 +123,11 @@ def evaluation_says_its_loss(record: Record, scenario: Scenario) -> Judgement:
 def metrics_have_their_prefix(record: Record, scenario: Scenario) -> Judgement:
     """Every metric but `epoch` begins with the metric key prefix."""
     for index, evaluation in enumerate(record.evaluations):
-        wrong = [name for name in evaluation.metrics if name not in ("epoch", "num_input_tokens_seen") and not name.startswith(f"{evaluation.prefix}_")]
+        wrong = [
+            name
+            for name in evaluation.metrics
+            if name not in ("epoch", "num_input_tokens_seen") and not name.startswith(f"{evaluation.prefix}_")
+        ]
         if wrong:
             return Violated("names of metrics", f"all begin with {evaluation.prefix}_", wrong, "without prefix", f"evaluation {index}")
     return HOLDS
@@ -92,10 +139,18 @@ def evaluation_runs_in_eval_mode(record: Record, scenario: Scenario) -> Judgemen
     for index, evaluation in enumerate(record.evaluations):
         for number, batch in enumerate(evaluation.batches):
             if batch.training or batch.grad:
-                return Violated("mode of the model", "eval mode, no gradients", "train mode" if batch.training else "gradients", "wrong", f"evaluation {index}, batch {number}")
+                return Violated(
+                    "mode of the model",
+                    "eval mode, no gradients",
+                    "train mode" if batch.training else "gradients",
+                    "wrong",
+                    f"evaluation {index}, batch {number}",
+                )
     wrong = next((number for number, batch in enumerate(record.batches) if not (batch.training and batch.grad)), None)
     if wrong is not None:
-        return Violated("mode of the model", "train mode, with gradients", "eval mode or no gradients", "wrong", f"training micro-batch {wrong}")
+        return Violated(
+            "mode of the model", "train mode, with gradients", "eval mode or no gradients", "wrong", f"training micro-batch {wrong}"
+        )
     return HOLDS
 
 
@@ -115,10 +170,15 @@ def evaluations_are_logged(record: Record, scenario: Scenario) -> Judgement:
     entries = [entry for entry in record.log_history if any(name.startswith("eval_") for name in entry)]
     expected = [(each.step, {name: value for name, value in each.metrics.items() if name != "epoch"}) for each in record.evaluations]
     observed = [(entry["step"], {name: value for name, value in entry.items() if name not in ("epoch", "step")}) for entry in entries]
-    return same("logged evaluations", expected=[step for step, _ in expected], observed=[step for step, _ in observed], at="evaluation") if [
-        step for step, _ in expected
-    ] != [step for step, _ in observed] else same(
-        "logged metrics", expected=[_numbers(metrics) for _, metrics in expected], observed=[_numbers(metrics) for _, metrics in observed], at="evaluation"
+    return (
+        same("logged evaluations", expected=[step for step, _ in expected], observed=[step for step, _ in observed], at="evaluation")
+        if [step for step, _ in expected] != [step for step, _ in observed]
+        else same(
+            "logged metrics",
+            expected=[_numbers(metrics) for _, metrics in expected],
+            observed=[_numbers(metrics) for _, metrics in observed],
+            at="evaluation",
+        )
     )
 
 

@@ -155,7 +155,9 @@ def _sane_rows(before: Tensor, gradients: Tensor) -> int:
 
 @trainer_property(source=docs("Trainer"), needs=[SOME_UPDATE, SINGLE_DEVICE], tolerance=1e-12, catalogue=[20, 30])
 def weights_match_reference(record: Record, scenario: Scenario) -> Judgement:
-    """From first to last the weights are those of a plain loop with the same learning rates: mean gradient, clipping, weight decay, optimizer."""
+    """From first to last the weights are those of a plain loop with the same learning rates: mean gradient, clipping, weight decay,
+    optimizer.
+    """
     predicted = prediction(record, scenario)
     if not predicted.updates or predicted.trainable is None or record.initial_weights is None:
         return not_applicable(predicted.reason)

@@ -18,7 +18,9 @@ from trainer_props.scenario import Scenario
 from trainer_props.zoo import MODELS
 
 EXPERIMENTS = ("evaluate_and_predict",)
-PREDICTED = Need("predicted", "no predictions were asked for or kept", lambda record, scenario: record.results.get("predictions") is not None)
+PREDICTED = Need(
+    "predicted", "no predictions were asked for or kept", lambda record, scenario: record.results.get("predictions") is not None
+)
 _PADDING = -100
 _NOTHING = np.empty(0)
 _TOLERANCES = {"float64": 1e-9, "float32": 1e-4}
@@ -36,9 +38,13 @@ def one_row_a_sample(record: Record, scenario: Scenario) -> Judgement:
     return same("rows of labels", expected=length, observed=len(list(_rows(record.results["label_ids"]))))
 
 
-@trainer_property(source=sources.docs("Trainer.predict"), experiments=EXPERIMENTS, needs=[FINISHED, PREDICTED], tolerance=1e-9, catalogue=[57, 60])
+@trainer_property(
+    source=sources.docs("Trainer.predict"), experiments=EXPERIMENTS, needs=[FINISHED, PREDICTED], tolerance=1e-9, catalogue=[57, 60]
+)
 def rows_belong_to_their_samples(record: Record, scenario: Scenario) -> Judgement:
-    """Row i of the predictions is the model's output on sample i of the data set; rows of a batch narrower than others are padded on the right with -100."""
+    """Row i of the predictions is the model's output on sample i of the data set; rows of a batch narrower than others are padded on the
+    right with -100.
+    """
     rows = list(_rows(record.results["predictions"]))
     if len(rows) != _asked(record):
         return not_applicable("not one row a sample (another property says so)")
@@ -84,7 +90,9 @@ def prediction_metrics_have_their_prefix(record: Record, scenario: Scenario) -> 
     wrong = [name for name in metrics if not name.startswith(f"{prefix}_")]
     if wrong:
         return Violated("names of metrics", f"all begin with {prefix}_", wrong, "without prefix")
-    return is_true("metrics", f"{prefix}_loss" in metrics, expected=f"{prefix}_loss among them", observed=sorted(metrics), symptom="incomplete")
+    return is_true(
+        "metrics", f"{prefix}_loss" in metrics, expected=f"{prefix}_loss among them", observed=sorted(metrics), symptom="incomplete"
+    )
 
 
 @trainer_property(source=sources.docs("Trainer.evaluate"), experiments=EXPERIMENTS, needs=[FINISHED], catalogue=[61])
@@ -103,7 +111,9 @@ def several_data_sets_are_told_apart(record: Record, scenario: Scenario) -> Judg
     wanted = [name for name in record.results["lengths"] if name.startswith("eval_")]
     missing = [name for name in wanted if f"{name}_loss" not in metrics or f"{name}_runtime" not in metrics]
     if missing:
-        return Violated("metrics of several data sets", [f"{name}_loss" for name in wanted], sorted(metrics), "incomplete", ", ".join(missing))
+        return Violated(
+            "metrics of several data sets", [f"{name}_loss" for name in wanted], sorted(metrics), "incomplete", ", ".join(missing)
+        )
     covered = {each.prefix: sum(batch.size for batch in each.batches) for each in record.evaluations if each.prefix in wanted}
     return same("samples of each data set", expected={name: record.results["lengths"][name] for name in wanted}, observed=covered)
 
@@ -114,7 +124,8 @@ def evaluating_and_predicting_leave_the_weights(record: Record, scenario: Scenar
     before = record.updates[-1].weights if record.updates and not scenario.argument("load_best_model_at_end") else record.initial_weights
     if record.updates and scenario.argument("load_best_model_at_end"):
         return not_applicable("the best model is loaded in between")
-    assert before is not None and record.final_weights is not None
+    assert before is not None
+    assert record.final_weights is not None
     if before.equal(record.final_weights):
         return HOLDS
     return Violated("weights", before.tolist(), record.final_weights.tolist(), "changed")

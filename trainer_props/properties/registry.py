@@ -14,7 +14,16 @@ from trainer_props.scenario import Scenario
 
 Judge = Callable[[Record, Scenario], Judgement]
 
-SINGLE_RUN: Final = ("train_once", "train_nothing", "train_and_save", "train_on_streams", "train_on_tokens", "train_with_optimizers", "train_hub_models", "train_seq2seq")
+SINGLE_RUN: Final = (
+    "train_once",
+    "train_nothing",
+    "train_and_save",
+    "train_on_streams",
+    "train_on_tokens",
+    "train_with_optimizers",
+    "train_hub_models",
+    "train_seq2seq",
+)
 """The experiments whose record is that of one training run."""
 
 
@@ -81,8 +90,16 @@ def trainer_property(
         if identifier in PROPERTIES:
             raise ValueError(f"property {identifier} exists already")
         PROPERTIES[identifier] = Property(
-            id=identifier, chapter=chapter, experiments=tuple(experiments), statement=" ".join(text.split("\n\n")[0].split()), text=text, source=source,
-            needs=tuple(needs), tolerance=tolerance, catalogue=tuple(catalogue), judge=function,
+            id=identifier,
+            chapter=chapter,
+            experiments=tuple(experiments),
+            statement=" ".join(text.split("\n\n")[0].split()),
+            text=text,
+            source=source,
+            needs=tuple(needs),
+            tolerance=tolerance,
+            catalogue=tuple(catalogue),
+            judge=function,
         )
         return function
 

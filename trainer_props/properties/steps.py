@@ -7,13 +7,24 @@ from trainer_props.oracles import accounting
 from trainer_props.properties import sources
 from trainer_props.properties._facts import facts
 from trainer_props.properties.needs import (
-    FINISHED, NO_BATCH, NO_EARLY_STOP, NO_UPDATE, SINGLE_DEVICE, SOME_BATCH, SOME_UPDATE, STARTED, WHOLE_WINDOWS, Need,
+    FINISHED,
+    NO_BATCH,
+    NO_EARLY_STOP,
+    NO_UPDATE,
+    SINGLE_DEVICE,
+    SOME_BATCH,
+    SOME_UPDATE,
+    STARTED,
+    WHOLE_WINDOWS,
+    Need,
 )
 from trainer_props.properties.registry import trainer_property
 from trainer_props.record import Record
 from trainer_props.scenario import Scenario
 
-EPOCHS_KNOWN = Need("epochs_known", "nobody can know the epoch of a stream in its first pass", lambda record, scenario: scenario.data.kind != "stream")
+EPOCHS_KNOWN = Need(
+    "epochs_known", "nobody can know the epoch of a stream in its first pass", lambda record, scenario: scenario.data.kind != "stream"
+)
 
 
 @trainer_property(source=sources.docs("Trainer.train"), needs=[SOME_BATCH], catalogue=[17, 24])
@@ -36,8 +47,16 @@ def data_without_a_batch_are_refused(record: Record, scenario: Scenario) -> Judg
     if record.failure is None:
         return same("global_step of a run without a batch", expected=0, observed=record.global_step)
     text = record.failure.message.lower()
-    named = record.failure.kind == "ValueError" and any(word in text for word in ("drop_last", "batch size", "batch_size", "empty", "no sample", "too small"))
-    return is_true("the refusal", named, expected="a ValueError that names the reason", observed=f"{record.failure.kind}: {record.failure.message}", symptom="unrelated")
+    named = record.failure.kind == "ValueError" and any(
+        word in text for word in ("drop_last", "batch size", "batch_size", "empty", "no sample", "too small")
+    )
+    return is_true(
+        "the refusal",
+        named,
+        expected="a ValueError that names the reason",
+        observed=f"{record.failure.kind}: {record.failure.message}",
+        symptom="unrelated",
+    )
 
 
 @trainer_property(source=sources.docs("TrainingArguments.num_train_epochs"), needs=[FINISHED, SOME_BATCH, NO_EARLY_STOP], catalogue=[1])
@@ -65,7 +84,8 @@ def no_update_no_work(record: Record, scenario: Scenario) -> Judgement:
     """A run of no update (`max_steps=0`, `num_train_epochs=0`) puts no batch through the model and leaves the weights as they are."""
     if record.batches or record.updates:
         return same("micro-batches of a run of no update", expected=0, observed=len(record.batches))
-    assert record.initial_weights is not None and record.final_weights is not None
+    assert record.initial_weights is not None
+    assert record.final_weights is not None
     return same("final weights", expected=record.initial_weights.tolist(), observed=record.final_weights.tolist())
 
 
@@ -75,16 +95,22 @@ def optimizer_steps_are_global_steps(record: Record, scenario: Scenario) -> Judg
     return same("optimizer steps", expected=record.global_step, observed=len(record.updates))
 
 
-@trainer_property(source=sources.docs("TrainingArguments.gradient_accumulation_steps"), needs=[FINISHED, SOME_UPDATE, SINGLE_DEVICE], catalogue=[1, 36])
+@trainer_property(
+    source=sources.docs("TrainingArguments.gradient_accumulation_steps"), needs=[FINISHED, SOME_UPDATE, SINGLE_DEVICE], catalogue=[1, 36]
+)
 def micro_batches_are_those_of_the_updates(record: Record, scenario: Scenario) -> Judgement:
     """The model sees the micro-batches of its updates and no other: none is run and then thrown away."""
     expected = accounting.number_of_forwards(scenario, record.global_step)
     return same("training micro-batches", expected=expected, observed=len(record.batches))
 
 
-@trainer_property(source=sources.docs("TrainingArguments.gradient_accumulation_steps"), needs=[FINISHED, SOME_UPDATE, SINGLE_DEVICE], catalogue=[35, 36])
+@trainer_property(
+    source=sources.docs("TrainingArguments.gradient_accumulation_steps"), needs=[FINISHED, SOME_UPDATE, SINGLE_DEVICE], catalogue=[35, 36]
+)
 def updates_close_windows(record: Record, scenario: Scenario) -> Judgement:
-    """Each update follows `gradient_accumulation_steps` micro-batches, or what is left of an epoch; no window reaches into the next epoch."""
+    """Each update follows `gradient_accumulation_steps` micro-batches, or what is left of an epoch; no window reaches into the next
+    epoch.
+    """
     seen, expected = 0, []
     for window in accounting.windows(scenario, len(record.updates)):
         seen += window.batches
@@ -92,7 +118,9 @@ def updates_close_windows(record: Record, scenario: Scenario) -> Judgement:
     return same("micro-batches before each update", expected=expected, observed=[update.batches for update in record.updates], at="update")
 
 
-@trainer_property(source=sources.docs("TrainerState"), needs=[FINISHED, SOME_UPDATE, EPOCHS_KNOWN, WHOLE_WINDOWS], tolerance=1e-12, catalogue=[4])
+@trainer_property(
+    source=sources.docs("TrainerState"), needs=[FINISHED, SOME_UPDATE, EPOCHS_KNOWN, WHOLE_WINDOWS], tolerance=1e-12, catalogue=[4]
+)
 def epoch_counts_batches(record: Record, scenario: Scenario) -> Judgement:
     """After each update `state.epoch` is the number of passes over the data so far, its decimals the share of the batches of this pass."""
     observed = [event.epoch for event in record.events if event.name == "on_step_end"]
@@ -110,7 +138,9 @@ def epoch_of_a_stream_counts_passes(record: Record, scenario: Scenario) -> Judge
     pairs = [(window.epoch_after, event.epoch) for window, event in zip(windows, events, strict=False) if window.epoch_known]
     if not pairs:
         return not_applicable("the run ends in its first pass over the stream")
-    return close("epoch", expected=[left for left, _ in pairs], observed=[right for _, right in pairs], tolerance=1e-12, at="update of a later pass")
+    return close(
+        "epoch", expected=[left for left, _ in pairs], observed=[right for _, right in pairs], tolerance=1e-12, at="update of a later pass"
+    )
 
 
 @trainer_property(source=sources.docs("TrainerState"), needs=[STARTED], catalogue=[5])
@@ -141,7 +171,9 @@ def total_train_batch_size_multiplies(record: Record, scenario: Scenario) -> Jud
 
 @trainer_property(source=sources.docs("TrainerState"), needs=[FINISHED, SOME_UPDATE], catalogue=[1])
 def state_resolves_ratios(record: Record, scenario: Scenario) -> Judgement:
-    """`logging_steps`, `eval_steps` and `save_steps` below 1 are ratios of all updates: the state holds them in updates, rounded up exactly."""
+    """`logging_steps`, `eval_steps` and `save_steps` below 1 are ratios of all updates: the state holds them in updates, rounded up
+    exactly.
+    """
     total = facts(record, scenario).total
     expected, observed = {}, {}
     for name in ("logging_steps", "eval_steps", "save_steps"):

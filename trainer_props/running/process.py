@@ -22,9 +22,19 @@ _RUNS_BETWEEN_FREEZES = 50
 
 # A run must not be steered by what a user's shell happens to hold, nor reach out with their token.
 _ENVIRONMENT = {
-    "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1", "TOKENIZERS_PARALLELISM": "false",
-    "ACCELERATE_MIXED_PRECISION": None, "ACCELERATE_USE_DEEPSPEED": None, "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": None, "RANK": None,
-    "WORLD_SIZE": None, "LOCAL_RANK": None, "LOCAL_WORLD_SIZE": None, "HF_TOKEN": None, "HUGGING_FACE_HUB_TOKEN": None,
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "ACCELERATE_MIXED_PRECISION": None,
+    "ACCELERATE_USE_DEEPSPEED": None,
+    "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": None,
+    "RANK": None,
+    "WORLD_SIZE": None,
+    "LOCAL_RANK": None,
+    "LOCAL_WORLD_SIZE": None,
+    "HF_TOKEN": None,
+    "HUGGING_FACE_HUB_TOKEN": None,
 }
 
 
@@ -64,9 +74,18 @@ def _warm_up() -> None:
     from trainer_props.scenario import Components, Data, EarlyStopping, Model, Scenario
 
     scenario = Scenario(
-        arguments={"max_steps": 2, "logging_steps": 1, "eval_strategy": "steps", "eval_steps": 1, "save_strategy": "steps", "save_steps": 1,
-                   "metric_for_best_model": "score"},
-        data=Data(n=4, n_eval=2), model=Model(name="regression"), components=Components(scores=(1.0, 2.0), early_stopping=EarlyStopping(patience=3)),
+        arguments={
+            "max_steps": 2,
+            "logging_steps": 1,
+            "eval_strategy": "steps",
+            "eval_steps": 1,
+            "save_strategy": "steps",
+            "save_steps": 1,
+            "metric_for_best_model": "score",
+        },
+        data=Data(n=4, n_eval=2),
+        model=Model(name="regression"),
+        components=Components(scores=(1.0, 2.0), early_stopping=EarlyStopping(patience=3)),
     )
     _warm = True
     run(scenario, subjects.load(subjects.DEFAULT))
@@ -149,15 +168,15 @@ def _quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _random_states() -> Iterator[None]:
-    import numpy
+    import numpy as np
     import torch
 
-    python, arrays, tensors = random.getstate(), numpy.random.get_state(), torch.get_rng_state()
+    python, arrays, tensors = random.getstate(), np.random.get_state(), torch.get_rng_state()
     try:
         yield
     finally:
         random.setstate(python)
-        numpy.random.set_state(arrays)
+        np.random.set_state(arrays)
         torch.set_rng_state(tensors)
 
 

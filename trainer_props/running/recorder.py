@@ -19,8 +19,20 @@ from trainer_props.running.watchdog import Stuck
 Identify = Callable[[Mapping[str, torch.Tensor], bool], "tuple[int, ...] | None"]
 
 _EVENTS = (
-    "on_train_begin", "on_train_end", "on_epoch_begin", "on_epoch_end", "on_step_begin", "on_substep_end", "on_pre_optimizer_step",
-    "on_optimizer_step", "on_step_end", "on_evaluate", "on_predict", "on_save", "on_log", "on_prediction_step",
+    "on_train_begin",
+    "on_train_end",
+    "on_epoch_begin",
+    "on_epoch_end",
+    "on_step_begin",
+    "on_substep_end",
+    "on_pre_optimizer_step",
+    "on_optimizer_step",
+    "on_step_end",
+    "on_evaluate",
+    "on_predict",
+    "on_save",
+    "on_log",
+    "on_prediction_step",
 )
 _LABELS = ("labels", "label", "label_ids", "start_positions", "end_positions")
 _SECONDS_BETWEEN_CHECKPOINTS = 60.0
@@ -68,7 +80,9 @@ class Recorder(TrainerCallback):
         self._handles, self._optimizer_handles = [], []
 
     def _watch(self, model: torch.nn.Module) -> None:
-        layers = {id(parameter): (type(module).__name__, name) for module in model.modules() for name, parameter in module._parameters.items()}
+        layers = {
+            id(parameter): (type(module).__name__, name) for module in model.modules() for name, parameter in module._parameters.items()
+        }
         for name, parameter in model.named_parameters():
             self._parameters.append(parameter)
             layer = layers[id(parameter)][0]
@@ -121,7 +135,11 @@ class Recorder(TrainerCallback):
             return None
         self._function_loss = None
         self._last = batch
-        loss = outputs.get("loss") if isinstance(outputs, Mapping) else (outputs[0] if isinstance(outputs, tuple) and "labels" in " ".join(kwargs) else None)
+        loss = (
+            outputs.get("loss")
+            if isinstance(outputs, Mapping)
+            else (outputs[0] if isinstance(outputs, tuple) and "labels" in " ".join(kwargs) else None)
+        )
         if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
             return None
         replaced: Any = None
@@ -142,7 +160,11 @@ class Recorder(TrainerCallback):
     def saw_metrics(self, predictions: Any, label_ids: Any) -> None:
         """`compute_metrics` saw these predictions."""
         calls, earlier, labels = self._seen_metrics
-        self._seen_metrics = (calls + 1, [*earlier, predictions] if earlier else [predictions], [*labels, label_ids] if labels else [label_ids])
+        self._seen_metrics = (
+            calls + 1,
+            [*earlier, predictions] if earlier else [predictions],
+            [*labels, label_ids] if labels else [label_ids],
+        )
 
     # ---- optimizer -----------------------------------------------------------------------------------------------------
 
@@ -167,10 +189,12 @@ class Recorder(TrainerCallback):
         gradients = [parameter.grad for parameter in self._parameters]
         flat = None
         if any(gradient is not None for gradient in gradients):
-            flat = torch.cat([
-                gradient.detach().reshape(-1) if gradient is not None else torch.zeros_like(parameter).reshape(-1)
-                for gradient, parameter in zip(gradients, self._parameters, strict=True)
-            ])
+            flat = torch.cat(
+                [
+                    gradient.detach().reshape(-1) if gradient is not None else torch.zeros_like(parameter).reshape(-1)
+                    for gradient, parameter in zip(gradients, self._parameters, strict=True)
+                ]
+            )
         scheduler_epoch = getattr(self._scheduler, "last_epoch", None)
         self._step = (tuple(float(group["lr"]) for group in optimizer.param_groups), flat, scheduler_epoch)
 
@@ -212,7 +236,17 @@ class Recorder(TrainerCallback):
         calls, predictions, labels = self._seen_metrics
         loss_key = next((key for key in metrics if key.endswith("_runtime")), "eval_runtime")
         self.record.evaluations.append(
-            Evaluation(state.global_step, loss_key.removesuffix("_runtime"), metrics, self._pending, predictions, labels, calls, self._flat_weights(), state.epoch)
+            Evaluation(
+                state.global_step,
+                loss_key.removesuffix("_runtime"),
+                metrics,
+                self._pending,
+                predictions,
+                labels,
+                calls,
+                self._flat_weights(),
+                state.epoch,
+            )
         )
         self._pending, self._seen_metrics = [], (0, None, None)
 
@@ -231,7 +265,12 @@ class Recorder(TrainerCallback):
         best = state.best_model_checkpoint
         self.record.checkpoints.append(
             Checkpoint(
-                state.global_step, checkpoint_folders(args.output_dir), files, saved, self._read_weights(folder), self._flat_weights(),
+                state.global_step,
+                checkpoint_folders(args.output_dir),
+                files,
+                saved,
+                self._read_weights(folder),
+                self._flat_weights(),
                 os.path.basename(best) if best else None,
             )
         )
@@ -268,8 +307,17 @@ class Recorder(TrainerCallback):
         record.state |= {
             key: getattr(state, key, None)
             for key in (
-                "epoch", "global_step", "max_steps", "num_train_epochs", "logging_steps", "eval_steps", "save_steps", "num_input_tokens_seen",
-                "best_metric", "best_global_step", "total_flos",
+                "epoch",
+                "global_step",
+                "max_steps",
+                "num_train_epochs",
+                "logging_steps",
+                "eval_steps",
+                "save_steps",
+                "num_input_tokens_seen",
+                "best_metric",
+                "best_global_step",
+                "total_flos",
             )
         }
         best = state.best_model_checkpoint

@@ -10,8 +10,8 @@ from typing import Any
 from transformers import PrinterCallback, Trainer
 
 from trainer_props.record import Failure, Record
-from trainer_props.running.process import freeze_again, is_prepared
 from trainer_props.running.output import output_directory
+from trainer_props.running.process import freeze_again, is_prepared
 from trainer_props.running.recorder import Recorder
 from trainer_props.running.watchdog import Stuck, wall_clock
 from trainer_props.scenario import Scenario
@@ -19,6 +19,8 @@ from trainer_props.subjects import Parts, Subject, SubjectError
 
 WALL_CLOCK_SECONDS = 60.0
 """A run takes some ten milliseconds, one of a tiny Hub model a few hundred: a minute is not slowness."""
+_SECONDS_A_MICRO_BATCH = 0.1
+"""On top of that, for long runs: a hundred times what the smallest model needs."""
 
 Body = Callable[[Trainer, Record, Parts], None]
 
@@ -58,7 +60,7 @@ def run(scenario: Scenario, subject: Subject, body: Body = train) -> Record:
         parts = Parts(scenario, Observed())
         identify = (lambda inputs, training: None) if subject.own_data else parts.identify
         try:
-            with wall_clock(WALL_CLOCK_SECONDS):
+            with wall_clock(WALL_CLOCK_SECONDS + _SECONDS_A_MICRO_BATCH * batch_budget(scenario)):
                 trainer = subject.make(parts, output_dir)
                 trainer.remove_callback(PrinterCallback)
                 recorder = Recorder(identify, poisoned, batch_budget(scenario))

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from trainer_props.zoo.models import build_model, class_name, provenance
 
 __all__ = [
-    "DATASETS", "MODELS", "DatasetKind", "MissingPackage", "ModelKind", "PaddingCollator", "UnknownName", "build_dataset", "build_model", "class_name",
+    "DATASETS", "MODELS", "DatasetKind", "MissingPackage", "ModelKind", "PaddingCollator", "UnknownName", "build_dataset", "build_model",
+    "class_name",
     "collator", "identify", "provenance",
 ]
 

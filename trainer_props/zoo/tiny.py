@@ -1,4 +1,6 @@
-"""Tiny models of transformers, through the real `from_pretrained` path: from the Hub if it is cached or reachable, else built from their configuration."""
+"""Tiny models of transformers, through the real `from_pretrained` path: from the Hub if it is cached or reachable, else built from their
+configuration.
+"""
 
 from __future__ import annotations
 
@@ -39,13 +41,16 @@ def build(name: str, seed: int, dtype: torch.dtype) -> nn.Module:
         dtype: of the parameters; weights are equal in all of them, since they are made in float32.
     """
     original = _loaded(name, seed, dtype)
-    # A configuration is hundreds of plain values, and copying them deeply costs as much as training: one level is what a Trainer may change.
+    # A configuration is hundreds of plain values, and copying them deeply costs as much as training: one level is what a Trainer may
+    # change.
     return copy.deepcopy(original, {id(original.config): copy.copy(original.config)})
 
 
 @functools.cache
 def is_cached(name: str) -> bool:
-    """Whether the model's checkpoint is in the local cache of the Hub, after fetching it if the Hub can be reached. Looked up once a process."""
+    """Whether the model's checkpoint is in the local cache of the Hub, after fetching it if the Hub can be reached. Looked up once a
+    process.
+    """
     hub_id = _architecture(name).hub_id
     if hub_id is None:
         return False
