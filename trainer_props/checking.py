@@ -91,7 +91,8 @@ class SubjectCase:
         if not result.evaluations:
             inapplicable = (reason for count in result.properties.values() for reason in count.reasons)
             reasons = sorted({*inapplicable, *result.refusals, *result.impossible})
-            pytest.skip(f"{self.experiment}: nothing applicable ({'; '.join(reasons) or 'no property of these belongs to it'})")
+            otherwise = "no property of these belongs to it" if result.experiments else "the subject brings its own model and data"
+            pytest.skip(f"{self.experiment}: nothing applicable ({'; '.join(reasons) or otherwise})")
 
     @property
     def subject_name(self) -> str:
@@ -104,19 +105,20 @@ class SubjectCase:
 
         from trainer_props import subjects
         from trainer_props.engine import Plan, Session
-        from trainer_props.experiments import Held
+        from trainer_props.experiments import Held, suitable
         from trainer_props.properties import PROPERTIES
 
         loaded = subjects.load(self.subject) if isinstance(self.subject, str) else subjects.wrap(self.subject)
+        held = Held(arguments=self._held(loaded), forbidden=loaded.declaration.forbidden, models=self.models, own_data=loaded.own_data)
         profile = settings()
         plan = Plan(
-            experiments=(self.experiment,),
+            experiments=suitable((self.experiment,), held),
             properties=matching(self.properties, list(PROPERTIES), "properties"),
             seconds=self.seconds,
             max_examples=None if self.seconds is not None else (self.max_examples or profile.max_examples),
             # a derandomized profile promises the very same cases every time
             seed=0 if profile.derandomize else random.SystemRandom().randrange(2**32),
-            held=Held(arguments=self._held(loaded), forbidden=loaded.declaration.forbidden, models=self.models),
+            held=held,
             known=self.known,
         )
         return Session(loaded, plan).run()
@@ -128,6 +130,8 @@ class SubjectCase:
             held = validated(self.arguments)
         except InvalidArguments as error:
             raise ValueError(f"arguments: {error}") from None
+        if self.models is not None and loaded.own_data:
+            raise ValueError(f"models: {self.subject_name} brings its own model")
         fixed = dict(loaded.declaration.fixed)
         for name, value in held.arguments.items():
             if fixed.setdefault(name, value) != value:

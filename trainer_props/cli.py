@@ -121,6 +121,7 @@ def check(
     experiments, properties, models = _chosen(experiment, property, model)
     loaded = _subject(subject)
     held = _held(loaded, arguments, models, console)
+    experiments, properties = _for_own_data(experiments, properties, held, subject)
     if max_examples is None and seconds is None:
         seconds, max_examples = _PROFILES[profile], _CI_EXAMPLES if _PROFILES[profile] is None else None
     if seed is None:
@@ -228,7 +229,24 @@ def _held(subject: Subject, arguments: Path | None, models: Sequence[str] | None
         fixed |= held.arguments
         for name, why in held.left_out:
             console.print(f"{arguments}: {name} is not held ({why})", soft_wrap=True)
-    return Held(arguments=fixed, forbidden=subject.declaration.forbidden, models=models)
+    return Held(arguments=fixed, forbidden=subject.declaration.forbidden, models=models, own_data=subject.own_data)
+
+
+def _for_own_data(experiments: list[str], properties: list[str], held: Held, subject: str) -> tuple[list[str], list[str]]:
+    """What is left for a subject that brings its own model and data; everything for another."""
+    from trainer_props.experiments import EXPERIMENTS, suitable
+    from trainer_props.properties import PROPERTIES
+
+    if not held.own_data:
+        return experiments, properties
+    if held.models is not None:
+        raise UsageError(f"--model {', '.join(held.models)}: {subject} brings its own model")
+    left = suitable(experiments, held)
+    judged = [each for each in properties if set(PROPERTIES[each].experiments) & set(left)]
+    if not judged:
+        usual = ", ".join(suitable(list(EXPERIMENTS), held))
+        raise UsageError(f"--experiment {', '.join(experiments)}: {subject} brings its own model and data, which leaves {usual}")
+    return left, judged
 
 
 def _matching(globs: Sequence[str] | None, names: Sequence[str], noun: str) -> list[str]:

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import torch
 import transformers
 
 
@@ -34,6 +35,35 @@ class Slow(transformers.Trainer):
 
 class SlowAndLate(Slow, Late):
     pass
+
+
+class WantsEvaluation(transformers.Trainer):
+    """Takes no scenario without evaluation data."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        if kwargs["eval_dataset"] is None:
+            raise ValueError("evaluation data are wanted")
+        super().__init__(*args, **kwargs)
+
+
+class Net(torch.nn.Module):
+    """In float32, with inputs and parameters of other names than any model of ours."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer = torch.nn.Linear(3, 1)
+
+    def forward(self, x: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
+        y = self.layer(x).squeeze(-1)
+        return {"loss": ((y - labels) ** 2).mean(), "y": y}
+
+
+def own_data(output_dir: str, n: int, **training_arguments: Any) -> transformers.Trainer:
+    """A plain factory, with a model and data of its own."""
+    rows = [{"x": torch.tensor([index, 1.0, -index]), "labels": torch.tensor(index / 2)} for index in range(max(n, 5))]
+    arguments = transformers.TrainingArguments(output_dir, **training_arguments)
+    return transformers.Trainer(Net(), arguments, train_dataset=rows[:n], eval_dataset=rows[:5])
 
 
 def not_a_trainer(parts: Any, output_dir: str) -> Any:

@@ -118,6 +118,25 @@ def test_arguments_are_held(run: Run, tmp_path: Path) -> None:
     assert data["coverage"]["arguments"]["max_steps"] == {"2": 3}
 
 
+def test_subject_with_its_own_data_is_run_where_that_makes_sense(run: Run, tmp_path: Path) -> None:
+    code, out, _ = run("check", "subjects:own_data", "--max-examples", "12", "--seed", "1", "--json", str(tmp_path / "result.json"))
+    assert code == 0, out
+    data = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
+    assert {each["name"] for each in data["experiments"]} == {"train_once", "train_and_save", "build_arguments"}
+    assert all(each["examples"] for each in data["experiments"])
+    evaluated = {each["id"] for each in data["properties"] if each["evaluated"]}
+    assert {"steps.global_step_counts_updates", "optimization.optimizer_follows_its_rule"} < evaluated
+    assert "checkpoints.checkpoints_hold_the_weights" in evaluated
+    assert "loss.micro_batch_losses_are_the_models" not in evaluated
+
+
+def test_subject_that_refuses_the_plainest_scenario_is_judged_on_others(run: Run) -> None:
+    where = ("--experiment", "build_arguments", "--experiment", "train_and_save", "--max-examples", "5", "--seed", "1")
+    code, out, err = run("check", "subjects:WantsEvaluation", *where)
+    assert (code, err) == (0, "")
+    assert "evaluation data are wanted" in out
+
+
 # ---- mistakes: one line, exit code 2 -----------------------------------------------------------------------------------------
 
 
@@ -142,6 +161,11 @@ def test_arguments_are_held(run: Run, tmp_path: Path) -> None:
         (["check", "subjects:Lat"], "subject 'subjects:Lat': subjects has no 'Lat': did you mean 'Late'?"),
         (["check", "subjects:NUMBER"], "subject 'subjects:NUMBER' is an int: neither a Trainer class nor a factory"),
         (["check", "transformers:TrainingArguments"], "is the class TrainingArguments: neither a Trainer class nor a factory"),
+        (["check", "subjects:own_data", "--model", "gpt2"], "--model gpt2: subjects:own_data brings its own model"),
+        (
+            ["check", "subjects:own_data", "--experiment", "train_on_*"],
+            "subjects:own_data brings its own model and data, which leaves build_arguments, train_once, train_and_save",
+        ),
         (["check", "--json", "no/such/folder/result.json"], "--json no/such/folder/result.json: the folder no/such/folder does not exist"),
         (["check", "--json", "."], "--json .: it is a folder"),
         (["check", "--arguments", "no_such_file.json"], "--arguments no_such_file.json: No such file or directory"),

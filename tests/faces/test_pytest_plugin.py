@@ -113,6 +113,19 @@ def test_nothing_applicable_is_a_skip_with_its_reason() -> None:
         case("train_once", max_examples=2, properties=["data_order.streams_are_read_in_order"]).check()
 
 
+def plain(output_dir: str, n: int, **training_arguments: Any) -> Any:
+    return trainer_props.regression_trainer(output_dir=output_dir, train_len=n, **training_arguments)
+
+
+def test_factory_with_data_of_its_own() -> None:
+    case("train_once", plain, max_examples=6).check()
+    for experiment in ("evaluate_and_predict", "train_on_streams"):
+        with pytest.raises(pytest.skip.Exception, match=r"nothing applicable .the subject brings its own model and data"):
+            case(experiment, plain, max_examples=2).check()
+    with pytest.raises(ValueError, match="brings its own model"):
+        case("train_once", plain, models=["regression"]).check()
+
+
 def test_factory_that_returns_something_else() -> None:
     from trainer_props.subjects import SubjectError
 

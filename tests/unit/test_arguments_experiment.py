@@ -122,7 +122,7 @@ def test_faults_are_caught_by_their_property(fault: object) -> None:
     subject = subjects.wrap(fault.make())  # type: ignore[attr-defined]
     caught: set[str] = set()
 
-    @settings(max_examples=150, suppress_health_check=list(HealthCheck), derandomize=True, database=None)
+    @settings(max_examples=500, suppress_health_check=list(HealthCheck), derandomize=True, database=None)
     @given(EXPERIMENT.cases(Held()))
     def explore(case: Case) -> None:
         if fault.property not in caught:  # type: ignore[attr-defined]

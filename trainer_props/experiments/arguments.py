@@ -61,5 +61,5 @@ def _case(arguments: dict[str, Any], parameters: dict[str, Any]) -> Case:
 
 register(
     Experiment(NAME, "Build TrainingArguments, copy them, write them down and read them back; or give them a value that they must refuse.",
-               "test_trainer", cases, build_arguments, share=0.4)
+               "test_trainer", cases, build_arguments, share=0.4, own_data=True)
 )

@@ -23,7 +23,8 @@ class Held:
         arguments: TrainingArguments with these values in every case.
         forbidden: TrainingArguments that stay at their defaults.
         models: names of models, or None for all.
-        own_data: the subject brings its own model and data: only arguments and the number of samples are drawn.
+        own_data: the subject brings its own model and data: only arguments and the number of samples are drawn, and only experiments
+            that need no data of ours are run (`suitable`).
     """
 
     arguments: Mapping[str, Any] = field(default_factory=dict)
@@ -44,6 +45,8 @@ class Experiment:
         run: case and subject -> record.
         models: names of the models that it can use.
         share: of the time of a session, relative to others.
+        own_data: it makes sense for a subject that brings its own model and data. What hands data of ours to the trainer, or is about a
+            kind of data or model, does not.
     """
 
     name: str
@@ -53,6 +56,7 @@ class Experiment:
     run: Callable[[Case, Subject], Record]
     models: tuple[str, ...] = ()
     share: float = 1.0
+    own_data: bool = False
 
 
 EXPERIMENTS: Final[dict[str, Experiment]] = {}
@@ -68,3 +72,8 @@ def register(experiment: Experiment) -> Experiment:
         raise ValueError(f"experiment {experiment.name} exists already")
     EXPERIMENTS[experiment.name] = experiment
     return experiment
+
+
+def suitable(names: Sequence[str], held: Held) -> list[str]:
+    """Those of the experiments that make sense with what is held: all, or for a subject with data of its own those that bring none."""
+    return [name for name in names if EXPERIMENTS[name].own_data or not held.own_data]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 
@@ -27,32 +27,46 @@ def train_once(case: Case, subject: Subject) -> Record:
     return run(case.scenario, subject)
 
 
-def _experiment(name: str, statement: str, chapter: str, scenarios: Scenarios, flavour: str, share: float = 1.0) -> Experiment:
+def _experiment(
+    name: str, statement: str, chapter: str, scenarios: Scenarios, flavour: str, share: float = 1.0, *, own_data: bool = False
+) -> Experiment:
     def cases(held: Held) -> st.SearchStrategy[Case]:
-        silent = {argument: default(argument) for argument in held.forbidden}
+        arguments = {**{argument: default(argument) for argument in held.forbidden}, **held.arguments}
         if held.own_data:
-            return scenarios(arguments={**silent, **held.arguments}, models=["regression"]).map(
-                lambda each: Case(experiment=name, scenario=_plain(each))
+            return scenarios(arguments=arguments, models=["regression"]).map(
+                lambda each: Case(experiment=name, scenario=_plain(each, arguments))
             )
-        return scenarios(arguments={**silent, **held.arguments}, models=held.models).map(lambda each: Case(experiment=name, scenario=each))
+        return scenarios(arguments=arguments, models=held.models).map(lambda each: Case(experiment=name, scenario=each))
 
-    flavour = scenarios.__name__.removesuffix("_scenarios")
-    return register(Experiment(name, statement, chapter, cases, train_once, strategies.FLAVOURS[flavour].models))
+    return register(Experiment(name, statement, chapter, cases, train_once, strategies.FLAVOURS[flavour].models, share, own_data))
 
 
-def _plain(scenario: Scenario) -> Scenario:
-    """The scenario without what only our own model and data can serve: a metric of ours, poisoned losses, a loss function."""
+def _plain(scenario: Scenario, held: Mapping[str, Any]) -> Scenario:
+    """The scenario without what only our own model and data can serve: a metric of ours, poisoned losses, a loss function; and, where the
+    run evaluates, without `dataloader_drop_last`, since nobody knows here how long the evaluation data are. What is held stays.
+    """
     arguments = dict(scenario.arguments)
-    if arguments.pop("metric_for_best_model", None) is not None:
+    if "metric_for_best_model" not in held and arguments.pop("metric_for_best_model", None) is not None:
         arguments["metric_for_best_model"] = "loss"
-        arguments["greater_is_better"] = False
-    for name in ("label_names", "include_num_input_tokens_seen", "batch_eval_metrics"):
-        arguments.pop(name, None)
-    return Scenario(arguments=arguments, data=Data(n=scenario.data.n, n_eval=scenario.data.n_eval), model=scenario.model)
+        if "greater_is_better" not in held:
+            arguments["greater_is_better"] = False
+    unserved = ["label_names", "include_num_input_tokens_seen", "batch_eval_metrics", "include_for_metrics", "remove_unused_columns"]
+    if scenario.argument("eval_strategy") != "no" or scenario.argument("eval_on_start"):
+        unserved.append("dataloader_drop_last")
+    for name in unserved:
+        if name not in held:
+            arguments.pop(name, None)
+    return Scenario(arguments=arguments, data=Data(n=scenario.data.n, n_eval=scenario.data.n_eval))
 
 
 _experiment(
-    "train_once", "Train a regression model once on map-style data.", "test_trainer", strategies.regression_scenarios, "regression", 1.5
+    "train_once",
+    "Train a regression model once on map-style data.",
+    "test_trainer",
+    strategies.regression_scenarios,
+    "regression",
+    1.5,
+    own_data=True,
 )
 _experiment(
     "train_nothing",
@@ -69,6 +83,7 @@ _experiment(
     strategies.saving_scenarios,
     "saving",
     1.5,
+    own_data=True,
 )
 _experiment("train_on_streams", "Train once on an iterable data set.", "test_trainer_data", strategies.stream_scenarios, "stream")
 _experiment(

@@ -16,11 +16,25 @@ def _last_batch_is_short(scenario: Scenario) -> bool:
 
 
 def _only_full_batches(judgement: Violated, record: Record, scenario: Scenario) -> bool:
-    """Every evaluation and prediction leaves out the rows of its last, short batch and no other."""
+    """Some last batch is short, and every evaluation and prediction leaves out the rows of its short last batch and no other.
+
+    The others come in the order of the data set; where samples are grouped by length, in another, which leaves out others.
+    """
     size = int(scenario.argument("per_device_eval_batch_size"))
     lengths = {"eval": scenario.data.n_eval, **record.results.get("lengths", {})}
-    rows = {each.prefix: sum(batch.size for batch in each.batches) for each in record.evaluations}
-    return all(rows[prefix] == length // size * size for prefix, length in lengths.items() if prefix in rows)
+    grouped = scenario.argument("train_sampling_strategy") == "group_by_length"
+    short = False
+    for each in record.evaluations:
+        length = lengths.get(each.prefix)
+        if length is None:
+            continue
+        kept = length // size * size
+        short = short or kept < length
+        seen = [sample for batch in each.batches for sample in batch.samples or ()]
+        in_place = len(set(seen)) == kept if grouped else seen == list(range(kept))
+        if sum(batch.size for batch in each.batches) != kept or not (in_place or not record.identified):
+            return False
+    return short
 
 
 def _no_metric(judgement: Violated, record: Record, scenario: Scenario) -> bool:

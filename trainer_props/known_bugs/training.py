@@ -26,7 +26,9 @@ def _failed(kind: str, *words: str) -> object:
 def _one_update(judgement: Violated, record: Record, scenario: Scenario) -> bool:
     """One update is made; where an interval is a ratio, it is one of no updates, and that update divides by it."""
     if judgement.quantity == "the run":
-        return record.failure is not None and record.failure.kind == "ZeroDivisionError"
+        intervals = [scenario.argument(name) for name in ("logging_steps", "eval_steps", "save_steps")]
+        is_ratio = any(value is not None and 0 < value < 1 for value in intervals)
+        return is_ratio and record.failure is not None and record.failure.kind == "ZeroDivisionError"
     return record.global_step == 1 and len(record.updates) == 1
 
 

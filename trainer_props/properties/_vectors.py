@@ -20,6 +20,11 @@ def exactness(scenario: Scenario) -> float:
     return _EXACT[scenario.model.dtype]
 
 
+def exactness_of(values: Tensor) -> float | None:
+    """The tolerance for numbers that are computed in the dtype of these; None for a dtype of which nothing is promised."""
+    return _EXACT.get(str(values.dtype).removeprefix("torch."))
+
+
 def close_rows(quantity: str, *, expected: Tensor, observed: Tensor, tolerance: float, parameters: Sequence[Parameter]) -> Judgement:
     """Every row agrees within `tolerance * max(1, largest expected element of this row and those before)`.
 

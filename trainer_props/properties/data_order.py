@@ -35,15 +35,31 @@ GROUPED = Need(
     "samples are not grouped by length",
     lambda record, scenario: scenario.argument("train_sampling_strategy") == "group_by_length",
 )
+
+
+def _tail_is_padded(scenario: Scenario) -> bool:
+    """`batch_rebalance` fills up a last window with fewer samples than micro-batches by repeating some, as its documentation says."""
+    if scenario.argument("train_sampling_strategy") != "batch_rebalance" or accounting.drops_last(scenario):
+        return False
+    return 0 < scenario.data.n % accounting.total_train_batch_size(scenario) < int(scenario.argument("gradient_accumulation_steps"))
+
+
+NOT_PADDED = Need(
+    "not_padded",
+    "batch_rebalance repeats samples to fill its last window",
+    lambda record, scenario: scenario.data.kind in accounting.STREAMS or not _tail_is_padded(scenario),
+)
 _BASE = (FINISHED, IDENTIFIED, SINGLE_DEVICE, SOME_UPDATE)
 
 
-@trainer_property(source=sources.SAMPLERS, needs=[*_BASE], catalogue=[7])
+@trainer_property(source=sources.SAMPLERS, needs=[*_BASE, NOT_PADDED], catalogue=[7])
 def every_epoch_sees_each_sample_once(record: Record, scenario: Scenario) -> Judgement:
     """In a complete epoch each sample is seen exactly once; the samples of a last batch that is left out (`dataloader_drop_last`) are not
     seen.
     """
-    if accounting.drops_last(scenario) and scenario.data.n % accounting.batch_size(scenario):
+    rebalanced = scenario.argument("train_sampling_strategy") == "batch_rebalance"
+    unit = accounting.total_train_batch_size(scenario) if rebalanced else accounting.batch_size(scenario)
+    if accounting.drops_last(scenario) and scenario.data.n % unit:
         return not_applicable("the last batch of an epoch is left out")
     expected = list(range(scenario.data.n))
     return holds_for_all(
@@ -55,7 +71,7 @@ def every_epoch_sees_each_sample_once(record: Record, scenario: Scenario) -> Jud
     )
 
 
-@trainer_property(source=sources.SAMPLERS, needs=[*_BASE], catalogue=[7])
+@trainer_property(source=sources.SAMPLERS, needs=[*_BASE, NOT_PADDED], catalogue=[7])
 def no_sample_twice_in_an_epoch(record: Record, scenario: Scenario) -> Judgement:
     """Within an epoch, complete or not, no sample is seen twice."""
     for epoch, seen in _epochs(record, scenario).items():

@@ -12,6 +12,7 @@ from trainer_props.properties.needs import (
     FINISHED,
     IDENTIFIED,
     INTERVALS_KNOWN,
+    OUR_DATA,
     SINGLE_DEVICE,
     SOME_UPDATE,
     WHOLE_WINDOWS,
@@ -79,6 +80,8 @@ def evaluation_batches_have_their_size(record: Record, scenario: Scenario) -> Ju
     judgements = []
     for index, evaluation in enumerate(record.evaluations):
         rows = [batch.size for batch in evaluation.batches]
+        if not all(rows):
+            return not_applicable("the model's input has no rows to count")
         full, last = rows[:-1], rows[-1:]
         judgements.append(same("sizes of evaluation batches", expected=[size] * len(full), observed=full, at=f"evaluation {index}, batch"))
         judgements += [
@@ -97,14 +100,14 @@ def eval_loss_is_the_mean_over_samples(record: Record, scenario: Scenario) -> Ju
     for index, evaluation in enumerate(record.evaluations):
         key = f"{evaluation.prefix}_loss"
         losses = [(batch.loss, batch.size) for batch in evaluation.batches]
-        if key not in evaluation.metrics or not losses or any(loss is None or not math.isfinite(loss) for loss, _ in losses):
+        if key not in evaluation.metrics or not losses or any(loss is None or not math.isfinite(loss) or not size for loss, size in losses):
             continue
         expected = math.fsum((loss or 0.0) * size for loss, size in losses) / sum(size for _, size in losses)
         judgements.append(close(key, expected=expected, observed=evaluation.metrics[key], tolerance=_TOLERANCE, at=f"evaluation {index}"))
     return holds_for_all("evaluation losses", judgements)
 
 
-@trainer_property(source=sources.docs("Trainer.evaluate"), experiments=EVALUATING, needs=[FINISHED, EVALUATED], catalogue=[55])
+@trainer_property(source=sources.docs("Trainer.evaluate"), experiments=EVALUATING, needs=[FINISHED, EVALUATED, OUR_DATA], catalogue=[55])
 def evaluation_says_its_loss(record: Record, scenario: Scenario) -> Judgement:
     """The metrics of an evaluation hold the loss and the speed; data with labels always give a loss."""
     judgements = []

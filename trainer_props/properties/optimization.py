@@ -24,7 +24,7 @@ from trainer_props.properties._prediction import (
     prediction,
     rule_of,
 )
-from trainer_props.properties._vectors import close_rows, exactness, flat_rows
+from trainer_props.properties._vectors import close_rows, exactness, exactness_of, flat_rows
 from trainer_props.properties.needs import SINGLE_DEVICE, SOME_UPDATE
 from trainer_props.properties.registry import trainer_property
 from trainer_props.properties.sources import docs, torch_docs
@@ -107,6 +107,9 @@ def optimizer_follows_its_rule(record: Record, scenario: Scenario) -> Judgement:
     updates = record.updates
     if record.initial_weights is None or not updates or any(update.gradient is None for update in updates):
         return not_applicable("no update, or one without a gradient")
+    tolerance = exactness_of(record.initial_weights)  # of the model that was trained: a factory may bring its own
+    if tolerance is None:
+        return not_applicable("the model is neither in float64 nor in float32")
     if any(len(set(update.learning_rates)) != 1 for update in updates):
         return not_applicable("the learning rate differs among parameters")
     gradients = torch.stack([update.gradient for update in updates if update.gradient is not None])
@@ -133,7 +136,7 @@ def optimizer_follows_its_rule(record: Record, scenario: Scenario) -> Judgement:
         kept = elements(judged, parameters, gradients).bool()
         expected, observed = expected[:, kept], observed[:, kept]
         parameters = [each for each, use in zip(parameters, judged, strict=True) if use]
-    return close_rows("weights", expected=expected, observed=observed, tolerance=exactness(scenario), parameters=parameters)
+    return close_rows("weights", expected=expected, observed=observed, tolerance=tolerance, parameters=parameters)
 
 
 def _used_parameters(record: Record, gradients: Tensor) -> list[bool]:

@@ -180,8 +180,8 @@ def _known(model: torch.nn.Module, inputs: dict[str, Any]) -> dict[str, Any]:
 
 
 def _timeless(metrics: dict[str, Any], ignored: tuple[str, ...]) -> list[tuple[str, Any]]:
-    left_out = (*_CLOCK, "score", *ignored)
-    return sorted((name, value) for name, value in metrics.items() if not name.endswith(left_out))
+    left_out = (*_CLOCK, *ignored)
+    return sorted((name, value) for name, value in metrics.items() if name != "eval_score" and not name.endswith(left_out))
 
 
 def _list(values: Any) -> Any:

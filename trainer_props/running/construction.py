@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from transformers import HfArgumentParser
 
+from trainer_props import compat
 from trainer_props.record import Failure, Record
 from trainer_props.running.output import output_directory
 from trainer_props.scenario import Scenario, thaw
@@ -82,12 +83,14 @@ def build(scenario: Scenario, subject: Subject) -> Record:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         kind = arguments_class(subject)
+        if isinstance(kind, Failure):
+            return Record(failure=kind)
         kwargs = Parts(scenario).training_arguments_kwargs("output")
         given = copy.deepcopy(kwargs)
         try:
             arguments = kind(**kwargs)
         except Exception as error:  # noqa: BLE001  what is raised is part of the record
-            return Record(failure=Failure("construction", type(error).__name__, str(error), tuple(traceback.format_exception(error)[-6:])))
+            return Record(failure=_failure(error))
         base = _base(kind)
         record = Record(arguments=fields(arguments))
         record.results = {
@@ -111,6 +114,8 @@ def refuse(scenario: Scenario, subject: Subject, name: str, value: Any) -> Recor
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         kind = arguments_class(subject)
+        if isinstance(kind, Failure):
+            return Record(failure=kind)
         kwargs = Parts(scenario.with_arguments(**{name: value})).training_arguments_kwargs("output")
         error: dict[str, Any] | None = None
         try:
@@ -121,8 +126,17 @@ def refuse(scenario: Scenario, subject: Subject, name: str, value: Any) -> Recor
 
 
 def arguments_class(subject: Subject) -> Any:
-    """The class of TrainingArguments that a subject's trainer has."""
-    return _class_of(subject.make)
+    """The class of TrainingArguments that a subject's trainer has; a Failure if the subject makes no trainer of a default scenario."""
+    try:
+        return _class_of(subject.make)
+    except (SubjectError, compat.Unsupported):
+        raise
+    except Exception as error:  # noqa: BLE001  a refusal of the subject, and no fault of ours
+        return _failure(error)
+
+
+def _failure(error: Exception) -> Failure:
+    return Failure("construction", type(error).__name__, str(error), tuple(traceback.format_exception(error)[-6:]))
 
 
 @functools.lru_cache(maxsize=16)
