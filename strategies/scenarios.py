@@ -201,8 +201,9 @@ def draw_scenario(draft: Draft, flavour: Flavour, models: Sequence[str], *, allo
     stopping = draft.option("early_stopping") if draft.held.get("eval_strategy") != "no" else None
     watching = plans.draw_watching(draft, size.updates, saving=flavour.saving, metrics=metrics, needed=stopping is not None)
     plans.draw_evaluation(draft, watching)
-    _apply_rest(draft, kind)
-    n_eval = _draw_eval_length(draft, watching.evaluates or bool(draft.get("eval_on_start")), allow_empty)
+    evaluates = watching.evaluates or bool(draft.get("eval_on_start"))
+    _apply_rest(draft, kind, evaluates)
+    n_eval = _draw_eval_length(draft, evaluates, allow_empty)
     handed = _draw_components(draft, model, kind, watching, stopping)
     optimization.draw_schedule_kwargs(draft, size.updates, rate)
     return Scenario(
@@ -262,19 +263,20 @@ def _often(flavour: Flavour, model: ModelKind, follow: Sequence[str]) -> dict[st
 def _draw_kind(draft: Draft, flavour: Flavour, model: ModelKind) -> str:
     available = [name for name in model.data_kinds if name in parts.available_datasets()]
     if flavour.streams:
-        return draft.choose(["stream", "sized_stream"] if draft.get("max_steps") > 0 or draft.free("max_steps") else ["sized_stream"])
+        return draft.choose(["stream", "sized_stream", "stream"] if draft.get("max_steps") > 0 or draft.free("max_steps") else ["sized_stream"])
     mapped = [name for name in available if DATASETS[name].map_style and DATASETS[name].package is None]
     if draft.option("hardly_ever") == "table" and "table" in available:  # a datasets.Dataset takes longer to build than to train on
         return "table"
     return draft.choose(mapped)
 
 
-def _apply_rest(draft: Draft, kind: DatasetKind) -> None:
+def _apply_rest(draft: Draft, kind: DatasetKind, evaluates: bool) -> None:
     draft.apply("include_num_input_tokens_seen", "label_smoothing_factor", "label_names")
     draft.apply("torch_empty_cache_steps", "average_tokens_across_devices")
     if kind.package is None:  # tables have a column that no model takes
         draft.apply("remove_unused_columns")
-    if draft.option("hardly_ever") == "workers":
+    # torch waits five seconds for the end of a worker from which another was forked, as one for evaluation is.
+    if draft.option("hardly_ever") == "workers" and not evaluates:
         draft.set("dataloader_num_workers", 1)
     if draft.get("dataloader_num_workers"):
         draft.apply(*_WORKERS)

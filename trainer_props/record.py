@@ -124,7 +124,6 @@ class Checkpoint:
         weights: the weights in it, flat, in the order of the model's parameters, or None.
         model_weights: the model's own weights at that moment, flat.
         best_model_checkpoint: of the state, as a folder name.
-        global_steps: for each folder in `folders` the step in its own state, where readable.
     """
 
     step: int
@@ -181,7 +180,6 @@ class Record:
     global_step: int | None = None
     training_loss: float | None = None
     metrics: dict[str, Any] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
     results: dict[str, Any] = field(default_factory=dict)
     identified: bool = True
     own_data: bool = False

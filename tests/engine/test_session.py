@@ -114,6 +114,26 @@ def test_a_refusal_at_construction_is_no_violation(session: Run) -> None:
     assert result.refusals == {"ValueError: no accumulation here": result.experiments["train_once"].refused}
 
 
+@subjects.subject(loss_reduction="mean_per_batch")
+class AbsoluteError(transformers.Trainer):  # type: ignore[misc]
+    """Trains on a loss of its own, in place of the model's and of `compute_loss_func`, and says so."""
+
+    def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **_: Any) -> Any:
+        outputs = model(**inputs)
+        predicted = outputs["output"] if isinstance(outputs, dict) else outputs[-1]
+        loss = (predicted - inputs["labels"]).abs().mean()
+        return (loss, outputs) if return_outputs else loss
+
+
+def test_a_declared_loss_is_not_taken_for_the_models(session: Run) -> None:
+    from trainer_props.experiments import Held
+
+    held = Held(models=["regression", "regression_dict"])
+    result = session(AbsoluteError, experiments=["train_once", "train_and_save"], max_examples=30, held=held).result
+    assert [violation.finding for violation in result.violations] == []
+    assert result.properties["optimization.optimizer_follows_its_rule"].evaluated > 10
+
+
 class Breaks(transformers.Trainer):  # type: ignore[misc]
     """Fails in training."""
 

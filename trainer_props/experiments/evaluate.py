@@ -53,7 +53,9 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
             parameters["several"] = True
         if draw(st.integers(0, 3)) == 3:
             parameters["prefix"] = "held_out"
-        return Case(experiment=NAME, scenario=scenario.replace(data=scenario.data.replace(n_eval=n_eval)), parameters=parameters)
+        workers = [name for name in scenario.arguments if name.startswith("dataloader_") and name != "dataloader_drop_last"]
+        quiet = scenario.without_arguments(*(name for name in workers if name not in arguments))
+        return Case(experiment=NAME, scenario=quiet.replace(data=scenario.data.replace(n_eval=n_eval)), parameters=parameters)
 
     return drawn()
 

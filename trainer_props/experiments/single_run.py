@@ -85,7 +85,7 @@ _experiment(
     1.5,
     own_data=True,
 )
-_experiment("train_on_streams", "Train once on an iterable data set.", "test_trainer_data", strategies.stream_scenarios, "stream")
+_experiment("train_on_streams", "Train once on an iterable data set.", "test_trainer_data", strategies.stream_scenarios, "stream", 1.5)
 _experiment(
     "train_on_tokens",
     "Train a small LSTM once on tokens: rows of one or several lengths, ignored labels, label smoothing.",

@@ -96,6 +96,8 @@ def evaluation_batches_have_their_size(record: Record, scenario: Scenario) -> Ju
 )
 def eval_loss_is_the_mean_over_samples(record: Record, scenario: Scenario) -> Judgement:
     """The evaluation loss is the mean of the losses of the batches, each weighted by its number of samples."""
+    if record.loss_reduction is not None:
+        return not_applicable("the subject declares a loss of its own")
     judgements = []
     for index, evaluation in enumerate(record.evaluations):
         key = f"{evaluation.prefix}_loss"

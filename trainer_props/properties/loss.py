@@ -81,7 +81,8 @@ def num_items_count_labels_of_window(record: Record, scenario: Scenario) -> Judg
     """
     if "labels" not in zoo.MODELS[scenario.model.name].label_names:
         return not_applicable("the labels have other names")
-    wanted = loss_reduction(scenario) == "sum_over_items"
+    # a trainer with a loss of its own need not hand the number on
+    wanted = loss_reduction(scenario) == "sum_over_items" and record.loss_reduction is None
     judgements = []
     for number, span in enumerate(spans(record), 1):
         batches = record.batches[span.first : span.end]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from trainer_props.judgement import Judgement, NotApplicable
 from trainer_props.properties.needs import Need
@@ -38,7 +38,7 @@ class Property:
         statement: its docstring's first paragraph.
         source: where its truth is documented (an address).
         needs: preconditions, as data.
-        tolerance: relative to max(1, |expected|); 0 means exact; by dtype where it depends on it.
+        tolerance: relative to max(1, |expected|); 0 means exact; for float64 where it depends on the dtype.
         catalogue: ids of the invariant catalogue that it covers.
         judge: the statement itself.
     """
@@ -104,8 +104,3 @@ def trainer_property(
         return function
 
     return register
-
-
-def judge_all(records: Any, scenario: Scenario, properties: Sequence[Property]) -> list[tuple[Property, Judgement]]:
-    """Every property's judgement of one record."""
-    return [(each, each(records, scenario)) for each in properties]
