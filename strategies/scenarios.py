@@ -263,7 +263,8 @@ def _often(flavour: Flavour, model: ModelKind, follow: Sequence[str]) -> dict[st
 def _draw_kind(draft: Draft, flavour: Flavour, model: ModelKind) -> str:
     available = [name for name in model.data_kinds if name in parts.available_datasets()]
     if flavour.streams:
-        return draft.choose(["stream", "sized_stream", "stream"] if draft.get("max_steps") > 0 or draft.free("max_steps") else ["sized_stream"])
+        bounded = draft.get("max_steps") > 0 or draft.free("max_steps")
+        return draft.choose(["stream", "sized_stream", "stream"] if bounded else ["sized_stream"])
     mapped = [name for name in available if DATASETS[name].map_style and DATASETS[name].package is None]
     if draft.option("hardly_ever") == "table" and "table" in available:  # a datasets.Dataset takes longer to build than to train on
         return "table"

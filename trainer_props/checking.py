@@ -85,7 +85,10 @@ class SubjectCase:
             from trainer_props.reports.terminal import explain_finding
 
             members = [ViolationError(explain_finding(each.finding), each.finding) for each in result.violations]
-            raise Violations(f"{self.experiment} on {self.subject_name}, seed {result.seed}", members)
+            raised = Violations(f"{self.experiment} on {self.subject_name}, seed {result.seed}", members)
+            if hint := self._loaded().hint:
+                raised.add_note(hint)
+            raise raised
         if result.errors:
             raise RuntimeError(result.errors[0])
         if not result.evaluations:
@@ -103,12 +106,11 @@ class SubjectCase:
         """Run the session and return all that it found, without raising."""
         from hypothesis import settings
 
-        from trainer_props import subjects
         from trainer_props.engine import Plan, Session
         from trainer_props.experiments import Held, suitable
         from trainer_props.properties import PROPERTIES
 
-        loaded = subjects.load(self.subject) if isinstance(self.subject, str) else subjects.wrap(self.subject)
+        loaded = self._loaded()
         held = Held(arguments=self._held(loaded), forbidden=loaded.declaration.forbidden, models=self.models, own_data=loaded.own_data)
         profile = settings()
         plan = Plan(
@@ -122,6 +124,11 @@ class SubjectCase:
             known=self.known,
         )
         return Session(loaded, plan).run()
+
+    def _loaded(self) -> Subject:
+        from trainer_props import subjects
+
+        return subjects.load(self.subject) if isinstance(self.subject, str) else subjects.wrap(self.subject)
 
     def _held(self, loaded: Subject) -> dict[str, Any]:
         from trainer_props.arguments_file import InvalidArguments, validated

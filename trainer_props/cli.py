@@ -93,7 +93,7 @@ def check(
     seconds: Annotated[float | None, typer.Option(min=0.1, help="Time for exploring (60; shrinking comes on top).")] = None,
     max_examples: Annotated[int | None, typer.Option(min=1, help="Examples of each experiment; replaces --seconds.")] = None,
     profile: Annotated[str, typer.Option(help="quick (60 s), ci (100 examples each, the same every time) or nightly (an hour).")] = "quick",
-    seed: Annotated[int | None, typer.Option(help="Everything drawn follows from it (random, printed).")] = None,
+    seed: Annotated[int | None, typer.Option(help="All draws follow from it; the clock decides how many (random, printed).")] = None,
     experiment: Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Only these experiments.")] = None,
     property: Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Only these properties.")] = None,
     model: Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Only these models.")] = None,
@@ -142,7 +142,7 @@ def check(
             results.write(json, results.to_data(result, command="check", subject=subject, profile=profile))
         except OSError as error:
             raise UsageError(f"--json {json}: {error.strerror or error}") from None
-    terminal.print_result(console, result, subject)
+    terminal.print_result(console, result, subject, loaded.hint)
     if json is not None:
         console.print(f"result written to {json}", soft_wrap=True)
     return _exit_code(result)

@@ -56,9 +56,10 @@ def subject(
     Args:
         loss_reduction: how the loss of a micro-batch is made from its samples: `mean_per_batch`, `sum_over_items` (divided by the
             number of labels in the whole window), `batch_dependent` (contrastive losses, batch norm: it depends on the company a
-            sample keeps). None: what the model does.
+            sample keeps). Any of them says that the loss is the subject's own: then no loss or gradient is predicted from the model.
+            None: the loss is the model's.
         expected_steps: scenario -> updates of a whole run, for a trainer with a formula of its own.
-        cumulative_metrics: metrics that grow over a run.
+        cumulative_metrics: metrics that grow over a run, so that two evaluations in a row differ in them.
         ignore_metrics: metrics that no property may look at.
         fixed: TrainingArguments held at these values in every run.
         forbidden: TrainingArguments that are left at their defaults in every run.
@@ -227,12 +228,14 @@ class Subject:
         make: (parts, output_dir) -> Trainer.
         declaration: what is declared of it.
         own_data: it brings data of its own, so that samples can't be identified.
+        hint: what its author may have forgotten to declare, for the reader of a violation.
     """
 
     name: str
     make: Callable[[Parts, str], Trainer]
     declaration: Declaration = Declaration()
     own_data: bool = False
+    hint: str = ""
 
 
 def load(name: str) -> Subject:
@@ -270,7 +273,8 @@ def wrap(target: Any, name: str | None = None) -> Subject:
     name = name or f"{getattr(target, '__module__', '?')}:{getattr(target, '__qualname__', type(target).__name__)}"
     declaration = getattr(target, _DECLARATION, Declaration())
     if isinstance(target, type) and issubclass(target, transformers.Trainer):
-        return Subject(name, _checked(lambda parts, output_dir: target(**parts.trainer_kwargs(output_dir)), name), declaration)
+        made = _checked(lambda parts, output_dir: target(**parts.trainer_kwargs(output_dir)), name)
+        return Subject(name, made, declaration, hint=_hint(target, declaration))
     if isinstance(target, type) or not callable(target):
         raise SubjectError(f"subject {name!r} is {_describe(target)}: neither a Trainer class nor a factory that makes a Trainer")
     try:
@@ -289,6 +293,17 @@ def wrap(target: Any, name: str | None = None) -> Subject:
         return Subject(name, _checked(target, name), declaration)
     raise SubjectError(
         f"subject {name!r}: a factory takes (parts, output_dir) or (output_dir, n, **training_arguments), not ({', '.join(names)})"
+    )
+
+
+def _hint(target: Any, declaration: Declaration) -> str:
+    import transformers
+
+    if target.compute_loss is transformers.Trainer.compute_loss or declaration.loss_reduction is not None:
+        return ""
+    return (
+        f"{target.__name__} overrides compute_loss: if its loss is meant to be another than the model's, declare that by "
+        "@trainer_props.subject(loss_reduction=...)"
     )
 
 

@@ -6,6 +6,7 @@ from trainer_props.case import Case
 from trainer_props.judgement import Violated
 from trainer_props.known_bugs.registry import KnownBug, known_bug
 from trainer_props.oracles import accounting, best_model
+from trainer_props.properties import prediction
 from trainer_props.record import Record
 from trainer_props.scenario import Components, Data, Model, Scenario
 from trainer_props.zoo import DATASETS, MODELS
@@ -142,9 +143,14 @@ def _grouped(scenario: Scenario) -> bool:
 
 
 def _permuted(judgement: Violated, record: Record, scenario: Scenario) -> bool:
-    """The samples were predicted each once, in another order than that of the data set."""
+    """The samples were predicted each once, in another order than that of the data set, and each row is that of the sample in its place."""
     seen = [sample for batch in record.evaluations[-1].batches for sample in batch.samples or ()]
-    return sorted(seen) == list(range(len(seen))) and seen != sorted(seen)
+    if sorted(seen) != list(range(len(seen))) or seen == sorted(seen):
+        return False
+    outputs = list(prediction.outputs_of(record, scenario, len(seen)))
+    rows = list(prediction.rows_of(record.results["predictions"]))
+    same = (prediction.is_output(row, outputs[sample], scenario) for row, sample in zip(rows, seen, strict=False))
+    return len(rows) == len(seen) and all(same)
 
 
 known_bug(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 from trainer_props import zoo
 from trainer_props.case import Case
@@ -10,7 +11,7 @@ from trainer_props.judgement import Violated
 from trainer_props.known_bugs.registry import KnownBug, known_bug
 from trainer_props.oracles import accounting, plans
 from trainer_props.properties._gradients import explained_by
-from trainer_props.properties._prediction import items_of_window, spans
+from trainer_props.properties._prediction import items_of_window, prediction, spans
 from trainer_props.record import Record
 from trainer_props.scenario import Components, Data, Model, Scenario
 from trainer_props.zoo import MODELS
@@ -102,7 +103,23 @@ def _unshifted_share(judgement: Violated, record: Record, scenario: Scenario) ->
         if seen not in ({float(every)}, set()):
             return False
         factors.append(predicted / every)
-    return judgement.quantity == "num_items_in_batch" or explained_by(record, scenario, factors)
+    if judgement.quantity == "num_items_in_batch":
+        return True
+    if judgement.quantity in ("loss of a micro-batch", "reported loss"):
+        return _smaller_losses(judgement, record, scenario, factors)
+    return explained_by(record, scenario, factors)
+
+
+def _smaller_losses(judgement: Violated, record: Record, scenario: Scenario, factors: list[float]) -> bool:
+    """The loss that differs is the predicted one times the share of its update."""
+    updates = prediction(record, scenario).updates
+    place = [int(number) for number in re.findall(r"\d+", judgement.divergence)]
+    if judgement.quantity == "loss of a micro-batch":
+        return _close(judgement.expected * factors[place[0] - 1], judgement.observed)
+    logged = sorted({0} | {int(entry["step"]) for entry in record.log_history if "loss" in entry})
+    first = max(step for step in logged if step < place[0])
+    losses = [update.loss * factor for update, factor in zip(updates[first : place[0]], factors[first : place[0]], strict=True)]
+    return _close(sum(losses) / len(losses), judgement.observed)
 
 
 known_bug(

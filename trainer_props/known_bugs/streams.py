@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 from trainer_props.case import Case
 from trainer_props.judgement import Violated
@@ -20,12 +21,26 @@ def _leftover(scenario: Scenario) -> bool:
     return whole > 0 and rest > 0 and accounting.total_updates(scenario) > whole
 
 
+_DISCRETE = ("micro-batches before each update", "training micro-batches", "events")
+
+
 def _windows_run_on(judgement: Violated, record: Record, scenario: Scenario) -> bool:
     """Each pass gives its whole windows alone; the micro-batches that are left over go before the first window of the next pass."""
     per_pass, accumulation = accounting.batches_per_epoch(scenario), int(scenario.argument("gradient_accumulation_steps"))
     whole = per_pass // accumulation
     predicted = [index // whole * per_pass + (index % whole + 1) * accumulation for index in range(len(record.updates))]
-    return [update.batches for update in record.updates] == predicted
+    if [update.batches for update in record.updates] != predicted:
+        return False
+    if judgement.quantity in _DISCRETE:
+        return True
+    # A gradient is wrong in the first update of a later pass, and nowhere before; clipping bounds it all the same.
+    if judgement.quantity == "norm of the applied gradient" and judgement.symptom == "too large":
+        return False
+    place = re.match(r"(?:update|log of step) (\d+)", judgement.divergence)
+    if place is None:
+        return False
+    update = int(place.group(1))
+    return update > whole if judgement.divergence.startswith("log") else update > whole and (update - 1) % whole == 0
 
 
 def _shorter_than_a_window(scenario: Scenario) -> bool:

@@ -77,7 +77,9 @@ def best_metric_is_the_best_of_all(record: Record, scenario: Scenario) -> Judgem
 
 @trainer_property(source=sources.docs("TrainerState"), needs=[*_BASE, TRACKED], catalogue=[63])
 def best_step_is_that_of_the_best_metric(record: Record, scenario: Scenario) -> Judgement:
-    """`state.best_global_step` is the step of the first evaluation that reached the best metric, where checkpoints are saved."""
+    """`state.best_global_step` is the step of the first evaluation since the first update that reached the best metric, where
+    checkpoints are saved: the evaluation before training (`eval_on_start`) has no step of which there could be one.
+    """
     best = facts(record, scenario).course.best
     if best is None or scenario.argument("save_strategy") == "no":
         return not_applicable("no evaluation gave a number, or nothing is saved")

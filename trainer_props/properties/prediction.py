@@ -31,11 +31,11 @@ _CLOCK = ("runtime", "samples_per_second", "steps_per_second", "preparation_time
 def one_row_a_sample(record: Record, scenario: Scenario) -> Judgement:
     """`predict` returns one row for each sample of its data set, and as many rows of labels."""
     length = _asked(record)
-    rows = len(list(_rows(record.results["predictions"])))
+    rows = len(list(rows_of(record.results["predictions"])))
     judgement = same("rows of predictions", expected=length, observed=rows)
     if isinstance(judgement, Violated) or record.results["label_ids"] is None:
         return judgement
-    return same("rows of labels", expected=length, observed=len(list(_rows(record.results["label_ids"]))))
+    return same("rows of labels", expected=length, observed=len(list(rows_of(record.results["label_ids"]))))
 
 
 @trainer_property(
@@ -45,16 +45,15 @@ def rows_belong_to_their_samples(record: Record, scenario: Scenario) -> Judgemen
     """Row i of the predictions is the model's output on sample i of the data set; rows of a batch narrower than others are padded on the
     right with -100.
     """
-    rows = list(_rows(record.results["predictions"]))
+    rows = list(rows_of(record.results["predictions"]))
     if len(rows) != _asked(record):
         return not_applicable("not one row a sample (another property says so)")
-    tolerance = _TOLERANCES[scenario.model.dtype] if MODELS[scenario.model.name].architecture is None else 1e-4
     widths = _widths(record)
-    for index, (row, expected) in enumerate(zip(rows, _outputs(record, scenario, len(rows)), strict=True)):
+    for index, (row, expected) in enumerate(zip(rows, outputs_of(record, scenario, len(rows)), strict=True)):
         # between its own length and the width of its batch stands what the model makes of padding
-        content, rest = row[tuple(slice(0, size) for size in expected.shape)], row[widths[index] :] if expected.ndim == 2 else _NOTHING
-        if content.shape != expected.shape or not np.allclose(content, expected, rtol=tolerance, atol=tolerance):
-            return Violated("row of predictions", _list(expected), _list(content), "another sample's or output's", f"row {index}")
+        rest = row[widths[index] :] if expected.ndim == 2 else _NOTHING
+        if not is_output(row, expected, scenario):
+            return Violated("row of predictions", _list(expected), _list(row), "another sample's or output's", f"row {index}")
         if rest.size and not (rest == _PADDING).all():
             return Violated("padding of predictions", _PADDING, _list(rest), "different", f"row {index}")
     return HOLDS
@@ -68,7 +67,7 @@ def labels_belong_to_their_samples(record: Record, scenario: Scenario) -> Judgem
         return not_applicable("no labels")
     if isinstance(labels, tuple):
         return not_applicable("several label columns")
-    rows = list(_rows(labels))
+    rows = list(rows_of(labels))
     if len(rows) != _asked(record):
         return not_applicable("not one row a sample (another property says so)")
     dataset = zoo.build_dataset(scenario.data, "test", model=scenario.model, n=len(rows))
@@ -131,11 +130,18 @@ def evaluating_and_predicting_leave_the_weights(record: Record, scenario: Scenar
     return Violated("weights", before.tolist(), record.final_weights.tolist(), "changed")
 
 
+def is_output(row: np.ndarray[Any, Any], expected: np.ndarray[Any, Any], scenario: Scenario) -> bool:
+    """Whether a row of predictions begins with this output of the model."""
+    tolerance = _TOLERANCES[scenario.model.dtype] if MODELS[scenario.model.name].architecture is None else 1e-4
+    content = row[tuple(slice(0, size) for size in expected.shape)]
+    return content.shape == expected.shape and bool(np.allclose(content, expected, rtol=tolerance, atol=tolerance))
+
+
 def _asked(record: Record) -> int:
     return int(next(iter(record.results["lengths"].values())))
 
 
-def _rows(values: Any) -> Iterator[np.ndarray[Any, Any]]:
+def rows_of(values: Any) -> Iterator[np.ndarray[Any, Any]]:
     """Rows of the first output; batches that were not concatenated are walked through."""
     if isinstance(values, tuple):
         if not values:
@@ -143,7 +149,7 @@ def _rows(values: Any) -> Iterator[np.ndarray[Any, Any]]:
         values = values[0]
     if isinstance(values, list):
         for batch in values:
-            yield from _rows(batch)
+            yield from rows_of(batch)
     else:
         yield from (np.asarray(row) for row in np.asarray(values))
 
@@ -153,7 +159,7 @@ def _widths(record: Record) -> list[int]:
     return [batch.width for batch in record.evaluations[-1].batches for _ in range(batch.size)]
 
 
-def _outputs(record: Record, scenario: Scenario, n: int) -> Iterator[np.ndarray[Any, Any]]:
+def outputs_of(record: Record, scenario: Scenario, n: int) -> Iterator[np.ndarray[Any, Any]]:
     """The model's first output on each sample alone, with the weights that the run ended with."""
     model = zoo.build_model(scenario.model, scenario.data)
     assert record.final_weights is not None

@@ -92,14 +92,20 @@ class Live:
             _line(self._console, Text(f"shrunk {event.violation.finding.property} in {event.violation.seconds:.1f} s", style="dim"))
 
 
-def print_result(console: Console, result: Result, subject: str) -> None:
-    """Print everything that stands at the end of a session."""
+def print_result(console: Console, result: Result, subject: str, hint: str = "") -> None:
+    """Print everything that stands at the end of a session.
+
+    Args:
+        hint: what may explain violations of this subject.
+    """
     console.print(properties_table(result, console.width))
     console.print()
     if result.known_seen:
         _print_known_bugs(console, result)
     for violation in result.violations:
         print_violation(console, violation)
+    if hint and result.violations:
+        _line(console, Text(hint, style="yellow"))
     for text in _lost_coverage(result):
         _line(console, Text(text, style="yellow"))
     new = len(result.violations)

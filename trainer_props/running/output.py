@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import hashlib
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-PREFIX = "trainer-props-run-"
+
+def _place() -> str:
+    """Where process numbers are counted: this host, in this namespace of processes. A temporary directory may be shared by several."""
+    namespace = ""
+    with contextlib.suppress(OSError):
+        namespace = str(Path("/proc/self/ns/pid").readlink())
+    return hashlib.blake2b(f"{socket.gethostname()}/{namespace}".encode(), digest_size=4).hexdigest()
+
+
+PREFIX = f"trainer-props-run-{_place()}-"
 
 _root: Path | None = None
 _owner: int | None = None

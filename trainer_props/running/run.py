@@ -80,7 +80,10 @@ def run(scenario: Scenario, subject: Subject, body: Body = train) -> Record:
         record = recorder.finish() if recorder is not None else Record()
         record.failure, record.stuck = failure, stuck
         declared = subject.declaration
-        record.own_data, record.loss_reduction, record.ignored_metrics = subject.own_data, declared.loss_reduction, declared.ignore_metrics
+        record.own_data, record.loss_reduction, record.ignored_metrics = subject.own_data, declared.loss_reduction, (
+            *declared.ignore_metrics,
+            *declared.cumulative_metrics,
+        )
         record.expected_steps = declared.expected_steps(scenario) if declared.expected_steps is not None else None
         if is_prepared():
             freeze_again()
