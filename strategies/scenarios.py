@@ -60,7 +60,7 @@ FLAVOURS: Final[dict[str, Flavour]] = {
     "saving": Flavour(("regression", "regression_pretrained", "regression_layers", "regression_dict"), saving=plans.SAVING),
     "stream": Flavour((*_LINES, "lstm"), streams=True),
     "token": Flavour(("lstm",)),
-    "optimizer": Flavour(("regression", "regression_layers"), optimizers=True),
+    "optimizer": Flavour(("regression", "regression_layers", "regression_rms_norm"), optimizers=True),
     "hub": Flavour(("llama", "gpt2", "bert_classifier"), max_micro_batches=4),
     "seq2seq": Flavour(("t5",), max_micro_batches=4),
     "idle": Flavour(_LINES, idle=True, max_micro_batches=8),

@@ -28,7 +28,7 @@ ARCHITECTURES = [name for name, kind in zoo.MODELS.items() if kind.architecture 
 TAKING_ITEMS = [name for name, kind in zoo.MODELS.items() if kind.loss_reduction == "sum_over_items" or kind.swallows_num_items]
 MAP_STYLE = [name for name, kind in zoo.DATASETS.items() if kind.map_style and kind.package is None]
 LOADED = [(name, kind) for kind in MAP_STYLE for name in NAMES if kind in zoo.MODELS[name].data_kinds]
-LINES = [name for name in NAMES if name.startswith("regression") and name != "regression_layers"]
+LINES = [name for name in NAMES if name.startswith("regression") and not kinds.MODELS[name].layered]
 
 
 def own_data(name: str, **changes: Any) -> Data:

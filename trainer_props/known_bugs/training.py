@@ -7,7 +7,7 @@ import math
 from trainer_props.case import Case
 from trainer_props.judgement import Violated
 from trainer_props.known_bugs.registry import KnownBug, known_bug
-from trainer_props.oracles import accounting, best_model, schedules
+from trainer_props.oracles import accounting, best_model, schedules, weight_decay
 from trainer_props.properties._prediction import predicted_learning_rates
 from trainer_props.record import Record
 from trainer_props.scenario import Components, Data, Model, Scenario
@@ -220,6 +220,39 @@ known_bug(
                 },
                 data=Data(n=3, n_eval=1),
                 components=Components(scores=(0.0, 1.0)),
+            ),
+        ),
+    )
+)
+
+
+def _norm_is_decayed(judgement: Violated, record: Record, scenario: Scenario) -> bool:
+    """The weights of torch's RMSNorm, and no other parameters, are decayed against the rule."""
+    coefficient = float(scenario.argument("weight_decay"))
+    wrong = [
+        each.layer
+        for each in record.parameters
+        if each.trainable and each.weight_decay != (coefficient if weight_decay.is_decayed(each.name, each.layer) else 0.0)
+    ]
+    return bool(wrong) and set(wrong) == {"RMSNorm"} and coefficient > 0
+
+
+known_bug(
+    KnownBug(
+        id="rms-norm-is-decayed",
+        verdict="bug",
+        sentence="Weight decay reaches the weights of a torch.nn.RMSNorm unless the name of its attribute says that it is a norm.",
+        link="https://github.com/huggingface/transformers/pull/35927",
+        versions=">=4.46",
+        properties=("optimization.decay_groups", "optimization.weights_match_reference"),
+        region=lambda scenario: MODELS[scenario.model.name].has_rms_norm and scenario.argument("weight_decay") != 0,
+        symptom=_norm_is_decayed,
+        example=Case(
+            experiment="train_with_optimizers",
+            scenario=Scenario(
+                arguments={"per_device_train_batch_size": 1, "max_steps": 1, "weight_decay": 0.1},
+                data=Data(n=1),
+                model=Model(name="regression_rms_norm"),
             ),
         ),
     )

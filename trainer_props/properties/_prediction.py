@@ -220,7 +220,8 @@ def has_own_model(record: Record, scenario: Scenario) -> bool:
 
 
 def _is_line(scenario: Scenario) -> bool:
-    return zoo.MODELS[scenario.model.name].family in ("regression", "two_labels") and scenario.model.name != "regression_layers"
+    kind = zoo.MODELS[scenario.model.name]
+    return kind.family in ("regression", "two_labels") and not kind.layered
 
 
 def _parameter_names(scenario: Scenario) -> list[str]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import torch
 from torch import Tensor
 
-from trainer_props.judgement import HOLDS, Judgement, close
+from trainer_props.judgement import HOLDS, Judgement, Violated, close
 from trainer_props.record import Parameter
 from trainer_props.scenario import Scenario
 
@@ -42,7 +43,9 @@ def close_rows(quantity: str, *, expected: Tensor, observed: Tensor, tolerance: 
     element = int(difference[row].argmax())
     left, right, size = float(expected[row, element]), float(observed[row, element]), float(sizes[row])
     at = f"update {row + 1}, {element_name(parameters, element)}"
-    return close(quantity, expected=left, observed=right, tolerance=tolerance, scale=size, at=at)
+    judgement = close(quantity, expected=left, observed=right, tolerance=tolerance, scale=size, at=at)
+    # Which sign the element that is farthest off happens to have says nothing of the cause.
+    return replace(judgement, symptom="different") if isinstance(judgement, Violated) else judgement
 
 
 def element_name(parameters: Sequence[Parameter], index: int) -> str:

@@ -93,6 +93,9 @@ class ModelKind:
         cost: `cheap` (a training run costs about what a bare Trainer costs) or `tiny` (some times that).
         architecture: where transformers has the class; None for the zoo's own modules.
         max_length: the longest row, in tokens; None where it does not matter.
+        dict_output: forward returns a dict, or a ModelOutput, and not a tuple.
+        layered: it has layers, and is not just a slope and an intercept.
+        has_rms_norm: it has a `torch.nn.RMSNorm` whose attribute name does not say what it is.
     """
 
     name: str
@@ -107,6 +110,8 @@ class ModelKind:
     architecture: Architecture | None = field(default=None, repr=False)
     max_length: int | None = None
     dict_output: bool = False
+    layered: bool = False
+    has_rms_norm: bool = False
 
     @property
     def data_kinds(self) -> tuple[str, ...]:
@@ -190,7 +195,10 @@ MODELS: Final[Registry[ModelKind]] = Registry("model", {
         ModelKind("regression_kwargs_ignored", "The line, whose forward ignores its **kwargs: accepts_loss_kwargs=False.", "regression"),
         ModelKind("regression_kwargs_unaware", "The line, whose forward ignores its **kwargs and does not say so.", "regression",
                   swallows_num_items=True),
-        ModelKind("regression_layers", "Two linear layers with biases and a LayerNorm between them, from one number to one.", "regression"),
+        ModelKind("regression_layers", "Two linear layers with biases and a LayerNorm between them, from one number to one.", "regression",
+                  layered=True),
+        ModelKind("regression_rms_norm", "Two linear layers with biases and torch's RMSNorm between them, named ln_f.", "regression",
+                  layered=True, has_rms_norm=True),
         ModelKind("regression_pretrained", "The line as a PreTrainedModel, which saves and loads.", "regression", pretrained=True),
         ModelKind("lstm", "A small LSTM text generator.", "next_token", classifies=True, max_length=64),
         _tiny("llama", "A tiny Llama for causal language modelling.", "AutoModelForCausalLM", "LlamaConfig", sums=True,

@@ -30,6 +30,7 @@ _MODULES: Final[dict[str, Callable[[], nn.Module]]] = {
     "regression_kwargs_ignored": regression.RegressionKwargsIgnoredModel,
     "regression_kwargs_unaware": regression.RegressionKwargsUnawareModel,
     "regression_layers": regression.RegressionLayersModel,
+    "regression_rms_norm": regression.RegressionRMSNormModel,
     "regression_pretrained": _pretrained_line,
     "lstm": TextGenerator,
 }

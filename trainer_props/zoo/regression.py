@@ -97,3 +97,20 @@ class RegressionLayersModel(nn.Module):
         """(loss, y), or (y,) without labels."""
         y = self.last(torch.tanh(self.norm(self.first(input_x.unsqueeze(-1))))).squeeze(-1)
         return (y,) if labels is None else (mse_loss(y, labels), y)
+
+
+class RegressionRMSNormModel(nn.Module):
+    """Linear, RMSNorm, tanh, Linear; the norm is named as GPT models name theirs, so that its name alone does not tell. Shapes [rows]."""
+
+    main_input_name = "input_x"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(1, 4)
+        self.ln_f = nn.RMSNorm(4, eps=1e-6)
+        self.last = nn.Linear(4, 1)
+
+    def forward(self, input_x: Tensor, labels: Tensor | None = None) -> tuple[Tensor, ...]:
+        """(loss, y), or (y,) without labels."""
+        y = self.last(torch.tanh(self.ln_f(self.first(input_x.unsqueeze(-1))))).squeeze(-1)
+        return (y,) if labels is None else (mse_loss(y, labels), y)
