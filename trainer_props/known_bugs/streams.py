@@ -7,6 +7,7 @@ import re
 
 from trainer_props.case import Case
 from trainer_props.judgement import Violated
+from trainer_props.known_bugs.losses import swallows
 from trainer_props.known_bugs.registry import KnownBug, known_bug
 from trainer_props.oracles import accounting
 from trainer_props.record import Record
@@ -33,14 +34,16 @@ def _windows_run_on(judgement: Violated, record: Record, scenario: Scenario) -> 
         return False
     if judgement.quantity in _DISCRETE:
         return True
-    # A gradient is wrong in the first update of a later pass, and nowhere before; clipping bounds it all the same.
     if judgement.quantity == "norm of the applied gradient" and judgement.symptom == "too large":
-        return False
+        return False  # clipping bounds it all the same
+    if swallows(scenario):
+        return True  # every gradient is inflated besides: in the first window of a pass by two bugs at once
+    # A gradient is wrong in the first update of a later pass, and nowhere before; a log at the end of a pass has what is left over in it.
     place = re.match(r"(?:update|log of step) (\d+)", judgement.divergence)
-    if place is None:
-        return False
-    update = int(place.group(1))
-    return update > whole if judgement.divergence.startswith("log") else update > whole and (update - 1) % whole == 0
+    update = int(place.group(1)) if place is not None else 0
+    if judgement.divergence.startswith("log"):
+        return update >= whole
+    return update > whole and (update - 1) % whole == 0
 
 
 def _shorter_than_a_window(scenario: Scenario) -> bool:
