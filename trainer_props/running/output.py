@@ -18,10 +18,11 @@ def _place() -> str:
     namespace = ""
     with contextlib.suppress(OSError):
         namespace = str(Path("/proc/self/ns/pid").readlink())
-    return hashlib.blake2b(f"{socket.gethostname()}/{namespace}".encode(), digest_size=4).hexdigest()
+    return hashlib.blake2b(f"{socket.gethostname()}/{namespace}".encode(), digest_size=2).hexdigest()
 
 
-PREFIX = f"trainer-props-run-{_place()}-"
+PREFIX = f"tprops-{_place()}-"
+"""Short, since worker processes put sockets below it, whose paths may have a hundred characters."""
 
 _root: Path | None = None
 _owner: int | None = None
