@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import errors, settings
@@ -28,3 +31,10 @@ def pytest_configure(config: pytest.Config) -> None:
         close = difflib.get_close_matches(name, PROFILES, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(PROFILES)}"
         raise pytest.UsageError(f"unknown --hypothesis-profile {name!r}: {hint}") from None
+
+
+@pytest.fixture
+def short_tmp_path() -> Iterator[Path]:
+    """Like `tmp_path`, for what serves as the temporary directory of real processes: the path of a socket holds about 100 characters."""
+    with tempfile.TemporaryDirectory(prefix="tp-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)

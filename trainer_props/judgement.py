@@ -9,6 +9,39 @@ from typing import Any, Final
 
 
 @dataclass(frozen=True)
+class Measured:
+    """A value together with how it was measured, so that somebody else can measure it again: a standalone script does.
+
+    Attributes:
+        value: what was measured.
+        measure: `module.function` of `trainer_props.measures`.
+        arguments: what the measure was given after the record, as JSON-like data.
+    """
+
+    value: Any
+    measure: str
+    arguments: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True)
+class Check:
+    """How a comparison is made again from another record of the same case.
+
+    Attributes:
+        relation: `same`, `close`, `at_most`, `at_least` or `true`.
+        observed: what is compared.
+        expected: the other side if it was measured too; None if it is the plain value of the violation.
+        tolerance, scale: of `close`.
+    """
+
+    relation: str
+    observed: Measured
+    expected: Measured | None = None
+    tolerance: float = 0.0
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
 class Holds:
     """The property is true of this record."""
 
@@ -30,6 +63,7 @@ class Violated:
         symptom: in what way they differ, without numbers (`too large`, `missing`). Part of the identity of a violation.
         divergence: the first place where they part (`update 2, micro-batch 1`), or an empty text.
         verdict: `violated`, or `crashed` or `hung` where the run itself ended so.
+        check: how to compare again, or None if the observed side was not measured.
     """
 
     quantity: str
@@ -38,6 +72,7 @@ class Violated:
     symptom: str
     divergence: str = ""
     verdict: str = "violated"
+    check: Check | None = None
 
 
 Judgement = Holds | NotApplicable | Violated
@@ -49,33 +84,64 @@ def not_applicable(reason: str) -> NotApplicable:
     return NotApplicable(reason)
 
 
-def same(quantity: str, *, expected: Any, observed: Any, at: str = "") -> Judgement:
-    """Both sides are equal, exactly. Sequences are compared element by element; the first difference is named."""
-    if _is_sequence(expected) and _is_sequence(observed):
-        return _same_sequences(quantity, list(expected), list(observed), at)
-    if _equal(expected, observed):
+def same(quantity: str, *, expected: Any, observed: Any, at: str = "", symptom: str = "", verdict: str = "violated") -> Judgement:
+    """Both sides are equal, exactly. Sequences are compared element by element; the first difference is named.
+
+    Args:
+        expected, observed: plain values, or `Measured` ones.
+        symptom: instead of the relation between the two sides, where that says more.
+    """
+    left, right = _value(expected), _value(observed)
+    if _is_sequence(left) and _is_sequence(right):
+        found = _different_sequences(list(left), list(right), at)
+        if found is None:
+            return HOLDS
+        relation, place = found
+    elif _equal(left, right):
         return HOLDS
-    return Violated(quantity, expected, observed, _relation(expected, observed), at)
+    else:
+        relation, place = _relation(left, right), at
+    return Violated(quantity, left, right, symptom or relation, place, verdict, _check("same", expected, observed))
 
 
-def close(quantity: str, *, expected: Any, observed: Any, tolerance: float, at: str = "", scale: float = 1.0) -> Judgement:
+def close(
+    quantity: str, *, expected: Any, observed: Any, tolerance: float, at: str = "", scale: float = 1.0, symptom: str = ""
+) -> Judgement:
     """Both sides (numbers, or sequences of numbers) agree within `tolerance * max(scale, |expected|)`.
 
     For sequences, the first element out of tolerance is named as `element i`; `at` should say what the elements are (`update`).
     """
-    if not _is_sequence(expected):
-        return (
-            HOLDS
-            if _close(expected, observed, tolerance, scale)
-            else Violated(quantity, expected, observed, _relation(expected, observed), at)
-        )
-    expected, observed = list(expected), list(observed)
-    if len(expected) != len(observed):
-        return _same_sequences(quantity, expected, observed, at)
-    for index, (left, right) in enumerate(zip(expected, observed, strict=True)):
-        if not _close(left, right, tolerance, scale):
-            return Violated(quantity, expected, observed, _relation(left, right), _place(at, index))
-    return HOLDS
+    left, right = _value(expected), _value(observed)
+    if not _is_sequence(left):
+        if _close(left, right, tolerance, scale):
+            return HOLDS
+        relation, place = _relation(left, right), at
+    else:
+        left, right = list(left), list(right)
+        wrong = next((i for i, pair in enumerate(zip(left, right, strict=False)) if not _close(*pair, tolerance, scale)), None)
+        if len(left) != len(right):
+            relation, place = _different_sequences(left, right, at) or ("different", at)
+        elif wrong is None:
+            return HOLDS
+        else:
+            relation, place = _relation(left[wrong], right[wrong]), _place(at, wrong)
+    return Violated(quantity, left, right, symptom or relation, place, check=_check("close", expected, observed, tolerance, scale))
+
+
+def at_most(quantity: str, *, expected: Any, observed: Any, at: str = "", symptom: str = "too large") -> Judgement:
+    """The observed number does not exceed the expected one."""
+    left, right = _value(expected), _value(observed)
+    if right <= left:
+        return HOLDS
+    return Violated(quantity, left, right, symptom, at, check=_check("at_most", expected, observed))
+
+
+def at_least(quantity: str, *, expected: Any, observed: Any, at: str = "", symptom: str = "too small") -> Judgement:
+    """The observed number is not below the expected one."""
+    left, right = _value(expected), _value(observed)
+    if right >= left:
+        return HOLDS
+    return Violated(quantity, left, right, symptom, at, check=_check("at_least", expected, observed))
 
 
 def holds_for_all(quantity: str, judgements: Iterable[Judgement]) -> Judgement:
@@ -88,21 +154,38 @@ def holds_for_all(quantity: str, judgements: Iterable[Judgement]) -> Judgement:
     return HOLDS if judged else NotApplicable(f"nothing to compare: {quantity}")
 
 
-def is_true(quantity: str, condition: bool, *, expected: Any, observed: Any, symptom: str = "false", at: str = "") -> Judgement:
-    """A condition that is not an equality; `expected` says what was promised."""
-    return HOLDS if condition else Violated(quantity, expected, observed, symptom, at)
+def is_true(quantity: str, condition: Any, *, expected: Any, observed: Any, symptom: str = "false", at: str = "") -> Judgement:
+    """A condition that is not one of the comparisons above; `expected` says what was promised.
 
-
-def _same_sequences(quantity: str, expected: list[Any], observed: list[Any], at: str) -> Judgement:
-    if expected == observed:  # nearly always, and far cheaper than looking for the place
+    Args:
+        condition: a truth value, or a `Measured` one.
+    """
+    if _value(condition):
         return HOLDS
+    check = _check("true", None, condition)
+    return Violated(quantity, _value(expected), _value(observed), symptom, at, check=check)
+
+
+def _value(side: Any) -> Any:
+    return side.value if isinstance(side, Measured) else side
+
+
+def _check(relation: str, expected: Any, observed: Any, tolerance: float = 0.0, scale: float = 1.0) -> Check | None:
+    if not isinstance(observed, Measured):
+        return None
+    return Check(relation, observed, expected if isinstance(expected, Measured) else None, tolerance, scale)
+
+
+def _different_sequences(expected: list[Any], observed: list[Any], at: str) -> tuple[str, str] | None:
+    """In what way two sequences differ, and where first; None if they are equal."""
+    if expected == observed:  # nearly always, and far cheaper than looking for the place
+        return None
     for index, (left, right) in enumerate(zip(expected, observed, strict=False)):
         if not _equal(left, right):
-            return Violated(quantity, expected, observed, _relation(left, right), _place(at, index))
+            return _relation(left, right), _place(at, index)
     if len(expected) != len(observed):
-        symptom = "too few" if len(observed) < len(expected) else "too many"
-        return Violated(quantity, expected, observed, symptom, _place(at, min(len(expected), len(observed))))
-    return HOLDS
+        return ("too few" if len(observed) < len(expected) else "too many"), _place(at, min(len(expected), len(observed)))
+    return None
 
 
 def _place(at: str, index: int) -> str:

@@ -48,11 +48,11 @@ class Late(Trainer):
 
 
 @pytest.fixture(autouse=True)
-def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def temporary(short_tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Everything temporary goes here, so that what is left can be seen."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    return tmp_path
+    monkeypatch.setattr(tempfile, "tempdir", str(short_tmp_path))
+    monkeypatch.setenv("TMPDIR", str(short_tmp_path))
+    return short_tmp_path
 
 
 def plan(**changes: Any) -> Plan:

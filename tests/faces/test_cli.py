@@ -281,12 +281,12 @@ def processes_with(text: str) -> list[str]:
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks for processes in /proc")
 @pytest.mark.parametrize(("subject", "code"), [("Slow", 130), ("SlowAndLate", 1)])
-def test_ctrl_c_ends_with_what_was_found_so_far(tmp_path: Path, subject: str, code: int) -> None:
-    result = tmp_path / "result.json"
+def test_ctrl_c_ends_with_what_was_found_so_far(short_tmp_path: Path, subject: str, code: int) -> None:
+    result = short_tmp_path / "result.json"
     where = ("--experiment", "train_once", "--property", "steps.glob*")
-    process = started(tmp_path, f"subjects:{subject}", *where, "--seconds", "300", "--json", str(result))
+    process = started(short_tmp_path, f"subjects:{subject}", *where, "--seconds", "300", "--json", str(result))
     wait_for(process, "violated " if code == 1 else "getting ready")
-    while not (tmp_path / "begun").exists():
+    while not (short_tmp_path / "begun").exists():
         time.sleep(0.05)
     time.sleep(3)  # so that some runs are judged
     process.send_signal(signal.SIGINT)
@@ -298,13 +298,13 @@ def test_ctrl_c_ends_with_what_was_found_so_far(tmp_path: Path, subject: str, co
     assert data["interrupted"] is True
     assert data["runs"] >= 1
     assert bool(data["violations"]) is (code == 1)
-    assert list((tmp_path / "tmp").iterdir()) == []
-    assert processes_with(str(tmp_path / "tmp")) == []
+    assert list((short_tmp_path / "tmp").iterdir()) == []
+    assert processes_with(str(short_tmp_path / "tmp")) == []
 
 
-def test_reader_that_goes_away_changes_no_exit_code(tmp_path: Path) -> None:
+def test_reader_that_goes_away_changes_no_exit_code(short_tmp_path: Path) -> None:
     where = ("--experiment", "train_once", "--property", "steps.global*")
-    process = started(tmp_path, "subjects:Late", *where, "--max-examples", "3", "--seed", "1")
+    process = started(short_tmp_path, "subjects:Late", *where, "--max-examples", "3", "--seed", "1")
     wait_for(process, "checking")
     assert process.stdout is not None
     assert process.stderr is not None

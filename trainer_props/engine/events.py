@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from trainer_props.case import Case
+from trainer_props.judgement import Check
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Finding:
         divergence: the first place where they part.
         known_bug: id of the known bug that explains it, or None.
         case: what was run.
+        check: how to compare again, or None if the observed side was not measured.
     """
 
     property: str
@@ -33,11 +35,39 @@ class Finding:
     divergence: str
     known_bug: str | None
     case: Case
+    check: Check | None = None
 
     @builtins.property  # a field of this class has that name
     def key(self) -> tuple[str, str, str, str, str | None]:
         """What makes two findings the same violation: everything but the numbers."""
         return (self.property, self.verdict, self.quantity, self.symptom, self.known_bug)
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One update of a run, or what comes before the first (`update` 0), for a reader: plain data.
+
+    Attributes:
+        update: counted from 1.
+        epoch: passes over the data begun before its window, from 0.
+        batches: its micro-batches: the samples of each, in order; None if they are not known.
+        sizes: rows of each micro-batch.
+        losses: loss of each micro-batch, or None.
+        learning_rate: of the first parameter group, or None.
+        gradient_norm: of the gradient that the optimizer used, or None.
+        happened: what followed it, in order: `log`, `evaluate`, `save`, `end of epoch`, `end`.
+        loss: what was logged after it, or None.
+    """
+
+    update: int
+    epoch: int
+    batches: tuple[tuple[int, ...] | None, ...]
+    sizes: tuple[int, ...]
+    losses: tuple[float | None, ...]
+    learning_rate: float | None
+    gradient_norm: float | None
+    happened: tuple[str, ...]
+    loss: float | None
 
 
 @dataclass(frozen=True)
@@ -50,6 +80,8 @@ class Violation:
         seconds: what shrinking took.
         complete: False if shrinking ran into its budget.
         runs: cases that shrinking ran.
+        notes: which parts of the case matter, one sentence each.
+        timeline: what the run of the smallest case did, update by update.
     """
 
     finding: Finding
@@ -57,6 +89,8 @@ class Violation:
     seconds: float
     complete: bool
     runs: int
+    notes: tuple[str, ...] = ()
+    timeline: tuple[Moment, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -40,12 +40,8 @@ class Judged:
     errors: tuple[str, ...] = ()
 
 
-def judge(case: Case, subject: Subject, properties: Sequence[Property], *, known: bool = True) -> Judged:
-    """Run the case and judge it by the properties of its experiment.
-
-    Args:
-        known: whether violations that a known bug explains are marked as such.
-    """
+def judge(case: Case, subject: Subject, properties: Sequence[Property]) -> Judged:
+    """Run the case and judge it by the properties of its experiment."""
     experiment = EXPERIMENTS[case.experiment]
     try:
         record = experiment.run(case, subject)
@@ -54,7 +50,7 @@ def judge(case: Case, subject: Subject, properties: Sequence[Property], *, known
     if is_refused(record):
         assert record.failure is not None
         return Judged(case, refused=f"{record.failure.kind}: {record.failure.message}")
-    return judge_record(record, case, properties, known=known)
+    return judge_record(record, case, properties)
 
 
 def is_refused(record: Record) -> bool:
@@ -62,8 +58,8 @@ def is_refused(record: Record) -> bool:
     return record.failure is not None and record.failure.where == "construction" and record.failure.kind in _REFUSALS
 
 
-def judge_record(record: Record, case: Case, properties: Sequence[Property], *, known: bool = True) -> Judged:
-    """Judge a record that was made of this case."""
+def judge_record(record: Record, case: Case, properties: Sequence[Property]) -> Judged:
+    """Judge a record that was made of this case; violations that a known bug explains are marked as such."""
     holds: list[str] = []
     inapplicable: list[tuple[str, str]] = []
     findings: list[Finding] = []
@@ -77,7 +73,7 @@ def judge_record(record: Record, case: Case, properties: Sequence[Property], *, 
             errors.append(f"property {each.id} failed on {case!r}: {type(error).__name__}: {error}")
             continue
         if isinstance(judgement, Violated):
-            bug = explain(each.id, judgement, record, case.scenario) if known else None
+            bug = explain(each.id, judgement, record, case.scenario)
             findings.append(
                 Finding(
                     each.id,
@@ -89,6 +85,7 @@ def judge_record(record: Record, case: Case, properties: Sequence[Property], *, 
                     judgement.divergence,
                     bug.id if bug else None,
                     case,
+                    judgement.check,
                 )
             )
         elif isinstance(judgement, NotApplicable):

@@ -36,11 +36,16 @@ class Entry:
 
 @dataclass
 class Ledger:
-    """Everything that was judged in a session."""
+    """Everything that was judged in a session.
+
+    Attributes:
+        known: whether what a known bug explains is counted apart from new violations.
+    """
 
     result: Result
     entries: dict[Key, Entry] = field(default_factory=dict)
     judged: dict[str, Judged] = field(default_factory=dict)
+    known: bool = True
 
     def write(self, judged: Judged, origin: Origin, seconds: float) -> list[Finding]:
         """Add an outcome; returns the findings that are new violations seen for the first time."""
@@ -72,7 +77,7 @@ class Ledger:
     def _note(self, finding: Finding, origin: Origin) -> bool:
         count = self._count(finding.property)
         count.evaluated += 1
-        if finding.known_bug is not None:
+        if self.known and finding.known_bug is not None:
             count.known += 1
             self.result.known_seen[finding.known_bug] = self.result.known_seen.get(finding.known_bug, 0) + 1
             examples = self.result.known.setdefault(finding.known_bug, [])

@@ -102,7 +102,7 @@ class Session:
     ) -> None:
         self.subject, self.plan, self._tell = subject, plan, listener
         self.result = Result(seed=plan.seed)
-        self.ledger = Ledger(self.result, entries=dict(entries or {}))
+        self.ledger = Ledger(self.result, entries=dict(entries or {}), known=plan.known)
         self._skipped, self._explored = frozenset(skipped), frozenset(explored)
         self.exploring = True
         chosen = [PROPERTIES[name] for name in plan.properties]
@@ -183,7 +183,7 @@ class Session:
     def _judge(self, case: Case, turn: _Turn, origin: Origin) -> Judged:
         self._tell(CaseStarted(case))
         begun = time.monotonic()
-        judged = judge(case, self.subject, turn.properties, known=self.plan.known)
+        judged = judge(case, self.subject, turn.properties)
         for finding in self.ledger.write(judged, origin, time.monotonic() - begun):
             self._tell(FirstSeen(finding))
             if self.plan.first_failure:
@@ -215,7 +215,7 @@ class Session:
 
             def rerun(case: Case, turn: _Turn = turn) -> Judged:
                 self._tell(CaseStarted(case))
-                judged = judge(case, self.subject, turn.properties, known=self.plan.known)
+                judged = judge(case, self.subject, turn.properties)
                 self.ledger.judged[case.key] = judged
                 self.result.runs += 1
                 return judged

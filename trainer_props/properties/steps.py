@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from trainer_props.judgement import HOLDS, Judgement, Violated, close, is_true, not_applicable, same
+from trainer_props.measures import steps as measures
 from trainer_props.oracles import accounting
 from trainer_props.properties import sources
 from trainer_props.properties._facts import facts
@@ -66,7 +67,7 @@ def global_step_counts_updates(record: Record, scenario: Scenario) -> Judgement:
     A window is `gradient_accumulation_steps` micro-batches, the last one of an epoch may be shorter; a ratio of epochs is rounded up to
     whole updates.
     """
-    return same("global_step", expected=_asked(record, scenario), observed=record.global_step)
+    return same("global_step", expected=_asked(record, scenario), observed=measures.global_step(record))
 
 
 @trainer_property(source=sources.docs("TrainingArguments.max_steps"), needs=[STARTED, SOME_BATCH, NO_EARLY_STOP], catalogue=[2])
@@ -115,7 +116,7 @@ def updates_close_windows(record: Record, scenario: Scenario) -> Judgement:
     for window in accounting.windows(scenario, len(record.updates)):
         seen += window.batches
         expected.append(seen)
-    return same("micro-batches before each update", expected=expected, observed=[update.batches for update in record.updates], at="update")
+    return same("micro-batches before each update", expected=expected, observed=measures.batches_before_updates(record), at="update")
 
 
 @trainer_property(
