@@ -1,0 +1,1 @@
+"""Regression examples: violations that are stored as text, replayed, and kept as guards."""
