@@ -22,7 +22,7 @@ COMPONENT_FEATURES: Final[dict[str, tuple[Any, ...]]] = {
     "nan_score": (0, 1, 2),
     "poisoned": (*(((place, value),) for value in _NO_NUMBERS for place in (0, 1, 2, 5)), ((0, math.nan), (2, math.nan))),
 }  # fmt: skip
-STOPPING: Final = tuple((patience, threshold) for threshold in (0.0, 0.25, 0.1) for patience in (1, 2, 3))
+STOPPING: Final = tuple((patience, threshold) for threshold in (0.0, 0.3, 0.6) for patience in (1, 2, 3))
 
 _FREEZABLE: Final = {
     "lstm": ("embedding.weight", "head.bias"), "regression_layers": ("first.weight", "first.bias", "norm.weight"),
@@ -122,7 +122,7 @@ def components(
         draft.switch_on({"nan_score": COMPONENT_FEATURES["nan_score"]}, 1)
     return Components(
         loss=draft.choose(known),
-        scores=draw_scores(draft, max_scores) if max_scores and draft.choose((False, True)) else (),
+        scores=draw_scores(draft, longest=max_scores) if max_scores and draft.choose((False, True)) else (),
         poisoned=_draw_poisoned(draft, max_poisoned) if max_poisoned and draft.choose((False, True)) else (),
         early_stopping=early_stopping(draft.choose(STOPPING)) if allow_early_stopping and draft.choose((False, True)) else None,
     )
@@ -154,10 +154,10 @@ def draw_model(draft: Draft, name: str, dtype: str = "float64") -> Model:
     return Model(name=name, dtype=draft.option("dtype", dtype), frozen=() if frozen is None else (frozen,), seed=draft.option("weights", 0))
 
 
-def draw_scores(draft: Draft, longest: int = 6) -> tuple[float, ...]:
+def draw_scores(draft: Draft, shortest: int = 1, longest: int = 6) -> tuple[float, ...]:
     """What the metric `score` is, evaluation by evaluation. Few values, so that ties come up."""
     values = (0.5, 0.25, 0.75, 0.0, 1.0, -1.0)
-    scores = [draft.choose(values) for _ in range(draft.integer(1, longest))]
+    scores = [draft.choose(values) for _ in range(draft.integer(shortest, longest))]
     if draft.on("nan_score"):
         scores[min(draft.option("nan_score"), len(scores) - 1)] = math.nan
     return tuple(scores)

@@ -13,7 +13,7 @@ from trainer_props.strategies.draft import Draft, check_bounds
 RATIOS: Final = (0.5, 0.25, 0.1, 0.3, 0.07, 0.9)
 LOGGING_FEATURES: Final = {"logging_first_step": (True,), "logging_nan_inf_filter": (False,)}
 EVALUATION_FEATURES: Final[dict[str, tuple[Any, ...]]] = {
-    "per_device_eval_batch_size": (1, 2, 3, 4), "scores": (True,), "metric_for_best_model": (True,), "greater_is_better": (False, True),
+    "scores": (True,), "metric_for_best_model": (True,), "greater_is_better": (False, True),
     "eval_delay": (1, 2, 0.5, 3), "eval_accumulation_steps": (1, 2), "batch_eval_metrics": (True,), "eval_do_concat_batches": (False,),
     "include_for_metrics": (["loss"], ["inputs"], ["inputs", "loss"]), "prediction_loss_only": (True,), "eval_on_start": (True,),
 }  # fmt: skip
@@ -77,13 +77,16 @@ def draw_logging(draft: Draft, updates: int) -> None:
     draft.apply("logging_first_step", "logging_nan_inf_filter")
 
 
-def draw_watching(draft: Draft, updates: int, *, saving: Sequence[str] = (), metrics: bool = True, needed: bool = False) -> Watching:
+def draw_watching(
+    draft: Draft, updates: int, *, saving: Sequence[str] = (), metrics: bool = True, needed: bool = False, close: bool = False
+) -> Watching:
     """Decide when the run evaluates and saves, and the metric that it goes by.
 
     Args:
         saving: values of `save_strategy` to choose from; none: no checkpoints, unless an argument that is held asks for them.
         metrics: there may be a metric `score` beside the loss.
         needed: something else needs evaluations.
+        close: the run evaluates after every update and goes by a score, as far as that is free: what is best changes, patience ends.
     """
     held = draft.held
     if draft.free("save_strategy"):
@@ -93,9 +96,9 @@ def draw_watching(draft: Draft, updates: int, *, saving: Sequence[str] = (), met
     save = draft.get("save_strategy")
     if save != "no":
         if draft.free("load_best_model_at_end") and _can_load_best(save, held.get("eval_strategy")):
-            draft.set("load_best_model_at_end", draft.choose((False, True)))
+            draft.set("load_best_model_at_end", draft.choose((False, True, True, True)))
         if draft.free("save_total_limit"):
-            draft.set("save_total_limit", draft.choose((None, 1, 2, 3)))
+            draft.set("save_total_limit", draft.choose((None, 1, 2, 3, 1, 2)))
         draft.apply("save_only_model")
     best = bool(draft.get("load_best_model_at_end"))
     adaptive = draft.get("lr_scheduler_type") in ("reduce_lr_on_plateau", "greedy")
@@ -103,22 +106,28 @@ def draw_watching(draft: Draft, updates: int, *, saving: Sequence[str] = (), met
         if best and save != "best":
             draft.set("eval_strategy", save)
         else:
-            required = save == "best" or adaptive or needed
-            # The same number of options in both cases, so that shrinking the cause leaves the rest as it is.
-            draft.set("eval_strategy", draft.choose(("epoch", "steps", "steps") if required else ("no", *_INTERVALS)))
-    _draw_steps(draft, updates, tied=best and save == "steps")
+            required = save == "best" or adaptive or needed or close
+            # The same number of options in each case, so that shrinking the cause leaves the rest as it is.
+            options = ("steps",) * 3 if close else ("epoch", "steps", "steps") if required else ("no", *_INTERVALS)
+            draft.set("eval_strategy", draft.choose(options))
+    _draw_steps(draft, updates, tied=best and save == "steps", close=close)
     evaluates = draft.get("eval_strategy") != "no"
     if evaluates:
         draft.switch_on(EVALUATION_FEATURES, 5)
-    goes_by = best or save == "best" or adaptive or needed or draft.on("metric_for_best_model")
+    goes_by = best or save == "best" or adaptive or needed or close or draft.on("metric_for_best_model")
     if save == "best" and not evaluates:
         draft.set("metric_for_best_model", "loss")
-    return Watching(evaluates, _draw_metric(draft, metrics, required=save == "best" or needed) if evaluates and goes_by else None)
+    return Watching(evaluates, _draw_metric(draft, metrics, required=save == "best" or needed, close=close) if evaluates and goes_by else None)
 
 
 def draw_evaluation(draft: Draft, watching: Watching) -> None:
     """Decide how the run evaluates; the plan (`draw_watching`) comes first, and switches on the features it needs."""
-    draft.apply("eval_on_start", "eval_delay", "per_device_eval_batch_size", "eval_accumulation_steps", "eval_do_concat_batches")
+    draft.apply("eval_on_start", "eval_delay", "eval_accumulation_steps", "eval_do_concat_batches")
+    if watching.evaluates:
+        # Evaluation data are short: with the default of 8 they would be a single batch.
+        size = draft.choose((None, 1, 2, 3, 4))
+        if size is not None:
+            draft.set("per_device_eval_batch_size", size)
     draft.apply("include_for_metrics", "batch_eval_metrics")
     if watching.metric in (None, "loss", "eval_loss"):
         draft.apply("prediction_loss_only")
@@ -139,12 +148,12 @@ def _can_load_best(save: str, evaluation: str | None) -> bool:
     return evaluation != "no" and (save == "best" or evaluation in (None, save))
 
 
-def _draw_metric(draft: Draft, metrics: bool, *, required: bool) -> str | None:
+def _draw_metric(draft: Draft, metrics: bool, *, required: bool, close: bool) -> str | None:
     if draft.free("metric_for_best_model"):
         if metrics:
             # None stands for the loss, but not with save_strategy="best".
             named = ("loss", "score", "eval_score", "eval_loss") if required else (None, "score", "loss", "eval_score", "eval_loss")
-            draft.set("metric_for_best_model", draft.choose(named))
+            draft.set("metric_for_best_model", draft.choose(("score", "eval_score") if close else named))
         elif required:
             draft.set("metric_for_best_model", "loss")
     draft.apply("greater_is_better")
@@ -152,14 +161,16 @@ def _draw_metric(draft: Draft, metrics: bool, *, required: bool) -> str | None:
     return "loss" if metric is None else str(metric)
 
 
-def _draw_steps(draft: Draft, updates: int, *, tied: bool) -> None:
-    """Decide `eval_steps` and `save_steps`; if they are tied, the latter is a multiple of the former."""
+def _draw_steps(draft: Draft, updates: int, *, tied: bool, close: bool) -> None:
+    """Decide `eval_steps` and `save_steps`; if they are tied, the latter is a multiple of the former. `close`: evaluate at each."""
     if draft.get("eval_strategy") == "steps" and draft.free("eval_steps"):
         if tied and not draft.free("save_steps"):
             draft.set("eval_steps", _divisor(draft, draft.held["save_steps"]))
         else:
-            kind = draft.choose(("default", "steps", "ratio", "steps", "steps"))
-            if kind != "default" or draft.get("logging_steps") == 0:
+            kind = draft.choose(("each",) * 5 if close else ("default", "steps", "ratio", "steps", "steps"))
+            if kind == "each":
+                draft.set("eval_steps", 1)
+            elif kind != "default" or draft.get("logging_steps") == 0:
                 draft.set("eval_steps", _interval(draft, kind, updates))
     if draft.get("save_strategy") == "steps" and draft.free("save_steps"):
         if tied:
@@ -181,7 +192,7 @@ def _interval(draft: Draft, kind: str, updates: int) -> float:
 def _multiples(step: float) -> list[float]:
     """The step and multiples of it that TrainingArguments takes for such (it multiplies ratios by a million before it divides)."""
     if step >= 1:
-        return [step, 2 * step, 3 * step]
+        return [step, 2 * step, step, 3 * step]
     several = (round(times * step, 9) for times in (1, 2, 3))
     return [each for each in several if each < 1 and (each * 1_000_000) % (step * 1_000_000) == 0]
 

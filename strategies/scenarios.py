@@ -49,8 +49,10 @@ _UNUSUAL: Final[dict[str, tuple[Any, ...]]] = {
     "logging_nan_inf_filter": (False,),
     "include_num_input_tokens_seen": ("all", "non_padding"), "remove_unused_columns": (False,),
     "torch_empty_cache_steps": (1, 2), "average_tokens_across_devices": (False,), "unused_eval_data": (1, 2),
-    "hardly_ever": ("zero", "table", "workers"),
+    "hardly_ever": ("zero", "workers", "table", "workers"),
 }  # fmt: skip
+_SEVERAL: Final = 3
+"""Evaluations after which the best one can be neither the first nor the last."""
 _WORKERS: Final = {"dataloader_prefetch_factor": (1, 3), "dataloader_persistent_workers": (True,)}
 
 _LINES: Final = tuple(name for name in MODELS if name.startswith("regression"))
@@ -184,6 +186,8 @@ def draw_scenario(draft: Draft, flavour: Flavour, models: Sequence[str], *, allo
     kind = DATASETS[_draw_kind(draft, flavour, model)]
     draft.apply("seed", "data_seed", *(("train_sampling_strategy",) if kind.map_style else ()))
     empty = flavour.idle and draft.free("dataloader_drop_last", "per_device_train_batch_size") and draft.choose((True, False))
+    scored = metrics and bool(flavour.saving) and draft.free("eval_strategy", "eval_steps", "metric_for_best_model", "max_steps")
+    close = scored and draft.choose((False, True))
     size = sizes.draw_size(
         draft,
         unsized=not kind.sized,
@@ -191,6 +195,7 @@ def draw_scenario(draft: Draft, flavour: Flavour, models: Sequence[str], *, allo
         allow_empty=allow_empty,
         max_micro_batches=flavour.max_micro_batches,
         nothing=flavour.idle and not empty,
+        least_updates=_SEVERAL if close else 1,
     )
     if empty:
         size = sizes.draw_empty(draft)
@@ -199,12 +204,12 @@ def draw_scenario(draft: Draft, flavour: Flavour, models: Sequence[str], *, allo
     optimization.draw_schedule(draft, rate)
     plans.draw_logging(draft, size.updates)
     stopping = draft.option("early_stopping") if draft.held.get("eval_strategy") != "no" else None
-    watching = plans.draw_watching(draft, size.updates, saving=flavour.saving, metrics=metrics, needed=stopping is not None)
+    watching = plans.draw_watching(draft, size.updates, saving=flavour.saving, metrics=metrics, needed=stopping is not None, close=close)
     plans.draw_evaluation(draft, watching)
     evaluates = watching.evaluates or bool(draft.get("eval_on_start"))
     _apply_rest(draft, kind, evaluates)
     n_eval = _draw_eval_length(draft, evaluates, allow_empty)
-    handed = _draw_components(draft, model, kind, watching, stopping)
+    handed = _draw_components(draft, model, kind, watching, stopping, _SEVERAL if close else 1)
     optimization.draw_schedule_kwargs(draft, size.updates, rate)
     return Scenario(
         arguments=draft.arguments,
@@ -248,11 +253,12 @@ def _often(flavour: Flavour, model: ModelKind, follow: Sequence[str]) -> dict[st
     often: dict[str, Sequence[Any]] = {}
     if flavour.optimizers:
         often["lr_scheduler_type"] = (None, *optimization.SCHEDULES[1:], *follow, *["reduce_lr_on_plateau"] * (10 if follow else 0))
+        often["warmup_steps"] = (None, None, None, 1, 2, 3, 0.3, 0.5, 0.7)
     elif model.main_input_name == "input_ids":
         often["train_sampling_strategy"] = (None, None, *["group_by_length"] * 3, "sequential", "batch_rebalance")
         often["include_num_input_tokens_seen"] = (None, None, None, "all", "non_padding")
     elif flavour.saving:
-        often["early_stopping"] = (None, None, None, (1, 0.0), (2, 0.0))
+        often["early_stopping"] = (None, None, None, (1, 0.0), (2, 0.0), (1, 0.3))
     else:
         often["poisoned"] = (*[None] * 7, ((1, math.nan),), ((0, math.nan),))
     if model.classifies and model.pretrained:
@@ -295,14 +301,14 @@ def _draw_eval_length(draft: Draft, evaluates: bool, allow_empty: bool) -> int:
 
 
 def _draw_components(
-    draft: Draft, model: ModelKind, kind: DatasetKind, watching: plans.Watching, stopping: tuple[int, float] | None
+    draft: Draft, model: ModelKind, kind: DatasetKind, watching: plans.Watching, stopping: tuple[int, float] | None, scores: int
 ) -> Components:
     scored = watching.metric is not None and watching.metric.removeprefix("eval_") == "score"
     own_loss = model.family == "regression" and not draft.get("label_smoothing_factor") and draft.on("own_loss")
     return Components(
         collator="padding" if kind.needs_padding else "default",
         loss="compute_loss_func" if own_loss else "model",
-        scores=parts.draw_scores(draft) if scored or (watching.evaluates and draft.on("scores")) else (),
+        scores=parts.draw_scores(draft, scores) if scored or (watching.evaluates and draft.on("scores")) else (),
         poisoned=draft.option("poisoned", ()),
         early_stopping=parts.early_stopping(stopping) if stopping is not None and watching.evaluates else None,
     )

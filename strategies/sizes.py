@@ -68,6 +68,7 @@ def draw_size(
     allow_empty: bool = False,
     max_micro_batches: int = 24,
     nothing: bool = False,
+    least_updates: int = 1,
 ) -> Size:
     """Decide batch size, accumulation, length of the data and of the run.
 
@@ -77,6 +78,7 @@ def draw_size(
         allow_empty: not one training batch may be full while short ones are dropped.
         max_micro_batches: at most about so many, or twice as many.
         nothing: zero epochs, or zero steps, are asked for.
+        least_updates: a pass over the data has so many updates, and the run too unless it is held short or passes are few.
 
     What samples the rows (`train_sampling_strategy`) comes first. Features: `dataloader_drop_last`, `long` (many updates in a pass).
     """
@@ -85,7 +87,7 @@ def draw_size(
         draft.set("gradient_accumulation_steps", draft.integer(1, min(4, max_micro_batches // 2)))
     accumulation = int(draft.get("gradient_accumulation_steps"))
     most = 2 * max_micro_batches // accumulation if draft.on("long") else min(6, max_micro_batches // accumulation)
-    asked = draft.integer(1, max(2, most))
+    asked = draft.integer(least_updates, max(least_updates, 2, most))
     if draft.free("per_device_train_batch_size"):
         draft.set("per_device_train_batch_size", draft.integer(1, max(2, min(8, MAX_ROWS // (asked * accumulation)))))
     batch = int(draft.get("per_device_train_batch_size"))
@@ -98,7 +100,7 @@ def draw_size(
     n = asked * window - draft.integer(0, min(most_missing, window - 1))
     units = n // unit if dropping else -(-n // unit)
     per_epoch = -(-units * unit // window)
-    updates = _draw_length(draft, per_epoch, max_micro_batches // accumulation, unsized, nothing)
+    updates = _draw_length(draft, per_epoch, max_micro_batches // accumulation, unsized, nothing, least_updates)
     return Size(n, updates, updates * accumulation)
 
 
@@ -110,12 +112,12 @@ def draw_empty(draft: Draft) -> Size:
     return Size(draft.integer(1, batch - 1), 0, 0)
 
 
-def _draw_length(draft: Draft, per_epoch: int, budget: int, unsized: bool, nothing: bool) -> int:
+def _draw_length(draft: Draft, per_epoch: int, budget: int, unsized: bool, nothing: bool, least: int) -> int:
     """Decide epochs or `max_steps`, and return how many updates that makes; `budget` updates at most, where there is a choice."""
     if draft.free("max_steps", "num_train_epochs") or (unsized and draft.free("max_steps")):
         kind = "steps" if unsized else draft.choose(("epochs", "steps", "fraction"))
         if kind == "steps":
-            draft.set("max_steps", draft.integer(1, max(2, min(3 * per_epoch, budget))))
+            draft.set("max_steps", draft.integer(least, max(least, 2, min(3 * per_epoch, budget))))
         else:
             draft.set("num_train_epochs", _epochs(draft, kind, budget / max(1, per_epoch)))
         if nothing and not unsized:

@@ -133,7 +133,7 @@ def test_runs_are_small_and_differ(name: str, samples: dict[str, list[Scenario]]
     forwards = sorted(accounting.number_of_forwards(scenario) for scenario in drawn)
     assert forwards[len(drawn) * 9 // 10] <= 24
     assert sum(scenario.data.n <= 40 for scenario in drawn) >= 0.95 * len(drawn)
-    assert len(set(drawn)) >= 0.8 * len(drawn)
+    assert len(set(drawn)) >= 0.75 * len(drawn)  # Hypothesis repeats about a sixth of what it draws, more by chance
 
 
 @pytest.mark.parametrize("name", FLAVOURS)
