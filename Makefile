@@ -40,7 +40,7 @@ $(READY): constraints.txt pyproject.toml
 	@echo "setting up $(VENV) (once; minutes, mostly for torch)"
 	@$(PYTHON) -m venv $(VENV)
 	@$(PIP_INSTALL) torch==2.13.0 setuptools
-	@$(PIP_INSTALL) --no-build-isolation --editable '.[datasets,test]'
+	@$(PIP_INSTALL) --no-build-isolation --editable '.[browser,datasets,html,test]'
 	@touch $@
 
 clean:

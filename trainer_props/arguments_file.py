@@ -86,6 +86,8 @@ def validated(arguments: Mapping[str, Any]) -> HeldArguments:
         newest = compat.newest_names(arguments)
     except compat.Unsupported as error:
         raise InvalidArguments(str(error)) from None
+    for name in newest.keys() - arguments.keys():  # what an older version called otherwise
+        _check(name, newest[name])
     written = _written({name: value for name, value in newest.items() if name in FIELDS and FIELDS[name].status == DRAWN})
     held: dict[str, Any] = {}
     left_out: list[tuple[str, str]] = []
@@ -103,8 +105,11 @@ def _check(name: str, value: Any) -> None:
     """Refuse a value of another type than the field's, or one that no run can have."""
     from trainer_props import compat
 
-    if name in (hints := _hints()) and not _fits(value, hints[name]):
-        raise InvalidArguments(f"{name}={_short(value)} is {_JSON_WORDS.get(type(value), type(value).__name__)}, not {_words(hints[name])}")
+    hint = _hints().get(name, Any)
+    if hint is Any and compat.RETIRED.get(name) is not None:
+        hint = type(compat.RETIRED[name]) | None  # an older version's field: its default tells its type
+    if hint is not Any and not _fits(value, hint):
+        raise InvalidArguments(f"{name}={_short(value)} is {_JSON_WORDS.get(type(value), type(value).__name__)}, not {_words(hint)}")
     if isinstance(value, float) and not math.isfinite(value):
         raise InvalidArguments(f"{name}={value} is not a finite number")
     parameter = compat.installed_signature().get(name)

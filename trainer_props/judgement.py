@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 
@@ -154,7 +154,9 @@ def holds_for_all(quantity: str, judgements: Iterable[Judgement]) -> Judgement:
     return HOLDS if judged else NotApplicable(f"nothing to compare: {quantity}")
 
 
-def is_true(quantity: str, condition: Any, *, expected: Any, observed: Any, symptom: str = "false", at: str = "") -> Judgement:
+def is_true(
+    quantity: str, condition: Any, *, expected: Any, observed: Any, symptom: str = "false", at: str = "", verdict: str = "violated"
+) -> Judgement:
     """A condition that is not one of the comparisons above; `expected` says what was promised.
 
     Args:
@@ -163,7 +165,17 @@ def is_true(quantity: str, condition: Any, *, expected: Any, observed: Any, symp
     if _value(condition):
         return HOLDS
     check = _check("true", None, condition)
-    return Violated(quantity, _value(expected), _value(observed), symptom, at, check=check)
+    return Violated(quantity, _value(expected), _value(observed), symptom, at, verdict, check)
+
+
+def expecting(judgement: Judgement, expected: Callable[[], Measured]) -> Judgement:
+    """The judgement; if it is a violation, with an expectation that is measured again where another record is compared.
+
+    For what an oracle has predicted from the record itself: from its losses, say, or from the number of its updates.
+    """
+    if not isinstance(judgement, Violated) or judgement.check is None:
+        return judgement
+    return replace(judgement, check=replace(judgement.check, expected=expected()))
 
 
 def _value(side: Any) -> Any:

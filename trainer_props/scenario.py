@@ -61,6 +61,9 @@ class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, repr_
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and serialization.dumps(self) == serialization.dumps(other)
 
+    def __ne__(self, other: object) -> bool:  # msgspec has one of its own, which knows nothing of the above
+        return not self == other
+
     def __hash__(self) -> int:
         return hash((type(self).__name__, serialization.dumps(self)))
 

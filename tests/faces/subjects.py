@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,18 @@ class Slow(transformers.Trainer):
 
 class SlowAndLate(Slow, Late):
     pass
+
+
+class Deadly(transformers.Trainer):
+    """Where there is weight decay it ends its process; the first time, as the file says, the one above it too, and so the whole check."""
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        if self.args.weight_decay > 0:
+            if not (begun := Path(os.environ["TEST_MARKER"])).exists():
+                begun.touch()
+                os.kill(os.getppid(), signal.SIGKILL)
+            os._exit(7)
+        return super().train(*args, **kwargs)
 
 
 class WantsEvaluation(transformers.Trainer):

@@ -21,12 +21,14 @@ Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def run(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run a command in this process: exit code, output, errors."""
+def run(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Run a command in this process: exit code, output, errors. A check has a folder of examples of its own."""
     monkeypatch.chdir(HERE)
     monkeypatch.syspath_prepend(str(HERE))
 
     def call(*arguments: str) -> tuple[int, str, str]:
+        if arguments[:1] == ("check",) and "--regressions" not in arguments:
+            arguments = (*arguments, "--regressions", str(tmp_path_factory.mktemp("examples")))
         code = cli.run(arguments)
         out, err = capfd.readouterr()
         return code, out, err
@@ -70,7 +72,7 @@ def test_new_violation(run: Run, tmp_path: Path) -> None:
     assert "1 new violation in subjects:Late" in out
     (violation,) = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))["violations"]
     assert {"id", "property", "verdict", "known_bug", "accepted", "expected", "observed", "divergence", "case", "shrunk", "script",
-            "script_verified", "regression"} == set(violation) - {"quantity", "symptom"}  # fmt: skip
+            "script_verified", "regression"} <= set(violation)  # fmt: skip
     assert violation["property"] == "steps.global_step_counts_updates"
     assert (violation["verdict"], violation["symptom"]) == ("violated", "too small")
     assert (violation["expected"], violation["observed"]) == (2, 1)
@@ -251,6 +253,7 @@ def started(tmp_path: Path, *arguments: str) -> subprocess.Popen[str]:
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     environment = {**os.environ, "TMPDIR": str(temporary), "OMP_NUM_THREADS": "1", "TEST_MARKER": str(tmp_path / "begun")}
+    arguments = (*arguments, "--regressions", str(tmp_path / "examples"))
     return subprocess.Popen(
         [sys.executable, "-c", "from trainer_props.cli import main; main()", "check", *arguments], cwd=HERE, env=environment,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,

@@ -23,6 +23,14 @@ def cases(**options: Any) -> list[checking.SubjectCase]:
     return list(mark.args[1])  # type: ignore[attr-defined]
 
 
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where examples are stored, in place of this repository."""
+    (tmp_path / "pyproject.toml").touch()
+    monkeypatch.setattr(checking, "root", tmp_path)
+    return tmp_path
+
+
 def case(experiment: str, subject: Any = "transformers:Trainer", **options: Any) -> checking.SubjectCase:
     (made,) = trainer_props.parametrize(subject, experiments=[experiment], **options).args[1]  # type: ignore[attr-defined]
     assert isinstance(made, checking.SubjectCase)
@@ -239,6 +247,8 @@ def test_in_a_repository_of_somebody_else(tmp_path: Path) -> None:
     assert "known bugs of the installed transformers" in ended.stdout
     assert re.search(r"^arguments-setter-defaults \(\d+ times\): ", ended.stdout, re.MULTILINE)
     assert "FAILED test_theirs.py::test_late[train_once]" in ended.stdout
+    (example,) = (tmp_path / ".hypothesis" / "regressions").iterdir()
+    assert f"  trainer-props replay {example.stem}" in ended.stdout
 
     # once more: in one process, in another order, only some of them
     ended = theirs(tmp_path, *arguments, "-p", "no:xdist", "-p", "no:randomly", "-k", "not late", TRIED=str(other))

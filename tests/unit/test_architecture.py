@@ -27,6 +27,7 @@ ROWS = (
     ("known_bugs",),
     ("engine",),
     ("regressions", "scripts"),
+    ("keeper",),
     ("reports",),
     ("checking", "explaining", "listings"),
     ("cli", "pytest_plugin", ""),

@@ -16,6 +16,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+EXTRAS = [each for extra in PROJECT["project"]["optional-dependencies"].values() for each in extra]
 LINES = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
 PINS = {canonicalize_name(each.name): each for each in (Requirement(line) for line in LINES if line and not line.startswith("#"))}
 
@@ -41,14 +42,12 @@ def test_every_pin_names_one_public_version() -> None:
 
 
 def test_everything_that_is_installed_is_pinned() -> None:
-    extras = PROJECT["project"]["optional-dependencies"]
-    wanted = requirements([*PROJECT["project"]["dependencies"], *extras["datasets"], *extras["test"]], {})
+    wanted = requirements([*PROJECT["project"]["dependencies"], *EXTRAS], {})
     assert not set(wanted) - set(PINS)
 
 
 def test_pins_satisfy_what_the_project_asks_for() -> None:
-    extras = PROJECT["project"]["optional-dependencies"]
-    asked = [*PROJECT["build-system"]["requires"], *PROJECT["project"]["dependencies"], *extras["datasets"], *extras["test"]]
+    asked = [*PROJECT["build-system"]["requires"], *PROJECT["project"]["dependencies"], *EXTRAS]
     for requirement in map(Requirement, asked):
         (pinned,) = PINS[canonicalize_name(requirement.name)].specifier
         assert requirement.specifier.contains(pinned.version), requirement
@@ -64,6 +63,17 @@ def test_every_package_ships() -> None:
     found = [path.parent.relative_to(ROOT).parts for top in ("trainer_props", "strategies") for path in (ROOT / top).rglob("__init__.py")]
     names = {".".join(("trainer_props", *parts) if parts[0] == "strategies" else parts) for parts in found}
     assert set(PROJECT["tool"]["setuptools"]["packages"]) == names
+
+
+def test_everything_that_is_made_for_tests_is_installed_by_make() -> None:
+    (installed,) = re.findall(r"--editable '\.\[(.*)\]'", (ROOT / "Makefile").read_text(encoding="utf-8"))
+    assert installed.split(",") == sorted(PROJECT["project"]["optional-dependencies"])
+
+
+def test_templates_ship() -> None:
+    folder = ROOT / "trainer_props" / "reports"
+    (pattern,) = PROJECT["tool"]["setuptools"]["package-data"]["trainer_props.reports"]
+    assert {path.name for path in folder.glob(pattern)} == {"page.css", "page.html.jinja", "page.js", "violation.html.jinja"}
 
 
 def test_readme_opens_with_the_two_commands() -> None:

@@ -16,7 +16,7 @@ from transformers import default_data_collator
 
 from trainer_props import zoo
 from trainer_props.scenario import Components, Data, Model, Scenario
-from trainer_props.zoo.rows import IGNORED, SPLITS, Permutation
+from trainer_props.zoo.content import IGNORED, SPLITS, Permutation
 
 PAIRS = [(name, kind) for name in zoo.MODELS for kind in zoo.MODELS[name].data_kinds]
 EQUAL_LENGTH = [(name, kind) for name, kind in PAIRS if not zoo.DATASETS[kind].needs_padding]

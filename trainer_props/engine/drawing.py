@@ -112,6 +112,13 @@ def _ran_out(error: BaseException) -> bool:
 def _settings(max_examples: int, *phases: Phase) -> settings:
     # Everything is set here, whatever profile the process has loaded: the same cases come out under any.
     return settings(
-        max_examples=max_examples, phases=phases, database=None, deadline=None, derandomize=False, report_multiple_bugs=False,
-        suppress_health_check=list(HealthCheck), verbosity=Verbosity.quiet, print_blob=False,
+        max_examples=max_examples,
+        phases=phases,
+        database=None,
+        deadline=None,
+        derandomize=False,
+        report_multiple_bugs=False,
+        suppress_health_check=list(HealthCheck),
+        verbosity=Verbosity.quiet,
+        print_blob=False,
     )

@@ -5,10 +5,15 @@ from __future__ import annotations
 import builtins
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from trainer_props.case import Case
 from trainer_props.judgement import Check
+
+FIXED: Final = "FIXED"
+FAILING: Final = "FAILING"
+KNOWN: Final = "KNOWN"
+CANNOT_RUN: Final = "CANNOT RUN"
 
 
 @dataclass(frozen=True)
@@ -123,6 +128,23 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Replayed:
+    """A case of an earlier failure was judged again.
+
+    Attributes:
+        id: as the plan names it.
+        status: `FIXED` (the property holds), `FAILING`, `KNOWN` (a known bug explains it) or `CANNOT RUN`.
+        finding: what is violated, or None.
+        reason: in words; empty if it is fixed.
+    """
+
+    id: str
+    status: str
+    finding: Finding | None
+    reason: str
+
+
+@dataclass(frozen=True)
 class FirstSeen:
     """A violation was seen for the first time; shrinking comes later."""
 
@@ -174,6 +196,7 @@ class Result:
     violations: list[Violation] = field(default_factory=list)
     known: dict[str, list[Finding]] = field(default_factory=dict)
     known_seen: dict[str, int] = field(default_factory=dict)
+    replayed: list[Replayed] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     refusals: dict[str, int] = field(default_factory=dict)
     impossible: dict[str, int] = field(default_factory=dict)
@@ -187,5 +210,5 @@ class Finished:
     result: Result
 
 
-EngineEvent = Started | CaseStarted | Progress | FirstSeen | Shrunk | Finished
+EngineEvent = Started | CaseStarted | Progress | Replayed | FirstSeen | Shrunk | Finished
 Listener = Callable[[EngineEvent], None]

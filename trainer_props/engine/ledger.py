@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,11 +27,20 @@ class Origin:
 
 @dataclass
 class Entry:
-    """One violation: the finding on the smallest case, where that came from, how often it was seen."""
+    """One violation.
+
+    Attributes:
+        first: the finding as it was first seen.
+        finding: the same on the smallest case.
+        origin: where it can be drawn again; None if only a replayed case has shown it.
+        shrunk: it comes from a stored example, whose case was shrunk when it was stored.
+        seen: how often.
+    """
 
     first: Finding
     finding: Finding
-    origin: Origin
+    origin: Origin | None
+    shrunk: bool = False
     seen: int = 1
 
 
@@ -47,8 +57,13 @@ class Ledger:
     judged: dict[str, Judged] = field(default_factory=dict)
     known: bool = True
 
-    def write(self, judged: Judged, origin: Origin, seconds: float) -> list[Finding]:
-        """Add an outcome; returns the findings that are new violations seen for the first time."""
+    def write(self, judged: Judged, origin: Origin | None, seconds: float, *, shrunk: Collection[str] = ()) -> list[Finding]:
+        """Add an outcome; returns the findings that are new violations seen for the first time.
+
+        Args:
+            origin: where the case was drawn, or None if it is a replayed one.
+            shrunk: ids of the properties that a replayed case was shrunk for.
+        """
         result = self.result
         self.judged[judged.case.key] = judged
         count = result.experiments.setdefault(judged.case.experiment, ExperimentCount(judged.case.experiment))
@@ -72,9 +87,9 @@ class Ledger:
             each.not_applicable += 1
             each.reasons[reason] = each.reasons.get(reason, 0) + 1
         result.evaluations += len(judged.holds) + len(judged.findings)
-        return [finding for finding in judged.findings if self._note(finding, origin)]
+        return [finding for finding in judged.findings if self._note(finding, origin, shrunk=finding.property in shrunk)]
 
-    def _note(self, finding: Finding, origin: Origin) -> bool:
+    def _note(self, finding: Finding, origin: Origin | None, *, shrunk: bool) -> bool:
         count = self._count(finding.property)
         count.evaluated += 1
         if self.known and finding.known_bug is not None:
@@ -88,11 +103,13 @@ class Ledger:
         count.violated += 1
         entry = self.entries.get(finding.key)
         if entry is None:
-            self.entries[finding.key] = Entry(finding, finding, origin)
+            self.entries[finding.key] = Entry(finding, finding, origin, shrunk)
             return True
         entry.seen += 1
         if size(finding.case) < size(entry.finding.case):
-            entry.finding, entry.origin = finding, origin
+            entry.finding, entry.origin, entry.shrunk = finding, origin, shrunk
+        elif entry.origin is None and not entry.shrunk:
+            entry.origin = origin  # a replayed case can't be drawn, and so not be shrunk by Hypothesis; this one can
         return False
 
     def _count(self, identifier: str) -> PropertyCount:

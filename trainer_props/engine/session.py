@@ -1,23 +1,27 @@
-"""A session: explore experiments in turns within a budget, then shrink what was found. Tells its listener everything."""
+"""A session: judge again what failed before, explore experiments in turns within a budget, shrink what was found. It tells everything."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Final
 
 from hypothesis import strategies as st
 
 from trainer_props.case import Case
 from trainer_props.engine.drawing import EndOfSlice, draw, slice_seed
 from trainer_props.engine.events import (
+    CANNOT_RUN,
     CaseStarted,
     ExperimentCount,
     Finished,
     FirstSeen,
     Listener,
+    Moment,
     Progress,
     PropertyCount,
+    Replayed,
     Result,
     Shrunk,
     Started,
@@ -25,11 +29,17 @@ from trainer_props.engine.events import (
 )
 from trainer_props.engine.judging import Judged, judge
 from trainer_props.engine.ledger import Entry, Key, Ledger, Origin
+from trainer_props.engine.replaying import Replay, by_case, findings_of, outcome, unknown
 from trainer_props.engine.shrinking import shrink
+from trainer_props.engine.timeline import timeline
 from trainer_props.experiments import EXPERIMENTS, Experiment, Held
 from trainer_props.properties import PROPERTIES, Property
 from trainer_props.running import prepared
-from trainer_props.subjects import Subject
+from trainer_props.subjects import Subject, SubjectError
+
+REPLAYING: Final = "replaying"
+EXPLORING: Final = "exploring"
+SHRINKING: Final = "shrinking"
 
 SLICE_EXAMPLES = 100
 SHRINK_SECONDS = 10.0
@@ -49,7 +59,8 @@ class Plan:
         held: what the user holds fixed.
         known: whether known bugs are told apart from new violations.
         first_failure: stop exploring at the first new violation.
-        shrink_seconds: budget for shrinking each violation.
+        shrink_seconds: budget for shrinking each violation; None to leave it as it is found.
+        replayed: cases that failed before, to be judged first; they need not belong to the experiments.
     """
 
     experiments: Sequence[str] = field(default_factory=lambda: tuple(EXPERIMENTS))
@@ -60,7 +71,8 @@ class Plan:
     held: Held = field(default_factory=Held)
     known: bool = True
     first_failure: bool = False
-    shrink_seconds: float = SHRINK_SECONDS
+    shrink_seconds: float | None = SHRINK_SECONDS
+    replayed: Sequence[Replay] = ()
 
 
 @dataclass
@@ -87,7 +99,7 @@ class Session:
         explored: names of experiments that are not explored any more; what they found is shrunk all the same.
 
     Attributes:
-        exploring: False once shrinking has begun.
+        phase: `replaying`, `exploring` or `shrinking`.
     """
 
     def __init__(
@@ -104,11 +116,11 @@ class Session:
         self.result = Result(seed=plan.seed)
         self.ledger = Ledger(self.result, entries=dict(entries or {}), known=plan.known)
         self._skipped, self._explored = frozenset(skipped), frozenset(explored)
-        self.exploring = True
-        chosen = [PROPERTIES[name] for name in plan.properties]
+        self.phase = REPLAYING
+        self._chosen = chosen = [PROPERTIES[name] for name in plan.properties]
         self._turns = []
         for name in plan.experiments:
-            properties = tuple(each for each in chosen if name in each.experiments)
+            properties = self._judging(name)
             if properties:
                 experiment = EXPERIMENTS[name]
                 self._turns.append(_Turn(experiment, experiment.cases(plan.held), properties))
@@ -119,7 +131,7 @@ class Session:
         self._last_progress = 0.0
 
     def run(self) -> Result:
-        """Explore, then shrink. Interrupted by KeyboardInterrupt, it returns what was found so far."""
+        """Replay, explore, shrink. Interrupted by KeyboardInterrupt, it returns what was found so far."""
         begun = self._begun = time.monotonic()
         plan = self.plan
         self._tell(
@@ -127,19 +139,63 @@ class Session:
         )
         try:
             with prepared():
-                self._explored_from = time.monotonic()
+                self._replay()
+                self.phase, self._explored_from = EXPLORING, time.monotonic()
                 self._explore()
-                self.exploring = False
-                self._shrink()
+                self.phase = SHRINKING
+                if plan.shrink_seconds is not None:
+                    self._shrink(plan.shrink_seconds)
         except KeyboardInterrupt:
             self.result.interrupted = True
-            found = {violation.first.key for violation in self.result.violations}
-            self.result.violations += [
-                Violation(each.finding, each.first, 0.0, False, 0) for key, each in self.ledger.entries.items() if key not in found
-            ]
+        found = {violation.first.key for violation in self.result.violations}
+        self.result.violations += [
+            Violation(each.finding, each.first, 0.0, False, 0) for key, each in self.ledger.entries.items() if key not in found
+        ]
         self.result.seconds = time.monotonic() - begun
         self._tell(Finished(self.result))
         return self.result
+
+    def _judging(self, experiment: str, *more: str) -> tuple[Property, ...]:
+        """The chosen properties that judge an experiment, and those that are named."""
+        named = [PROPERTIES[name] for name in more if name not in self.plan.properties]
+        return tuple(each for each in [*self._chosen, *named] if experiment in each.experiments)
+
+    # ---- replaying -----------------------------------------------------------------------------------------------------
+
+    def _replay(self) -> None:
+        for replays in by_case(self.plan.replayed):
+            able = []
+            for each in replays:
+                if (reason := unknown(each)) is None:
+                    able.append(each)
+                else:
+                    self._replayed(Replayed(each.id, CANNOT_RUN, None, reason))
+            if able:
+                self._replay_case(able)
+
+    def _replayed(self, event: Replayed) -> None:
+        self.result.replayed.append(event)
+        self._tell(event)
+
+    def _replay_case(self, replays: Sequence[Replay]) -> None:
+        """Judge the case that some replays share, until each has shown its violation or had its attempts."""
+        case = replays[0].case
+        named = [each.property for each in replays if each.property is not None]
+        properties = self._judging(case.experiment, *named) or self._judging(case.experiment, *PROPERTIES)
+        waiting = list(replays)
+        for attempt in range(1, max(each.attempts for each in replays) + 1):
+            try:
+                judged = self._judge(case, properties, None, REPLAYING, shrunk=named)
+            except SubjectError:
+                raise
+            except Exception as error:  # noqa: BLE001  a stored case may hold anything; the others are still to be judged
+                judged = Judged(case, could_not_run=f"{type(error).__name__}: {error}")
+            for each in list(waiting):
+                if findings_of(each, judged) or attempt >= each.attempts:
+                    waiting.remove(each)
+                    self._replayed(outcome(each, judged, known=self.plan.known))
+            if not waiting:
+                return
 
     # ---- exploring -----------------------------------------------------------------------------------------------------
 
@@ -173,22 +229,24 @@ class Session:
             turn.examples += 1
             if case.key in self.ledger.judged or case.key in self._skipped:
                 return
-            self._judge(case, turn, origin)
+            self._judge(case, turn.properties, origin, turn.experiment.name)
 
         rejected = draw(turn.cases, body, number=number, max_examples=max_examples)
         self.result.experiments[turn.experiment.name].rejected += rejected
         turn.slices += 1
         turn.spent += time.monotonic() - begun + 1e-3
 
-    def _judge(self, case: Case, turn: _Turn, origin: Origin) -> Judged:
+    def _judge(
+        self, case: Case, properties: Sequence[Property], origin: Origin | None, activity: str, *, shrunk: Collection[str] = ()
+    ) -> Judged:
         self._tell(CaseStarted(case))
         begun = time.monotonic()
-        judged = judge(case, self.subject, turn.properties)
-        for finding in self.ledger.write(judged, origin, time.monotonic() - begun):
+        judged = judge(case, self.subject, properties)
+        for finding in self.ledger.write(judged, origin, time.monotonic() - begun, shrunk=shrunk):
             self._tell(FirstSeen(finding))
             if self.plan.first_failure:
                 self._stop = True
-        self._progress(turn.experiment.name)
+        self._progress(activity)
         return judged
 
     def _progress(self, activity: str) -> None:
@@ -196,7 +254,9 @@ class Session:
         if now - self._last_progress < _PROGRESS_SECONDS:
             return
         self._last_progress = now
-        if self.plan.seconds is not None:
+        if self.phase == REPLAYING:
+            share = 0.0
+        elif self.plan.seconds is not None:
             share = (now - self._explored_from) / self.plan.seconds
         else:
             share = sum(turn.examples for turn in self._turns) / max(1, len(self._turns) * (self.plan.max_examples or 1))
@@ -204,25 +264,34 @@ class Session:
 
     # ---- shrinking -----------------------------------------------------------------------------------------------------
 
-    def _shrink(self) -> None:
+    def _shrink(self, seconds: float) -> None:
         for entry in list(self.ledger.entries.values()):
-            turn = next(turn for turn in self._turns if turn.experiment.name == entry.origin.experiment)
+            experiment = entry.finding.case.experiment
+            properties = self._judging(experiment, entry.finding.property)
+            cases = EXPERIMENTS[experiment].cases(self.plan.held) if entry.origin is not None else None
             self._tell(
                 Progress(
                     self.result.runs, self.result.evaluations, time.monotonic() - self._begun, 1.0, f"shrinking {entry.finding.property}"
                 )
             )
 
-            def rerun(case: Case, turn: _Turn = turn) -> Judged:
+            def rerun(case: Case, properties: Sequence[Property] = properties) -> Judged:
                 self._tell(CaseStarted(case))
-                judged = judge(case, self.subject, turn.properties)
+                judged = judge(case, self.subject, properties)
                 self.ledger.judged[case.key] = judged
                 self.result.runs += 1
                 return judged
 
-            violation = shrink(entry, turn.cases, rerun, self._recall, seconds=self.plan.shrink_seconds)
+            known = [each.case for each in self.ledger.judged.values() if each.case.experiment == experiment]
+            held = self.plan.held.arguments
+            violation = shrink(entry, cases, rerun, self._recall, seconds=seconds, known=known, held=held)
+            violation = replace(violation, timeline=self._timeline(violation.finding.case))
             self.result.violations.append(violation)
             self._tell(Shrunk(violation))
+
+    def _timeline(self, case: Case) -> tuple[Moment, ...]:
+        self._tell(CaseStarted(case))
+        return timeline(EXPERIMENTS[case.experiment].run(case, self.subject))
 
     def _recall(self, case: Case) -> Judged | None:
         return Judged(case) if case.key in self._skipped else self.ledger.judged.get(case.key)

@@ -1,61 +1,100 @@
 """Shrinking: a Hypothesis run of its own for each violation, in which only that violation counts.
 
-It starts from what exploring knows: the slice that contained the smallest failing case is drawn again, judged cases are looked up and not
-run,
-and Hypothesis shrinks from there. Once the budget is spent, every case not yet judged is rejected, which ends shrinking without lying.
+It starts from what exploring knows: the slice that contained the smallest failing case is drawn again, judged cases are looked up and
+not run, and Hypothesis shrinks from there. A case that was not drawn but replayed can only be made plainer. Once the budget is spent,
+every case not yet judged is rejected, which ends shrinking without lying.
 """
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable
 
 from hypothesis import reject
 from hypothesis import strategies as st
 
 from trainer_props.case import Case
+from trainer_props.engine import varying
 from trainer_props.engine.drawing import Reproduced, reproduce
 from trainer_props.engine.events import Finding, Violation
 from trainer_props.engine.judging import Judged
-from trainer_props.engine.ledger import Entry
+from trainer_props.engine.ledger import Entry, Key, Origin, size
+from trainer_props.engine.plainer import plainer
 
 Judge = Callable[[Case], Judged]
 Recall = Callable[[Case], "Judged | None"]
 
 _REPEATS = 2
-_LENGTHENING = ("num_train_epochs", "max_steps", "per_device_train_batch_size", "n")
-"""What makes a run longer when it is left at its default."""
 
 
 class _Spent(Exception):
     """The budget is spent, and the case is not known yet."""
 
 
-def shrink(entry: Entry, cases: st.SearchStrategy[Case], judge: Judge, recall: Recall, *, seconds: float) -> Violation:
-    """The smallest case that shows the violation of `entry`.
+def shrink(
+    entry: Entry,
+    cases: st.SearchStrategy[Case] | None,
+    judge: Judge,
+    recall: Recall,
+    *,
+    seconds: float,
+    known: Iterable[Case] = (),
+    held: Collection[str] = (),
+) -> Violation:
+    """The smallest case that shows the violation of `entry`, and which of its parts matter.
 
     Args:
-        cases: the strategy of the experiment that found it.
+        cases: the strategy of the experiment that found it; None if only a replayed case has shown it.
         judge: runs and judges a case, and remembers the outcome.
         recall: the outcome of a case that was judged before, or None.
         seconds: the budget for running cases that are not known yet.
+        known: cases of this session, whose values are tried in the smallest case.
+        held: arguments that stay in the case.
     """
     begun = time.monotonic()
     differing = _repeats_differ(entry, judge)
     if differing is not None:
         return Violation(differing, entry.first, time.monotonic() - begun, True, _REPEATS)
-    key, runs, complete = entry.finding.key, 0, True
-    smallest: Finding | None = None
+    asker = _Asker(entry.finding.key, judge, recall, begun + seconds)
+    if entry.origin is not None and cases is not None:
+        smallest, complete = _reproduced(entry.origin, cases, asker)
+    else:
+        smallest, complete = None, entry.shrunk
+    if smallest is None or size(entry.finding.case) < size(smallest.case):
+        smallest = entry.finding
+    smallest, plainest = _plainest(smallest, asker, held)
+    complete, notes = complete and plainest, ()
+    if complete:
+        with contextlib.suppress(_Spent):
+            notes = varying.notes(smallest, known, asker.judged, held)
+    return Violation(smallest, entry.first, time.monotonic() - begun, complete, asker.runs, notes)
 
-    def ask(case: Case) -> Finding | None:
-        nonlocal runs
-        judged = recall(case)
+
+class _Asker:
+    """Judges cases within the budget, and finds the violation that is being shrunk in them."""
+
+    def __init__(self, key: Key, judge: Judge, recall: Recall, end: float) -> None:
+        self._key, self._judge, self._recall, self._end = key, judge, recall, end
+        self.runs = 0
+
+    def judged(self, case: Case) -> Judged:
+        """The outcome of a case; raises `_Spent` if it is not known and the budget is spent."""
+        judged = self._recall(case)
         if judged is None:
-            if time.monotonic() - begun > seconds:
+            if time.monotonic() > self._end:
                 raise _Spent
-            runs += 1
-            judged = judge(case)
-        return next((finding for finding in judged.findings if finding.key == key), None)
+            self.runs += 1
+            judged = self._judge(case)
+        return judged
+
+    def __call__(self, case: Case) -> Finding | None:
+        return next((finding for finding in self.judged(case).findings if finding.key == self._key), None)
+
+
+def _reproduced(origin: Origin, cases: st.SearchStrategy[Case], ask: _Asker) -> tuple[Finding | None, bool]:
+    """The finding on what Hypothesis shrinks the slice of `origin` to, and whether that came to an end within the budget."""
+    complete, smallest = True, None
 
     def body(case: Case) -> None:
         nonlocal complete, smallest
@@ -68,41 +107,23 @@ def shrink(entry: Entry, cases: st.SearchStrategy[Case], judge: Judge, recall: R
             smallest = finding
             raise Reproduced
 
-    reproduce(cases, body, number=entry.origin.seed, max_examples=entry.origin.max_examples)
-    if smallest is not None and complete:
-        smallest, complete = _plainest(smallest, ask)
-    return Violation(smallest or entry.finding, entry.first, time.monotonic() - begun, complete and smallest is not None, runs)
+    reproduce(cases, body, number=origin.seed, max_examples=origin.max_examples)
+    return smallest, complete and smallest is not None
 
 
-def _plainest(finding: Finding, ask: Callable[[Case], Finding | None]) -> tuple[Finding, bool]:
+def _plainest(finding: Finding, ask: _Asker, held: Collection[str]) -> tuple[Finding, bool]:
     """Take away settings one at a time while the violation stays; whether that came to an end within the budget.
 
     Hypothesis shrinks draws. A setting that several draws make together, or that changes what is drawn after it, can be left over.
     """
     while True:
         try:
-            less = next((found for found in map(ask, _plainer(finding.case)) if found is not None), None)
+            less = next((found for found in map(ask, plainer(finding.case, held)) if found is not None), None)
         except _Spent:
             return finding, False
         if less is None:
             return finding, True
         finding = less
-
-
-def _plainer(case: Case) -> Iterator[Case]:
-    """The case with one setting less: an argument, a component, a parameter of the model, or one of the experiment."""
-    scenario = case.scenario
-    for name in scenario.arguments:
-        if name not in _LENGTHENING:
-            yield case.replace(scenario=scenario.without_arguments(name))
-    for part in ("components", "model", "data"):
-        value = getattr(scenario, part)
-        usual = type(value)()
-        for name, _ in value.non_defaults():
-            if name not in _LENGTHENING:
-                yield case.replace(scenario=scenario.replace(**{part: value.replace(**{name: getattr(usual, name)})}))
-    for name in case.parameters:
-        yield case.replace(parameters={key: value for key, value in case.parameters.items() if key != name})
 
 
 def _repeats_differ(entry: Entry, judge: Judge) -> Finding | None:

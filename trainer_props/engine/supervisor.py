@@ -24,20 +24,23 @@ from typing import Any, Self
 from trainer_props.case import Case
 from trainer_props.engine import totals
 from trainer_props.engine.events import (
+    FAILING,
     EngineEvent,
+    ExperimentCount,
     Finding,
     Finished,
     FirstSeen,
     Listener,
     Progress,
     PropertyCount,
+    Replayed,
     Result,
     Started,
     Violation,
 )
 from trainer_props.engine.ledger import Entry, Key, size
-from trainer_props.engine.session import Plan
-from trainer_props.engine.worker import HELD_BACK, INTERRUPT, SHOW_STACK, GaveUp, Shipped, Task, last_case, stack, work
+from trainer_props.engine.session import REPLAYING, SHRINKING, Plan
+from trainer_props.engine.worker import HELD_BACK, INTERRUPT, SHOW_STACK, CaseFile, GaveUp, Running, Shipped, Task, stack, work
 from trainer_props.running.output import PREFIX, remove_leftovers
 from trainer_props.running.run import WALL_CLOCK_SECONDS
 from trainer_props.subjects import Subject, SubjectError
@@ -52,13 +55,22 @@ MOST_LOST = 3
 _GRACE_SECONDS = 3.0
 _STACK_SECONDS = 1.0
 _FRAMES = 12
+_CASE = "case.json"
 _OUR_RUN = "running/run.py"
 
 
-def supervise(subject: Subject, plan: Plan, listener: Listener = lambda event: None, *, silence: float = SILENCE_SECONDS) -> Result:
+def supervise(
+    subject: Subject,
+    plan: Plan,
+    listener: Listener = lambda event: None,
+    *,
+    silence: float = SILENCE_SECONDS,
+    running: Running | None = None,
+) -> Result:
     """Run the plan in worker processes until it is done or interrupted; returns what all of them found.
 
     Args:
+        running: where the case that runs is noted, for whoever comes after a kill of all these processes.
         silence: seconds without a word after which a worker is taken to hang.
 
     Raises:
@@ -67,21 +79,24 @@ def supervise(subject: Subject, plan: Plan, listener: Listener = lambda event: N
     remove_leftovers()
     # The name is that of output directories, so that a later start removes what a kill of this very process leaves behind.
     with tempfile.TemporaryDirectory(prefix=f"{PREFIX}{os.getpid()}-", ignore_cleanup_errors=True) as folder, _Signals() as signals:
-        return _Supervision(subject, plan, listener, silence, Path(folder), signals).run()
+        return _Supervision(subject, plan, listener, silence, Path(folder), signals, running or CaseFile(Path(folder) / _CASE)).run()
 
 
 class _Supervision:
     """The state that outlives workers."""
 
-    def __init__(self, subject: Subject, plan: Plan, listener: Listener, silence: float, folder: Path, signals: _Signals) -> None:
+    def __init__(
+        self, subject: Subject, plan: Plan, listener: Listener, silence: float, folder: Path, signals: _Signals, running: Running
+    ) -> None:
         self._subject, self._plan, self._listener, self._silence = subject, plan, listener, silence
-        self._folder, self._signals = folder, signals
+        self._folder, self._signals, self._running = folder, signals, running
         self._begun = time.monotonic()
         self._total = Result(seed=plan.seed)
         self._entries: dict[Key, Entry] = {}
         self._lost: dict[Key, Violation] = {}
         self._losses: Counter[str] = Counter()
         self._skipped: set[str] = set()
+        self._replayed: set[str] = set()
         self._progress = Progress(0, 0, 0.0, 0.0, "getting ready")
 
     def run(self) -> Result:
@@ -91,12 +106,12 @@ class _Supervision:
             worker = self._one_worker(generation, exploring)
             if worker.finished or self._signals.count:
                 break
-            case = last_case(worker.folder)
+            case = self._running.case()
             if case is None:
                 self._total.errors.append(f"{worker.cause} before it ran a case")
                 break
             self._lose(case, worker)
-            exploring = worker.exploring and not self._plan.first_failure
+            exploring = worker.phase != SHRINKING and not self._plan.first_failure
             generation += 1
         total = self._total
         total.interrupted = bool(self._signals.count)
@@ -108,17 +123,23 @@ class _Supervision:
         return total
 
     def _one_worker(self, generation: int, exploring: bool) -> _Worker:
-        plan = replace(self._plan, seed=self._plan.seed + generation)
+        plan = replace(
+            self._plan,
+            seed=self._plan.seed + generation,
+            replayed=[each for each in self._plan.replayed if each.id not in self._replayed],
+        )
         if generation and plan.seconds is not None:
             plan = replace(plan, seconds=max(0.0, plan.seconds - (time.monotonic() - self._begun)))
         explored = [name for name in plan.experiments if not exploring or name in self._explored or self._losses[name] >= MOST_LOST]
         folder = self._folder / str(generation)
         folder.mkdir()
-        worker = _Worker(Task(self._subject, plan, self._entries, self._skipped, explored, folder), self._silence, self._signals)
+        self._running.clear()
+        task = Task(self._subject, plan, self._entries, self._skipped, explored, folder, self._running, os.getpid())
+        worker = _Worker(task, self._silence, self._signals)
         result: Result | None = None
         for message in worker.messages():
             if isinstance(message, Shipped):
-                result, self._entries, worker.exploring = message.result, message.entries, message.exploring
+                result, self._entries, worker.phase = message.result, message.entries, message.phase
                 self._tell(replace(self._progress, runs=result.runs, evaluations=result.evaluations))
             elif isinstance(message, Finished):
                 result, worker.finished = message.result, True
@@ -139,9 +160,9 @@ class _Supervision:
     def _explored(self) -> set[str]:
         """With examples to count, experiments come one after the other: those before the one that lost its worker are done."""
         names = list(self._plan.experiments)
-        if self._plan.max_examples is None or not self._losses:
+        if self._plan.max_examples is None:
             return set()
-        return set(names[: max(names.index(name) for name in self._losses)])
+        return set(names[: max((names.index(name) for name in self._losses if name in names), default=0)])
 
     def _tell(self, event: EngineEvent) -> None:
         if isinstance(event, Progress):
@@ -151,12 +172,16 @@ class _Supervision:
             if self._plan.seconds is not None and share < 1.0:
                 share = min(1.0, (time.monotonic() - self._begun) / max(self._plan.seconds, 1e-9))
             event = replace(event, runs=runs, evaluations=evaluations, seconds=time.monotonic() - self._begun, share=share)
+        elif isinstance(event, Replayed):
+            self._replayed.add(event.id)
+            self._total.replayed.append(event)
         self._listener(event)
 
     def _lose(self, case: Case, worker: _Worker) -> None:
         verdict = "hung" if worker.hung else "crashed"
         finding = Finding(RUN_PROPERTY, verdict, "the run", worker.symptom, "it ends", worker.cause, "", None, case)
-        self._losses[case.experiment] += 1
+        if worker.phase != REPLAYING:
+            self._losses[case.experiment] += 1
         self._skipped.add(case.key)
         total = self._total
         total.runs += 1
@@ -164,12 +189,15 @@ class _Supervision:
         count = total.properties.setdefault(RUN_PROPERTY, PropertyCount(RUN_PROPERTY))
         count.evaluated += 1
         count.violated += 1
-        total.experiments[case.experiment].examples += 1
+        total.experiments.setdefault(case.experiment, ExperimentCount(case.experiment)).examples += 1
         known = self._lost.get(finding.key)
         if known is None:
             self._listener(FirstSeen(finding))
         if known is None or size(case) < size(known.finding.case):
             self._lost[finding.key] = Violation(finding, known.first if known else finding, 0.0, False, 0)
+        for each in self._plan.replayed:
+            if each.case.key == case.key and each.id not in self._replayed:
+                self._tell(Replayed(each.id, FAILING, finding, worker.cause.partition("\n")[0]))
 
 
 class _Worker:
@@ -178,14 +206,14 @@ class _Worker:
     Attributes:
         finished: it told that it came to the end.
         hung: it was killed since it said nothing for too long.
-        exploring: the last that it told of what it was doing.
+        phase: the last that it told of what it was doing.
         cause: how it ended.
         symptom: the same, without numbers.
     """
 
     def __init__(self, task: Task, silence: float, signals: _Signals) -> None:
         self.folder, self._silence, self._signals = task.folder, silence, signals
-        self.finished, self.hung, self.exploring = False, False, True
+        self.finished, self.hung, self.phase = False, False, REPLAYING
         self.cause = self.symptom = ""
         context = multiprocessing.get_context("fork")
         self._receiver, sender = context.Pipe(duplex=False)

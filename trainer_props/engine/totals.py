@@ -10,7 +10,7 @@ from trainer_props.engine.ledger import EXAMPLES_OF_A_KNOWN_BUG, size
 
 
 def add(total: Result, result: Result) -> None:
-    """Add what another worker found to `total`; seed, seconds and interruption are left to whoever knows them."""
+    """Add what another worker found to `total`; seed, seconds, interruption and what was replayed are left to whoever knows them."""
     total.runs += result.runs
     total.evaluations += result.evaluations
     for name, experiment in result.experiments.items():

@@ -7,6 +7,7 @@ at every new violation, and whenever another experiment, or shrinking, begins.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import faulthandler
 import os
 import signal
@@ -18,11 +19,11 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from trainer_props import serialization
 from trainer_props.case import Case
-from trainer_props.engine.events import CaseStarted, EngineEvent, FirstSeen, Result
+from trainer_props.engine.events import CaseStarted, EngineEvent, FirstSeen, Replayed, Result
 from trainer_props.engine.ledger import Entry, Key
 from trainer_props.engine.session import Plan, Session
 from trainer_props.subjects import Subject, SubjectError
@@ -34,7 +35,8 @@ INTERRUPT = signal.SIGUSR2
 SHOW_STACK = signal.SIGUSR1
 
 _SHIP_SECONDS = 0.5
-_CASE, _STACK = "case.json", "stack.txt"
+_STACK = "stack.txt"
+_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
@@ -44,12 +46,12 @@ class Shipped:
     Attributes:
         result: counts, known bugs, violations that are shrunk.
         entries: every violation that was seen.
-        exploring: False once shrinking has begun.
+        phase: what the session is at.
     """
 
     result: Result
     entries: dict[Key, Entry]
-    exploring: bool
+    phase: str
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,47 @@ class GaveUp:
 
     message: str
     by_subject: bool
+
+
+class Running(Protocol):
+    """Where the case that runs is on disk. It outlives the worker, which may die of the case."""
+
+    def note(self, case: Case) -> None:
+        """Say that this case is about to run."""
+
+    def case(self) -> Case | None:
+        """The case that was noted last, or None."""
+
+    def clear(self) -> None:
+        """Say that none is running."""
+
+
+class CaseFile:
+    """The case that runs, in a file of its own."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+
+    def note(self, case: Case) -> None:
+        """Say that this case is about to run."""
+        # in place and up to its newline, what a longer case left behind it is not read: one system call, whole at any instant
+        os.pwrite(self._file, f"{serialization.dumps(case.to_json())}\n".encode(), 0)
+
+    def case(self) -> Case | None:
+        """The case that was noted last, or None."""
+        text = os.pread(self._file, os.fstat(self._file).st_size, 0)
+        try:
+            return Case.from_json(serialization.loads(text.partition(b"\n")[0]))
+        except ValueError:
+            return None
+
+    def clear(self) -> None:
+        """Say that none is running."""
+        os.ftruncate(self._file, 0)
+
+    def close(self) -> None:
+        """Let the file go."""
+        os.close(self._file)
 
 
 @dataclass(frozen=True)
@@ -69,6 +112,8 @@ class Task:
         skipped: keys of cases that must not be run.
         explored: names of experiments that are not explored any more.
         folder: where it may write; everything temporary goes there, and is removed by the supervisor.
+        running: where the case that runs is noted.
+        supervisor: the process to end with.
     """
 
     subject: Subject
@@ -77,19 +122,22 @@ class Task:
     skipped: Collection[str]
     explored: Collection[str]
     folder: Path
+    running: Running
+    supervisor: int
 
 
 def work(sender: Connection, task: Task) -> None:
     """The body of the worker process. Does not return: a fork must not run its parent's exit handlers."""
     with contextlib.suppress(OSError):
         os.setpgid(0, 0)  # with a group of its own, it can be killed together with the data-loading processes of a run
+    _end_with(task.supervisor)
     interrupts = _Interrupts()
     os.dup2(2, 1)  # what a subject prints is no part of our output, nor should it find that closed
     tempfile.tempdir = os.environ["TMPDIR"] = str(task.folder)
     status = 1
     with (task.folder / _STACK).open("w") as stacks:
         faulthandler.register(SHOW_STACK, file=stacks, all_threads=True)
-        teller = _Teller(sender, task.folder, interrupts)
+        teller = _Teller(sender, task.running, interrupts)
         with contextlib.suppress(BrokenPipeError):  # the supervisor is gone: nobody is left to tell
             try:
                 session = Session(task.subject, task.plan, teller, entries=task.entries, skipped=task.skipped, explored=task.explored)
@@ -113,12 +161,13 @@ def work(sender: Connection, task: Task) -> None:
         os._exit(status)
 
 
-def last_case(folder: Path) -> Case | None:
-    """The case that the worker of this folder ran last, or None."""
-    try:
-        return Case.from_json(serialization.loads((folder / _CASE).read_text(encoding="utf-8").partition("\n")[0]))
-    except (OSError, ValueError):
-        return None
+def _end_with(supervisor: int) -> None:
+    """Be killed when the supervisor is, where the system can do that: a run that is stuck would not notice."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != supervisor:
+        os._exit(1)
 
 
 def stack(folder: Path) -> str:
@@ -169,18 +218,17 @@ class _Interrupts:
 class _Teller:
     """The session's listener: writes cases to disk, sends the rest."""
 
-    def __init__(self, sender: Connection, folder: Path, interrupts: _Interrupts) -> None:
+    def __init__(self, sender: Connection, running: Running, interrupts: _Interrupts) -> None:
         self.session: Session | None = None
-        self._sender, self._interrupts = sender, interrupts
-        self._cases = os.open(folder / _CASE, os.O_CREAT | os.O_WRONLY)
+        self._sender, self._running, self._interrupts = sender, running, interrupts
         self._shipped = time.monotonic()
-        self._phase: tuple[str, bool] | None = None
+        self._phase: tuple[str, str] | None = None
 
     def __call__(self, event: EngineEvent) -> None:
         if isinstance(event, CaseStarted):
             self._note(event.case)
             return
-        if isinstance(event, FirstSeen):
+        if isinstance(event, (FirstSeen, Replayed)):
             self.ship()  # first what is known of it: word of it may be answered by Ctrl-C
         self.send(event)
 
@@ -191,13 +239,12 @@ class _Teller:
     def ship(self) -> None:
         if self.session is not None:
             self._shipped = time.monotonic()
-            self.send(Shipped(self.session.result, self.session.ledger.entries, self.session.exploring))
+            self.send(Shipped(self.session.result, self.session.ledger.entries, self.session.phase))
 
     def _note(self, case: Case) -> None:
         assert self.session is not None
-        phase = (case.experiment, self.session.exploring)
+        phase = (case.experiment, self.session.phase)
         if phase != self._phase or time.monotonic() - self._shipped > _SHIP_SECONDS:
             self._phase = phase
             self.ship()
-        # in place and up to its newline, what a longer case left behind it is not read: one system call, whole at any instant
-        os.pwrite(self._cases, f"{serialization.dumps(case.to_json())}\n".encode(), 0)
+        self._running.note(case)

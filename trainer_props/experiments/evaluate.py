@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from trainer_props import strategies
 from trainer_props.arguments import default
 from trainer_props.case import Case
-from trainer_props.experiments.registry import Experiment, Held, register
+from trainer_props.experiments.registry import Body, Experiment, Held, Wanted, register, train_body
 from trainer_props.record import Record
 from trainer_props.scenario import Scenario
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 NAME = "evaluate_and_predict"
 SEVERAL = ("first", "second")
+_RESULTS = (
+    "lengths", "trained_evaluations", "several", "evaluate", "evaluate_again", "evaluations", "predictions", "label_ids", "metrics",
+)  # fmt: skip
 _FLAVOURS = {
     "regression": strategies.regression_scenarios,
     "token": strategies.token_scenarios,
@@ -95,6 +98,38 @@ def run(case: Case, subject: Subject) -> Record:
     return run_scenario(case.scenario, subject, body)
 
 
+def body(case: Case, wanted: Wanted) -> Body:
+    """The same in source: `test_dataset` are the samples to predict."""
+    parameters = case.parameters
+    n, prefix = int(parameters["predict"]), parameters.get("prefix", "test")
+    lengths = {prefix: n}
+    kept = {name for name in _RESULTS if name in wanted.words} or set(_RESULTS)
+    kept = kept if "results" in wanted.fields else set()
+    lines = list(train_body(case, wanted).lines) if parameters.get("train") else []
+    if "global_step" in wanted.fields and not lines:
+        lines.append("record.global_step = trainer.state.global_step")
+    if "trained_evaluations" in kept:
+        lines.append('record.results["trained_evaluations"] = len(record.evaluations)')
+    if "evaluations" in kept:
+        lines.append("before = len(record.evaluations)")
+    if parameters.get("several"):
+        lengths |= {f"eval_{SEVERAL[0]}": case.scenario.data.n_eval, f"eval_{SEVERAL[1]}": n}
+        sets = f'{{"{SEVERAL[0]}": trainer.eval_dataset, "{SEVERAL[1]}": test_dataset}}'
+        evaluated = f"trainer.evaluate(eval_dataset={sets})"
+        lines.append(f'record.results["several"] = dict({evaluated})' if "several" in kept else evaluated)
+    for name in ("evaluate", "evaluate_again"):
+        lines.append(f'record.results["{name}"] = dict(trainer.evaluate())' if name in kept else "trainer.evaluate()")
+    if "evaluations" in kept:
+        lines.append('record.results["evaluations"] = len(record.evaluations) - before')
+    given = "test_dataset" if prefix == "test" else f'test_dataset, metric_key_prefix="{prefix}"'
+    outputs = [name for name in ("predictions", "label_ids", "metrics") if name in kept]
+    lines.append(f"{'predicted = ' if outputs else ''}trainer.predict({given})")
+    lines += [f'record.results["{name}"] = predicted.{name}' for name in outputs]
+    if "lengths" in kept:
+        lines.append(f'record.results["lengths"] = {lengths!r}')
+    return Body(lines)
+
+
 register(
     Experiment(
         NAME,
@@ -104,5 +139,6 @@ register(
         run,
         tuple(name for flavour in _FLAVOURS for name in strategies.FLAVOURS[flavour].models),
         1.5,
+        body=body,
     )
 )

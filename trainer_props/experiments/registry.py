@@ -34,6 +34,50 @@ class Held:
 
 
 @dataclass(frozen=True)
+class Body:
+    """What an experiment does in a run, as source code for a standalone script.
+
+    Attributes:
+        lines: statements. At their disposal: `record` (with the fields of a record), `output_dir`, and `trainer` if there is one.
+        imports: import lines that they need.
+        definitions: module-level code that they need.
+        trainer: whether a trainer is built before; if not, `arguments` is a dict of the keyword arguments of TrainingArguments instead.
+    """
+
+    lines: Sequence[str]
+    imports: Sequence[str] = ()
+    definitions: Sequence[str] = ()
+    trainer: bool = True
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a script needs of a record.
+
+    Attributes:
+        fields: fields of the record.
+        words: texts that its measures mention or are given: keys of what the fields hold are among them.
+    """
+
+    fields: frozenset[str] = frozenset()
+    words: frozenset[str] = frozenset()
+
+
+OUTPUT: Final[Mapping[str, str]] = {
+    "global_step": "output.global_step", "training_loss": "output.training_loss", "metrics": "dict(output.metrics)",
+}  # fmt: skip
+"""Fields of a record that `train()` returns."""
+
+
+def train_body(case: Case, wanted: Wanted) -> Body:
+    """Train once, and keep what `train()` returned where it is wanted."""
+    kept = [f"record.{name} = {value}" for name, value in OUTPUT.items() if name in wanted.fields]
+    if len(kept) == 1:
+        return Body([kept[0].replace("output", "trainer.train()")])
+    return Body([f"{'output = ' if kept else ''}trainer.train()", *kept])
+
+
+@dataclass(frozen=True)
 class Experiment:
     """A way to run one or more related scenarios.
 
@@ -47,6 +91,7 @@ class Experiment:
         share: of the time of a session, relative to others.
         own_data: it makes sense for a subject that brings its own model and data. What hands data of ours to the trainer, or is about a
             kind of data or model, does not.
+        body: case and what is wanted of its record -> what `run` does, as source code.
     """
 
     name: str
@@ -57,6 +102,7 @@ class Experiment:
     models: tuple[str, ...] = ()
     share: float = 1.0
     own_data: bool = False
+    body: Callable[[Case, Wanted], Body] = train_body
 
 
 EXPERIMENTS: Final[dict[str, Experiment]] = {}

@@ -21,14 +21,19 @@ def measure(function: Callable[Concatenate[Record, P], Any]) -> Callable[Concate
     The source of a measure is copied into standalone scripts, where the record has the same fields but none of our classes. So it uses
     nothing but its arguments, `math`, `torch`, and functions and constants of its own module that do the same. Its arguments, and what it
     returns, are JSON-like data: numbers, texts, None, lists, dictionaries.
+
+    Raises:
+        ValueError: the name is taken.
     """
     name = f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
+    if name in MEASURES:
+        raise ValueError(f"measure {name} exists already")
     MEASURES[name] = function
 
     @functools.wraps(function)
-    def measured(record: Record, *args: P.args, **kwargs: P.kwargs) -> Measured:
+    def measured(record: Record, /, *args: P.args, **kwargs: P.kwargs) -> Measured:
         if kwargs:
             raise TypeError(f"measure {name} takes its arguments by position")
-        return Measured(function(record, *args), name, args)
+        return Measured(function(record, *args, **kwargs), name, args)
 
     return measured

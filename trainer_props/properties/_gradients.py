@@ -8,10 +8,11 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from trainer_props.judgement import Holds, Judgement, not_applicable
+from trainer_props.judgement import Judgement, Measured, not_applicable
+from trainer_props.measures import optimization as measures
 from trainer_props.oracles.clipping import clip_factor
 from trainer_props.properties._prediction import Prediction, prediction
-from trainer_props.properties._vectors import close_rows, flat_rows
+from trainer_props.properties._vectors import Element, close_rows, flat_rows, largest_so_far, wrong_elements
 from trainer_props.record import Record
 from trainer_props.scenario import Scenario
 
@@ -26,18 +27,27 @@ def same_gradients(record: Record, scenario: Scenario, tolerance: float) -> Judg
     if pair is None:
         return not_applicable(predicted.reason)
     expected, observed = pair
+    tolerances: float | Tensor = tolerance
     maximum = float(scenario.argument("max_grad_norm") or 0.0)
-    if maximum > 0:
-        norms = [update.gradient_norm for update in predicted.updates[: len(expected)]]
-        clipped = torch.tensor([norm * (1 + 1e-4) > maximum for norm in norms])
-        if bool(clipped.any()):
-            length = observed.norm(dim=1, keepdim=True)
-            rescaled = observed * (expected.norm(dim=1, keepdim=True) / length)
-            size = expected.abs().amax(1, keepdim=True)
-            aligned = (rescaled - expected).abs().amax(1, keepdim=True) <= DIRECTION * size
-            rescaled = torch.where(aligned, expected.to(observed.dtype), rescaled)
-            observed = torch.where(clipped.unsqueeze(1) & (length > 0), rescaled, observed)
-    return close_rows("gradient", expected=expected, observed=observed, tolerance=tolerance, parameters=record.parameters)
+    norms: dict[int, float] = {}
+    acts = [maximum > 0 and update.gradient_norm * (1 + 1e-4) > maximum for update in predicted.updates[: len(expected)]]
+    if any(acts):
+        expected, observed = expected.double(), observed.double()
+        wanted, seen = expected.norm(dim=1, keepdim=True), observed.norm(dim=1, keepdim=True)
+        clipped = torch.tensor(acts).unsqueeze(1) & (seen > 0)
+        observed = torch.where(clipped, observed * (wanted / seen), observed)
+        aligned = torch.where(clipped.squeeze(1), expected.abs().amax(1) * DIRECTION, 0.0)
+        tolerances = torch.clamp(aligned / largest_so_far(expected), min=tolerance)
+        norms = {index + 1: float(wanted[index]) for index in clipped.squeeze(1).nonzero().flatten().tolist()}
+
+    def measured(place: Element) -> Measured:
+        if place.update in norms:
+            return measures.gradient_element_at_norm(record, *place, norms[place.update])
+        return measures.gradient_element(record, *place)
+
+    return close_rows(
+        "gradient", expected=expected, observed=observed, tolerance=tolerances, parameters=record.parameters, measured=measured
+    )
 
 
 def gradients(record: Record, predicted: Prediction) -> tuple[Tensor, Tensor] | None:
@@ -66,5 +76,4 @@ def explained_by(record: Record, scenario: Scenario, factors: Sequence[float]) -
     norms = [update.gradient_norm * factor for update, factor in zip(predicted.updates, factors[: len(expected)], strict=False)]
     lengths = torch.tensor([norm * clip_factor(norm, maximum) for norm in norms], dtype=torch.float64)
     wanted = torch.nn.functional.normalize(expected, dim=1, eps=1e-300) * lengths.unsqueeze(1)
-    judgement = close_rows("gradient", expected=wanted, observed=observed, tolerance=1e-5, parameters=record.parameters)
-    return isinstance(judgement, Holds)
+    return next(wrong_elements(wanted, observed, 1e-5), None) is None

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from trainer_props import zoo
+from trainer_props.judgement import Judgement, Violated, holds_for_all
 from trainer_props.oracles import gradients, label_smoothing, optimizers, reference, schedules, weight_decay
 from trainer_props.oracles.accounting import total_updates
 from trainer_props.oracles.adaptive_schedules import NAMES as METRIC_DRIVEN
@@ -61,6 +62,51 @@ def prediction(record: Record, scenario: Scenario) -> Prediction:
     if _last is None or _last[0] is not record:
         _last = (record, _predict(record, scenario))
     return _last[1]
+
+
+Updates = Sequence[reference.ReferenceUpdate]
+
+
+class Log(NamedTuple):
+    """An entry of the log history with a loss: its position there, its step, and that of the one before it (0 for the first)."""
+
+    entry: int
+    step: int
+    before: int
+
+
+def logs_of_losses(record: Record) -> list[Log]:
+    """The entries of the log history that have a loss."""
+    entries = [(index, int(entry["step"])) for index, entry in enumerate(record.log_history) if "loss" in entry]
+    return [Log(index, step, before) for (index, step), (_, before) in zip(entries, [(0, 0), *entries], strict=False)]
+
+
+def undisturbed(record: Record, scenario: Scenario, judge: Callable[[Updates], Judgement], update: int) -> Judgement:
+    """What is to be said of predicted updates; of a violation, what a run shows in which no update went wrong, where that can be said.
+
+    Where one did, the weights after it are wrong too, and what is predicted at these weights is nothing that a right run shows.
+
+    Args:
+        judge: judges predicted updates.
+        update: the last of them that it looks at, counted from 1.
+    """
+    predicted = prediction(record, scenario)
+    judgement = judge(predicted.updates)
+    if not isinstance(judgement, Violated) or update == 1 or predicted.chain_reason:
+        return judgement
+    again = judge(_predict(record, scenario, alone=update).updates)
+    return again if isinstance(again, Violated) and again.symptom == judgement.symptom else judgement
+
+
+def judge_logs(
+    quantity: str, record: Record, scenario: Scenario, logs: Sequence[Log], judge: Callable[[Updates, Log], Judgement]
+) -> Judgement:
+    """The first violation among logs of predicted updates, as `undisturbed` has it."""
+
+    def judge_one(log: Log) -> Judgement:
+        return undisturbed(record, scenario, lambda updates: judge(updates, log), log.step)
+
+    return holds_for_all(quantity, map(judge_one, logs))
 
 
 def spans(record: Record) -> list[Span]:
@@ -146,7 +192,8 @@ class _Unpredictable(Exception):
     """Nothing can be predicted; the message is the reason."""
 
 
-def _predict(record: Record, scenario: Scenario) -> Prediction:
+def _predict(record: Record, scenario: Scenario, *, alone: int = 0) -> Prediction:
+    """Predict all updates at the weights that the run had, or the first `alone` ones at those of the reference loop itself."""
     try:
         windows, found, reason = _windows(record, scenario)
     except _Unpredictable as why:
@@ -180,7 +227,7 @@ def _predict(record: Record, scenario: Scenario) -> Prediction:
     if not windows:
         return Prediction(reason=reason)
     plan = reference.Plan(rule, rates, float(scenario.argument("max_grad_norm") or 0.0), coefficients)
-    updates = reference.train(gradient, at[0], windows, plan, at=at)
+    updates = reference.train(gradient, at[0], windows[:alone] if alone else windows, plan, at=None if alone else at)
     return Prediction(updates, found[: len(updates)], mask, reason, chain_reason)
 
 

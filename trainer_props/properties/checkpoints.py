@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Final
+from dataclasses import replace
+from typing import Any, Final
 
-from trainer_props.judgement import HOLDS, Judgement, Violated, close, not_applicable, same
+from trainer_props.judgement import HOLDS, Judgement, Measured, Violated, close, is_true, not_applicable, same
+from trainer_props.measures import checkpoints as measures
 from trainer_props.oracles import best_model
 from trainer_props.properties import sources
-from trainer_props.properties._facts import facts, tracked_values
+from trainer_props.properties._facts import facts
 from trainer_props.properties.needs import FINISHED, INTERVALS_KNOWN, SOME_UPDATE, WHOLE_WINDOWS, Need
 from trainer_props.properties.registry import trainer_property
-from trainer_props.record import Checkpoint, Record
+from trainer_props.record import Record
 from trainer_props.scenario import Scenario
 
 SAVED = Need("saved", "no checkpoint was saved", lambda record, scenario: bool(record.checkpoints))
@@ -27,9 +29,8 @@ def checkpoints_are_written_when_due(record: Record, scenario: Scenario) -> Judg
     is better than all before.
     """
     expected = [save.step for save in facts(record, scenario).course.saves]
-    return same(
-        "steps at which a checkpoint is written", expected=expected, observed=[each.step for each in record.checkpoints], at="checkpoint"
-    )
+    observed = measures.steps_of_checkpoints(record)
+    return same("steps at which a checkpoint is written", expected=expected, observed=observed, at="checkpoint")
 
 
 @trainer_property(source=sources.docs("TrainingArguments.save_total_limit"), needs=[SAVED], catalogue=[69, 70, 71])
@@ -37,8 +38,8 @@ def rotation_keeps_the_newest_and_the_best(record: Record, scenario: Scenario) -
     """After each save at most `save_total_limit` checkpoints are left, the oldest having gone first, but never the newest nor the one that
     the state calls the best.
     """
-    expected = best_model.rotation(scenario, _saves(record))
-    return same("checkpoints after each save", expected=expected, observed=[each.folders for each in record.checkpoints], at="save")
+    expected = [list(folders) for folders in best_model.rotation(scenario, _saves(record))]
+    return same("checkpoints after each save", expected=expected, observed=measures.folders_after_each_save(record), at="save")
 
 
 @trainer_property(source=sources.docs("TrainingArguments.save_total_limit"), needs=[*_BASE, SAVED], catalogue=[70])
@@ -46,8 +47,8 @@ def checkpoints_left_at_the_end(record: Record, scenario: Scenario) -> Judgement
     """When training is over the checkpoints of the last rotation are left; with a limit of one and the best model loaded, the best one
     is.
     """
-    expected = best_model.folders_at_end(scenario, _saves(record))
-    return same("checkpoints at the end", expected=expected, observed=record.folders, at="checkpoint")
+    expected = list(best_model.folders_at_end(scenario, _saves(record)))
+    return same("checkpoints at the end", expected=expected, observed=measures.folders_at_the_end(record), at="checkpoint")
 
 
 @trainer_property(source=sources.docs("TrainingArguments.save_strategy"), needs=[SAVED], catalogue=[70])
@@ -56,23 +57,23 @@ def a_save_leaves_its_checkpoint(record: Record, scenario: Scenario) -> Judgemen
     lost = next((index for index, each in enumerate(record.checkpoints) if f"checkpoint-{each.step}" not in each.folders), None)
     if lost is None:
         return HOLDS
-    return Violated(
+    return is_true(
         "checkpoints right after a save",
-        f"checkpoint-{record.checkpoints[lost].step}",
-        record.checkpoints[lost].folders,
-        "missing",
-        f"save {lost}",
+        measures.save_left_its_checkpoint(record, lost),
+        expected=f"checkpoint-{record.checkpoints[lost].step}",
+        observed=list(record.checkpoints[lost].folders),
+        symptom="missing",
+        at=f"save {lost}",
     )
 
 
 @trainer_property(source=sources.docs("TrainerState"), needs=[*_BASE, TRACKED], catalogue=[63])
 def best_metric_is_the_best_of_all(record: Record, scenario: Scenario) -> Judgement:
     """`state.best_metric` is the best value of the tracked metric at any evaluation of the run, in the direction of `greater_is_better`."""
-    values = tracked_values(record, scenario) or ()
-    best = best_model.best_of(enumerate(values), best_model.greater_is_better(scenario))
-    if best is None:
+    best = measures.best_value(record, f"eval_{best_model.metric_name(scenario)}", best_model.greater_is_better(scenario))
+    if best.value is None:
         return not_applicable("no evaluation gave a number")
-    return same("state.best_metric", expected=best.value, observed=record.state["best_metric"])
+    return same("state.best_metric", expected=best, observed=measures.best_metric(record))
 
 
 @trainer_property(source=sources.docs("TrainerState"), needs=[*_BASE, TRACKED], catalogue=[63])
@@ -83,7 +84,7 @@ def best_step_is_that_of_the_best_metric(record: Record, scenario: Scenario) -> 
     best = facts(record, scenario).course.best
     if best is None or scenario.argument("save_strategy") == "no":
         return not_applicable("no evaluation gave a number, or nothing is saved")
-    return same("state.best_global_step", expected=best.step, observed=record.state["best_global_step"])
+    return same("state.best_global_step", expected=best.step, observed=measures.best_global_step(record))
 
 
 @trainer_property(source="https://github.com/huggingface/transformers/issues/35609", needs=[FINISHED, SAVED], catalogue=[64, 70])
@@ -91,13 +92,10 @@ def best_checkpoint_exists(record: Record, scenario: Scenario) -> Judgement:
     """`state.best_model_checkpoint` names a checkpoint that exists, or none: at every save and when training is over."""
     for index, each in enumerate(record.checkpoints):
         if each.best_model_checkpoint is not None and each.best_model_checkpoint not in each.folders:
-            return Violated(
-                "best_model_checkpoint", "an existing checkpoint, or none", each.best_model_checkpoint, "missing", f"save {index}"
-            )
-    name = record.state["best_model_checkpoint"]
-    if name is not None and name not in record.folders:
-        return Violated("best_model_checkpoint", "an existing checkpoint, or none", name, "missing", "the end of training")
-    return HOLDS
+            exists = measures.best_checkpoint_exists_after_save(record, index)
+            return _best_exists(exists, each.best_model_checkpoint, f"save {index}")
+    exists = measures.best_checkpoint_exists_at_the_end(record)
+    return _best_exists(exists, record.state["best_model_checkpoint"], "the end of training")
 
 
 @trainer_property(source=sources.docs("TrainingArguments.load_best_model_at_end"), needs=[*_BASE, TRACKED, SAVED], catalogue=[64])
@@ -107,7 +105,7 @@ def best_checkpoint_is_the_best_saved(record: Record, scenario: Scenario) -> Jud
         return not_applicable("the best model is not loaded")
     best = facts(record, scenario).course.best_checkpoint
     expected = None if best is None else best_model.folder(best)
-    return same("best_model_checkpoint", expected=expected, observed=record.state["best_model_checkpoint"])
+    return same("best_model_checkpoint", expected=expected, observed=measures.best_model_checkpoint(record))
 
 
 @trainer_property(source=sources.docs("TrainingArguments.load_best_model_at_end"), needs=[*_BASE, TRACKED, SAVED], catalogue=[64])
@@ -119,12 +117,18 @@ def best_model_is_loaded(record: Record, scenario: Scenario) -> Judgement:
         return not_applicable("the weights are not visible")
     if not scenario.argument("load_best_model_at_end"):
         last = record.updates[-1].weights if record.updates else record.initial_weights
-        return _equal("final weights", last, record.final_weights, "the weights of the last update")
+        if last.equal(record.final_weights):
+            return HOLDS
+        expected = measures.weights_of_the_last_update(record)
+        return _same_weights("final weights", expected, measures.final_weights(record), "the weights of the last update")
     name = record.state["best_model_checkpoint"]
     saved = next((each for each in reversed(record.checkpoints) if f"checkpoint-{each.step}" == name), None)
     if saved is None:
         return not_applicable("no checkpoint is the best")
-    return _equal("final weights", saved.model_weights, record.final_weights, f"the weights of {name}")
+    if saved.model_weights.equal(record.final_weights):
+        return HOLDS
+    expected = measures.weights_at_the_best_checkpoint(record)
+    return _same_weights("final weights", expected, measures.final_weights(record), f"the weights of {name}")
 
 
 @trainer_property(source=sources.docs("TrainingArguments.save_only_model"), needs=[FINISHED, SAVED], catalogue=[72])
@@ -141,12 +145,14 @@ def checkpoints_are_complete(record: Record, scenario: Scenario) -> Judgement:
             missing.append("weights")
         surplus = [name for name in _FOR_RESUMING if only_model and name in files]
         if missing or surplus:
-            return Violated(
+            complete = measures.checkpoint_is_complete(record, index, list(wanted), list(_WEIGHTS))
+            return is_true(
                 "files of a checkpoint",
-                wanted,
-                files,
-                "missing" if missing else "unexpected",
-                f"save {index}: {', '.join(missing or surplus)}",
+                complete if missing else measures.checkpoint_has_none_of(record, index, list(_FOR_RESUMING)),
+                expected=list(wanted),
+                observed=list(files),
+                symptom="missing" if missing else "unexpected",
+                at=f"save {index}: {', '.join(missing or surplus)}",
             )
     return HOLDS
 
@@ -159,8 +165,13 @@ def checkpoints_hold_the_weights(record: Record, scenario: Scenario) -> Judgemen
         if each.weights is None:
             continue
         judged = True
-        if each.weights.dtype != each.model_weights.dtype or not each.weights.equal(each.model_weights):
-            return Violated("weights in a checkpoint", each.model_weights.tolist(), each.weights.tolist(), "different", f"save {index}")
+        quantity, at = "weights in a checkpoint", f"save {index}"
+        if each.weights.dtype != each.model_weights.dtype:
+            return same(quantity, expected=measures.dtype_at_save(record, index), observed=measures.saved_dtype(record, index), at=at)
+        if not each.weights.equal(each.model_weights):
+            judgement = _same_weights(quantity, measures.weights_at_save(record, index), measures.saved_weights(record, index), at)
+            if isinstance(judgement, Violated):
+                return judgement
     return HOLDS if judged else not_applicable("weights in a format that is not read here")
 
 
@@ -171,8 +182,9 @@ def saved_state_is_the_state(record: Record, scenario: Scenario) -> Judgement:
     """
     for index, each in enumerate(record.checkpoints):
         if each.state is None:
-            return Violated("trainer_state.json", "the state of the Trainer", None, "missing", f"save {index}")
-        judgement = _same_state(each, record, index)
+            saved, at = measures.state_was_saved(record, index), f"save {index}"
+            return is_true("trainer_state.json", saved, expected="the state of the Trainer", observed=None, symptom="missing", at=at)
+        judgement = _same_state(each.state, record, index)
         if isinstance(judgement, Violated):
             return judgement
     return HOLDS
@@ -186,36 +198,37 @@ def _saves(record: Record) -> list[tuple[int, int | None]]:
     ]
 
 
-def _same_state(each: Checkpoint, record: Record, index: int) -> Judgement:
-    state, at = each.state or {}, f"save {index}"
-    scalar = same(
-        "saved step and maximum of steps",
-        expected=[each.step, record.state["max_steps"]],
-        observed=[state.get("global_step"), state.get("max_steps")],
-        at=at,
-    )
+def _same_state(state: dict[str, Any], record: Record, index: int) -> Judgement:
+    at = f"save {index}"
+    expected, observed = measures.step_and_maximum_at_save(record, index), measures.saved_step_and_maximum(record, index)
+    scalar = same("saved step and maximum of steps", expected=expected, observed=observed, at=at)
     if isinstance(scalar, Violated):
         return scalar
-    moment = [event for event in record.events if event.name == "on_save"][index]
-    epoch = close("saved epoch", expected=moment.epoch, observed=state.get("epoch"), tolerance=1e-12, at=at)
+    before, saved = measures.epoch_at_save(record, index), measures.saved_epoch(record, index)
+    epoch = close("saved epoch", expected=before, observed=saved, tolerance=1e-12, at=at)
     if isinstance(epoch, Violated):
         return epoch
     history = state.get("log_history") or []
-    if not all(_same_entry(left, right) for left, right in zip(record.log_history, history, strict=False)):
-        return Violated("saved log history", record.log_history[: len(history)], history, "different", at)
-    written = sum(1 for event in record.events[: record.events.index(moment)] if event.name == "on_log")
-    return same("length of the saved log history", expected=written, observed=len(history), at=at)
-
-
-def _same_entry(left: dict[str, object], right: dict[str, object]) -> bool:
-    return left.keys() == right.keys() and all(
-        left[key] == right[key] or (left[key] != left[key] and right[key] != right[key]) for key in left
+    entries = is_true(
+        "saved log history",
+        measures.saved_log_history_is_the_log_history(record, index),
+        expected=record.log_history[: len(history)],
+        observed=history,
+        symptom="different",
+        at=at,
     )
+    if isinstance(entries, Violated):
+        return entries
+    written, length = measures.logs_before_save(record, index), measures.length_of_saved_log_history(record, index)
+    return same("length of the saved log history", expected=written, observed=length, at=at)
 
 
-def _equal(quantity: str, expected: object, observed: object, at: str) -> Judgement:
-    import torch
+def _best_exists(exists: Measured, name: str | None, at: str) -> Judgement:
+    expected = "an existing checkpoint, or none"
+    return is_true("best_model_checkpoint", exists, expected=expected, observed=name, symptom="missing", at=at)
 
-    assert isinstance(expected, torch.Tensor)
-    assert isinstance(observed, torch.Tensor)
-    return HOLDS if expected.equal(observed) else Violated(quantity, expected.tolist(), observed.tolist(), "different", at)
+
+def _same_weights(quantity: str, expected: Measured, observed: Measured, at: str) -> Judgement:
+    """NaN is what NaN was."""
+    judgement = same(quantity, expected=expected, observed=observed, symptom="different")
+    return replace(judgement, divergence=at) if isinstance(judgement, Violated) else judgement

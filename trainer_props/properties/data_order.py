@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import functools
-from collections import defaultdict
-from collections.abc import Sequence
+import math
 
 from trainer_props import zoo
-from trainer_props.judgement import HOLDS, Judgement, Violated, holds_for_all, is_true, not_applicable, same
+from trainer_props.judgement import HOLDS, Judgement, expecting, holds_for_all, is_true, not_applicable, same
+from trainer_props.measures import data_order as measures
 from trainer_props.oracles import accounting
 from trainer_props.properties import sources
 from trainer_props.properties.needs import FINISHED, IDENTIFIED, MAP_STYLE, SINGLE_DEVICE, SOME_UPDATE, WHOLE_WINDOWS, Need
@@ -61,25 +61,37 @@ def every_epoch_sees_each_sample_once(record: Record, scenario: Scenario) -> Jud
     unit = accounting.total_train_batch_size(scenario) if rebalanced else accounting.batch_size(scenario)
     if accounting.drops_last(scenario) and scenario.data.n % unit:
         return not_applicable("the last batch of an epoch is left out")
-    expected = list(range(scenario.data.n))
-    return holds_for_all(
-        "samples of an epoch",
-        (
-            same("samples of an epoch, sorted", expected=expected, observed=sorted(seen), at=f"epoch {epoch}, position")
-            for epoch, seen in _complete_epochs(record, scenario)
-        ),
-    )
+    expected, per_epoch = list(range(scenario.data.n)), accounting.batches_per_epoch(scenario)
+
+    def judge(epoch: int) -> Judgement:
+        judgement = same(
+            "samples of an epoch, sorted",
+            expected=expected,
+            observed=measures.sorted_samples_of_epoch(record, epoch, per_epoch),
+            at=f"epoch {epoch}, position",
+        )
+        return expecting(judgement, lambda: measures.all_samples(record, epoch, per_epoch, scenario.data.n))
+
+    return holds_for_all("samples of an epoch", (judge(epoch) for epoch in _complete_epochs(record, per_epoch)))
 
 
 @trainer_property(source=sources.SAMPLERS, needs=[*_BASE, NOT_PADDED], catalogue=[7])
 def no_sample_twice_in_an_epoch(record: Record, scenario: Scenario) -> Judgement:
     """Within an epoch, complete or not, no sample is seen twice."""
-    for epoch, seen in _epochs(record, scenario).items():
-        known: set[int] = set()
-        for position, sample in enumerate(seen):
-            if sample in known:
-                return Violated("samples of an epoch", "each at most once", sample, "seen twice", f"epoch {epoch}, position {position}")
-            known.add(sample)
+    per_epoch = accounting.batches_per_epoch(scenario)
+    for epoch in _epochs(record, per_epoch):
+        once = measures.no_sample_twice(record, epoch, per_epoch)
+        if not once.value:
+            seen = measures.samples(record, epoch, per_epoch)
+            position = next(position for position, sample in enumerate(seen) if sample in seen[:position])
+            return is_true(
+                "samples of an epoch",
+                once,
+                expected="each at most once",
+                observed=seen[position],
+                symptom="seen twice",
+                at=f"epoch {epoch}, position {position}",
+            )
     return HOLDS
 
 
@@ -89,14 +101,14 @@ def drop_last_leaves_out_less_than_a_batch(record: Record, scenario: Scenario) -
     if not scenario.argument("dataloader_drop_last"):
         return not_applicable("no batch is left out")
     size = accounting.batch_size(scenario)
-    expected = scenario.data.n // size * size
-    return holds_for_all(
-        "samples of an epoch",
-        (
-            same("number of different samples in an epoch", expected=expected, observed=len(set(seen)), at=f"epoch {epoch}")
-            for epoch, seen in _complete_epochs(record, scenario)
-        ),
-    )
+    expected, per_epoch = scenario.data.n // size * size, accounting.batches_per_epoch(scenario)
+
+    def judge(epoch: int) -> Judgement:
+        observed = measures.different_samples(record, epoch, per_epoch)
+        judgement = same("number of different samples in an epoch", expected=expected, observed=observed, at=f"epoch {epoch}")
+        return expecting(judgement, lambda: measures.number_of_samples(record, epoch, per_epoch, expected))
+
+    return holds_for_all("samples of an epoch", (judge(epoch) for epoch in _complete_epochs(record, per_epoch)))
 
 
 @trainer_property(
@@ -107,10 +119,16 @@ def drop_last_leaves_out_less_than_a_batch(record: Record, scenario: Scenario) -
 def micro_batches_have_their_size(record: Record, scenario: Scenario) -> Judgement:
     """Every micro-batch holds `per_device_train_batch_size` samples; only the last one of an epoch may hold fewer."""
     expected = [size for window in accounting.windows(scenario, len(record.updates)) for size in window.sizes or ()]
-    observed = [batch.size for batch in record.batches]
-    if not all(observed):
+    observed = measures.sizes_of_batches(record)
+    if not all(observed.value):
         return not_applicable("the model's input has no rows to count")
-    return same("sizes of micro-batches", expected=expected, observed=observed, at="micro-batch")
+    judgement = same("sizes of micro-batches", expected=expected, observed=observed, at="micro-batch")
+    return expecting(
+        judgement,
+        lambda: measures.sizes_by_epochs(
+            record, accounting.batches_per_epoch(scenario), scenario.data.n, accounting.batch_size(scenario)
+        ),
+    )
 
 
 @trainer_property(source=sources.docs("TrainingArguments.train_sampling_strategy"), needs=[*_BASE, MAP_STYLE, SEQUENTIAL], catalogue=[13])
@@ -130,15 +148,19 @@ def epochs_are_reshuffled(record: Record, scenario: Scenario) -> Judgement:
     """With random sampling two complete epochs have different orders."""
     if scenario.data.n < FEW_ENOUGH_TO_REPEAT:
         return not_applicable(f"fewer than {FEW_ENOUGH_TO_REPEAT} samples: equal orders may be chance")
-    orders = [seen for _, seen in _complete_epochs(record, scenario)]
-    if len(orders) < 2:
+    per_epoch = accounting.batches_per_epoch(scenario)
+    if len(_complete_epochs(record, per_epoch)) < 2:
         return not_applicable("fewer than two complete epochs")
-    repeated = next((index for index in range(1, len(orders)) if orders[index] in orders[:index]), None)
+    differ = measures.orders_differ(record, per_epoch)
+    if differ.value:
+        return HOLDS
+    orders = [measures.samples(record, epoch, per_epoch) for epoch in _complete_epochs(record, per_epoch)]
+    repeated = next(index for index in range(1, len(orders)) if orders[index] in orders[:index])
     return is_true(
         "order of an epoch",
-        repeated is None,
+        differ,
         expected="another than in any epoch before",
-        observed=orders[repeated or 0],
+        observed=orders[repeated],
         symptom="repeated",
         at=f"epoch {repeated}",
     )
@@ -149,18 +171,19 @@ def random_order_is_random(record: Record, scenario: Scenario) -> Judgement:
     """With random sampling, the default, no epoch goes through the data set in its own order."""
     if scenario.data.n < FEW_ENOUGH_TO_REPEAT:
         return not_applicable(f"fewer than {FEW_ENOUGH_TO_REPEAT} samples: their own order may be chance")
+    per_epoch = accounting.batches_per_epoch(scenario)
     return holds_for_all(
         "order of an epoch",
         (
             is_true(
                 "order of an epoch",
-                list(seen) != sorted(seen),
+                measures.is_shuffled(record, epoch, per_epoch),
                 expected="another than that of the data set",
-                observed=list(seen),
+                observed=measures.samples_of_epoch(record, epoch, per_epoch),
                 symptom="sorted",
                 at=f"epoch {epoch}",
             )
-            for epoch, seen in _complete_epochs(record, scenario)
+            for epoch in _complete_epochs(record, per_epoch)
         ),
     )
 
@@ -171,47 +194,58 @@ def grouped_batches_are_sorted_by_length(record: Record, scenario: Scenario) -> 
     longest sample of all.
     """
     lengths = _lengths(scenario.data, scenario.model)
-    group = accounting.total_train_batch_size(scenario)
+    group, per_epoch = accounting.total_train_batch_size(scenario), accounting.batches_per_epoch(scenario)
 
-    def judge(epoch: int, seen: Sequence[int]) -> Judgement:
-        rows = [lengths[sample] for sample in seen]
+    def judge(epoch: int) -> Judgement:
+        rows = [lengths[sample] for sample in measures.samples(record, epoch, per_epoch)]
         if rows[0] != max(rows):
-            return Violated("length of the first sample of an epoch", max(rows), rows[0], "too small", f"epoch {epoch}")
+            return same(
+                "length of the first sample of an epoch",
+                expected=measures.length_of_longest(record, epoch, per_epoch, lengths),
+                observed=measures.length_of_first(record, epoch, per_epoch, lengths),
+                symptom="too small",
+                at=f"epoch {epoch}",
+            )
         for start in range(0, len(rows), group):
             # the longest sample of all changes places with the first of some group, which may then be a short one
             rest = rows[start + 1 : start + group]
             if rest != sorted(rest, reverse=True):
-                return Violated(
-                    "lengths in a group", sorted(rest, reverse=True), rest, "not sorted", f"epoch {epoch}, group {start // group}"
+                return is_true(
+                    "lengths in a group",
+                    measures.groups_are_sorted(record, epoch, per_epoch, group, lengths),
+                    expected=sorted(rest, reverse=True),
+                    observed=rest,
+                    symptom="not sorted",
+                    at=f"epoch {epoch}, group {start // group}",
                 )
         return HOLDS
 
-    return holds_for_all("groups", (judge(epoch, seen) for epoch, seen in _complete_epochs(record, scenario)))
+    return holds_for_all("groups", (judge(epoch) for epoch in _complete_epochs(record, per_epoch)))
 
 
 def _in_order(record: Record, scenario: Scenario) -> Judgement:
-    epochs = _epochs(record, scenario)
+    per_epoch = accounting.batches_per_epoch(scenario)
     return holds_for_all(
         "samples",
         (
-            same("samples of an epoch", expected=list(range(len(seen))), observed=seen, at=f"epoch {epoch}, position")
-            for epoch, seen in epochs.items()
+            same(
+                "samples of an epoch",
+                expected=measures.positions_of_epoch(record, epoch, per_epoch),
+                observed=measures.samples_of_epoch(record, epoch, per_epoch),
+                at=f"epoch {epoch}, position",
+            )
+            for epoch in _epochs(record, per_epoch)
         ),
     )
 
 
-def _epochs(record: Record, scenario: Scenario) -> dict[int, list[int]]:
-    """Samples by epoch, as far as the run went; epochs are counted by batches, so that a missing event does not hide a fault here."""
-    seen: dict[int, list[int]] = defaultdict(list)
-    per_epoch = accounting.batches_per_epoch(scenario)
-    for index, batch in enumerate(record.batches):
-        seen[index // per_epoch] += batch.samples or ()
-    return dict(seen)
+def _epochs(record: Record, per_epoch: int) -> range:
+    """The epochs that were begun, the last one complete or not."""
+    return range(math.ceil(len(record.batches) / per_epoch))
 
 
-def _complete_epochs(record: Record, scenario: Scenario) -> list[tuple[int, list[int]]]:
-    whole = len(record.batches) // accounting.batches_per_epoch(scenario)
-    return [(epoch, seen) for epoch, seen in _epochs(record, scenario).items() if epoch < whole]
+def _complete_epochs(record: Record, per_epoch: int) -> range:
+    return range(len(record.batches) // per_epoch)
 
 
 @functools.lru_cache(maxsize=64)

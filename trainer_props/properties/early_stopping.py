@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from trainer_props.judgement import Judgement, same
+from trainer_props.measures import early_stopping as measures
+from trainer_props.oracles import best_model
 from trainer_props.properties import sources
 from trainer_props.properties._facts import facts
 from trainer_props.properties.needs import FINISHED, INTERVALS_KNOWN, SOME_UPDATE, WHOLE_WINDOWS, Need
@@ -22,4 +26,13 @@ def stops_when_patience_is_spent(record: Record, scenario: Scenario) -> Judgemen
     """Training stops right after `early_stopping_patience` evaluations in a row have not improved on the best metric by more than the
     threshold, and not before.
     """
-    return same("global_step at the end", expected=facts(record, scenario).course.updates, observed=record.global_step)
+    known, observed = facts(record, scenario), measures.updates_at_the_end(record)
+    expected: Any = known.course.updates
+    stopping = scenario.components.early_stopping
+    if stopping is not None and observed.value is not None and observed.value < expected:
+        # Too early: when patience will be spent depends on evaluations that only a run that goes on can bring.
+        name, greater = f"eval_{best_model.metric_name(scenario)}", best_model.greater_is_better(scenario)
+        expected = measures.updates_until_patience_is_spent(
+            record, name, greater, stopping.patience, stopping.threshold, known.total
+        )
+    return same("global_step at the end", expected=expected, observed=observed)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
-from trainer_props.judgement import HOLDS, Judgement, Violated, close, holds_for_all, is_true, not_applicable, same
+from trainer_props.judgement import HOLDS, Judgement, Violated, at_most, close, holds_for_all, is_true, not_applicable, same
+from trainer_props.measures import evaluation as measures
 from trainer_props.properties import sources
 from trainer_props.properties._facts import facts
 from trainer_props.properties.needs import (
@@ -37,7 +39,7 @@ def evaluations_happen_when_due(record: Record, scenario: Scenario) -> Judgement
     plans by steps at its end.
     """
     expected = list(facts(record, scenario).course.evaluations)
-    return same("steps at which is evaluated", expected=expected, observed=[each.step for each in record.evaluations], at="evaluation")
+    return same("steps at which is evaluated", expected=expected, observed=measures.steps_of_evaluations(record), at="evaluation")
 
 
 @trainer_property(
@@ -56,15 +58,8 @@ def evaluation_covers_the_data_in_order(record: Record, scenario: Scenario) -> J
         size = _length(evaluation, scenario, record)
         if size is None:
             continue
-        seen = [sample for batch in evaluation.batches for sample in batch.samples or ()]
-        judgements.append(
-            same(
-                "evaluated samples",
-                expected=list(range(size)),
-                observed=sorted(seen) if grouped else seen,
-                at=f"evaluation {index}, position",
-            )
-        )
+        seen = (measures.evaluated_samples_sorted if grouped else measures.evaluated_samples)(record, index)
+        judgements.append(same("evaluated samples", expected=list(range(size)), observed=seen, at=f"evaluation {index}, position"))
     return holds_for_all("evaluated samples", judgements)
 
 
@@ -77,17 +72,18 @@ def evaluation_covers_the_data_in_order(record: Record, scenario: Scenario) -> J
 def evaluation_batches_have_their_size(record: Record, scenario: Scenario) -> Judgement:
     """Evaluation batches hold `per_device_eval_batch_size` samples; only the last one may hold fewer."""
     size = int(scenario.argument("per_device_eval_batch_size"))
-    judgements = []
+    judgements: list[Judgement] = []
     for index, evaluation in enumerate(record.evaluations):
         rows = [batch.size for batch in evaluation.batches]
         if not all(rows):
             return not_applicable("the model's input has no rows to count")
-        full, last = rows[:-1], rows[-1:]
-        judgements.append(same("sizes of evaluation batches", expected=[size] * len(full), observed=full, at=f"evaluation {index}, batch"))
-        judgements += [
-            is_true("size of the last evaluation batch", 0 < rest <= size, expected=f"1 to {size}", observed=rest, symptom="too large")
-            for rest in last
-        ]
+        judgements.append(HOLDS)
+        if any(each != size for each in rows[:-1]):
+            expected, observed = measures.full_batches(record, index, size), measures.sizes_before_the_last_batch(record, index)
+            judgements.append(same("sizes of evaluation batches", expected=expected, observed=observed, at=f"evaluation {index}, batch"))
+        if rows and rows[-1] > size:
+            last = measures.size_of_the_last_batch(record, index)
+            judgements.append(at_most("size of the last evaluation batch", expected=size, observed=last))
     return holds_for_all("sizes of evaluation batches", judgements)
 
 
@@ -104,24 +100,20 @@ def eval_loss_is_the_mean_over_samples(record: Record, scenario: Scenario) -> Ju
         losses = [(batch.loss, batch.size) for batch in evaluation.batches]
         if key not in evaluation.metrics or not losses or any(loss is None or not math.isfinite(loss) or not size for loss, size in losses):
             continue
-        expected = math.fsum((loss or 0.0) * size for loss, size in losses) / sum(size for _, size in losses)
-        judgements.append(close(key, expected=expected, observed=evaluation.metrics[key], tolerance=_TOLERANCE, at=f"evaluation {index}"))
+        expected, observed = measures.mean_loss_over_samples(record, index), measures.metric_of_evaluation(record, index, key)
+        judgements.append(close(key, expected=expected, observed=observed, tolerance=_TOLERANCE, at=f"evaluation {index}"))
     return holds_for_all("evaluation losses", judgements)
 
 
 @trainer_property(source=sources.docs("Trainer.evaluate"), experiments=EVALUATING, needs=[FINISHED, EVALUATED, OUR_DATA], catalogue=[55])
 def evaluation_says_its_loss(record: Record, scenario: Scenario) -> Judgement:
     """The metrics of an evaluation hold the loss and the speed; data with labels always give a loss."""
-    judgements = []
     for index, evaluation in enumerate(record.evaluations):
         wanted = [f"{evaluation.prefix}_{name}" for name in ("loss", "runtime", "samples_per_second", "steps_per_second")]
-        missing = [name for name in wanted if name not in evaluation.metrics]
-        judgements.append(
-            is_true(
-                "metrics", not missing, expected=wanted, observed=sorted(evaluation.metrics), symptom="incomplete", at=f"evaluation {index}"
-            )
-        )
-    return holds_for_all("metrics", judgements)
+        if any(name not in evaluation.metrics for name in wanted):
+            complete, present = measures.has_metrics(record, index, wanted), sorted(evaluation.metrics)
+            return is_true("metrics", complete, expected=wanted, observed=present, symptom="incomplete", at=f"evaluation {index}")
+    return HOLDS
 
 
 @trainer_property(source=sources.docs("Trainer.evaluate"), experiments=EVALUATING, needs=[FINISHED, EVALUATED], catalogue=[59])
@@ -134,7 +126,14 @@ def metrics_have_their_prefix(record: Record, scenario: Scenario) -> Judgement:
             if name not in ("epoch", "num_input_tokens_seen") and not name.startswith(f"{evaluation.prefix}_")
         ]
         if wrong:
-            return Violated("names of metrics", f"all begin with {evaluation.prefix}_", wrong, "without prefix", f"evaluation {index}")
+            return is_true(
+                "names of metrics",
+                measures.metrics_begin_with_their_prefix(record, index),
+                expected=f"all begin with {evaluation.prefix}_",
+                observed=wrong,
+                symptom="without prefix",
+                at=f"evaluation {index}",
+            )
     return HOLDS
 
 
@@ -144,18 +143,12 @@ def evaluation_runs_in_eval_mode(record: Record, scenario: Scenario) -> Judgemen
     for index, evaluation in enumerate(record.evaluations):
         for number, batch in enumerate(evaluation.batches):
             if batch.training or batch.grad:
-                return Violated(
-                    "mode of the model",
-                    "eval mode, no gradients",
-                    "train mode" if batch.training else "gradients",
-                    "wrong",
-                    f"evaluation {index}, batch {number}",
-                )
+                observed, at = measures.mode_in_evaluation(record, index), f"evaluation {index}, batch {number}"
+                return same("mode of the model", expected="eval mode, no gradients", observed=observed, symptom="wrong", at=at)
     wrong = next((number for number, batch in enumerate(record.batches) if not (batch.training and batch.grad)), None)
     if wrong is not None:
-        return Violated(
-            "mode of the model", "train mode, with gradients", "eval mode or no gradients", "wrong", f"training micro-batch {wrong}"
-        )
+        observed, at = measures.mode_in_training(record), f"training micro-batch {wrong}"
+        return same("mode of the model", expected="train mode, with gradients", observed=observed, symptom="wrong", at=at)
     return HOLDS
 
 
@@ -165,26 +158,21 @@ def evaluation_leaves_the_weights(record: Record, scenario: Scenario) -> Judgeme
     for index, evaluation in enumerate(record.evaluations):
         before = record.updates[evaluation.step - 1].weights if 0 < evaluation.step <= len(record.updates) else record.initial_weights
         if before is not None and not before.equal(evaluation.weights):
-            return Violated("weights after an evaluation", before.tolist(), evaluation.weights.tolist(), "changed", f"evaluation {index}")
+            expected, observed = measures.weights_before_evaluation(record, index), measures.weights_after_evaluation(record, index)
+            judgement = same("weights after an evaluation", expected=expected, observed=observed, symptom="changed")
+            if isinstance(judgement, Violated):  # NaN is what NaN was
+                return replace(judgement, divergence=f"evaluation {index}")
     return HOLDS
 
 
 @trainer_property(source=sources.docs("Trainer.evaluate"), needs=[FINISHED, EVALUATED], catalogue=[55])
 def evaluations_are_logged(record: Record, scenario: Scenario) -> Judgement:
     """Every evaluation during training is an entry of the log history, with its metrics and its step."""
-    entries = [entry for entry in record.log_history if any(name.startswith("eval_") for name in entry)]
-    expected = [(each.step, {name: value for name, value in each.metrics.items() if name != "epoch"}) for each in record.evaluations]
-    observed = [(entry["step"], {name: value for name, value in entry.items() if name not in ("epoch", "step")}) for entry in entries]
-    return (
-        same("logged evaluations", expected=[step for step, _ in expected], observed=[step for step, _ in observed], at="evaluation")
-        if [step for step, _ in expected] != [step for step, _ in observed]
-        else same(
-            "logged metrics",
-            expected=[_numbers(metrics) for _, metrics in expected],
-            observed=[_numbers(metrics) for _, metrics in observed],
-            at="evaluation",
-        )
-    )
+    expected, observed = measures.steps_of_evaluations(record), measures.steps_of_logged_evaluations(record)
+    if expected.value != observed.value:
+        return same("logged evaluations", expected=expected, observed=observed, at="evaluation")
+    expected, observed = measures.metrics_of_evaluations(record), measures.logged_metrics(record)
+    return same("logged metrics", expected=expected, observed=observed, at="evaluation")
 
 
 @trainer_property(source=sources.docs("Trainer.compute_metrics"), needs=[FINISHED, EVALUATED], catalogue=[55])
@@ -193,18 +181,13 @@ def compute_metrics_is_asked_once(record: Record, scenario: Scenario) -> Judgeme
     if not scenario.components.scores or scenario.argument("prediction_loss_only"):
         return not_applicable("no compute_metrics, or predictions are not kept")
     by_batch = bool(scenario.argument("batch_eval_metrics"))
-    expected = [len(each.batches) if by_batch else min(1, len(each.batches)) for each in record.evaluations]
-    judgement = same("calls of compute_metrics", expected=expected, observed=[each.calls for each in record.evaluations], at="evaluation")
+    expected = measures.numbers_of_batches(record) if by_batch else measures.one_for_each_with_batches(record)
+    observed = measures.calls_of_compute_metrics(record)
+    judgement = same("calls of compute_metrics", expected=expected, observed=observed, at="evaluation")
     if isinstance(judgement, Violated):
         return judgement
-    scores = scenario.components.scores
-    held = [each for each in record.evaluations if each.batches]
-    said = [scores[min(index, len(scores) - 1)] for index in range(len(held))]
-    return same("eval_score", expected=said, observed=[each.metrics.get("eval_score") for each in held], at="evaluation")
-
-
-def _numbers(metrics: dict[str, float]) -> list[tuple[str, float]]:
-    return sorted(metrics.items())
+    said = measures.scores_in_turn(record, list(scenario.components.scores))
+    return same("eval_score", expected=said, observed=measures.metric_of_each_with_batches(record, "eval_score"), at="evaluation")
 
 
 def _length(evaluation: Evaluation, scenario: Scenario, record: Record) -> int | None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
-from trainer_props.judgement import HOLDS, Judgement, Violated, close, not_applicable, same
+from trainer_props.judgement import HOLDS, Judgement, close, expecting, is_true, not_applicable, same
+from trainer_props.measures import logs as measures
 from trainer_props.oracles import accounting, log_windows, tokens
 from trainer_props.properties import sources
 from trainer_props.properties._facts import facts
@@ -35,12 +35,7 @@ _BASE = (FINISHED, SOME_UPDATE, SINGLE_DEVICE)
 def loss_is_logged_when_due(record: Record, scenario: Scenario) -> Judgement:
     """The training loss is logged after exactly the updates that `logging_strategy`, `logging_steps` and `logging_first_step` name."""
     expected = [moment.step for moment in facts(record, scenario).course.moments if moment.log]
-    return same(
-        "steps at which the loss is logged",
-        expected=expected,
-        observed=[entry["step"] for entry in record.log_history if "loss" in entry],
-        at="log",
-    )
+    return same("steps at which the loss is logged", expected=expected, observed=measures.steps_of_logs(record), at="log")
 
 
 @trainer_property(
@@ -51,16 +46,17 @@ def loss_is_logged_when_due(record: Record, scenario: Scenario) -> Judgement:
 )
 def logged_loss_is_the_mean_since_the_last_log(record: Record, scenario: Scenario) -> Judgement:
     """The logged loss is the mean of the losses of the updates since the last log, and of nothing else."""
-    entries = [entry for entry in record.log_history if "loss" in entry]
-    if not entries:
+    steps = measures.steps_of_logs(record).value
+    if not steps:
         return not_applicable("no loss is logged")
-    predicted = _predicted(record, scenario, [entry["step"] for entry in entries])
-    clean = [(said.value, entry["loss"]) for said, entry in zip(predicted, entries, strict=True) if not said.filtered]
+    clean = {log: said.value for log, said in enumerate(_predicted(record, scenario, steps)) if not said.filtered}
     if not clean:
         return not_applicable("every log has a loss that the nan filter replaced")
-    return close(
-        "logged loss", expected=[left for left, _ in clean], observed=[right for _, right in clean], tolerance=LOG_TOLERANCE, at="log"
+    logs = list(clean)
+    judgement = close(
+        "logged loss", expected=list(clean.values()), observed=measures.logged_losses(record, logs), tolerance=LOG_TOLERANCE, at="log"
     )
+    return expecting(judgement, lambda: measures.mean_losses(record, logs, loss_reduction(scenario)))
 
 
 @trainer_property(
@@ -73,24 +69,25 @@ def filtered_loss_is_the_mean_of_the_finite_ones(record: Record, scenario: Scena
     """With `logging_nan_inf_filter` a NaN or infinite loss is replaced by the average of the losses of its logging window: the logged loss
     is the mean of the finite ones.
     """
-    entries = [entry for entry in record.log_history if "loss" in entry]
+    entries = measures.loss_logs(record)
     predicted = _predicted(record, scenario, [entry["step"] for entry in entries])
-    pairs = [(said, entry) for said, entry in zip(predicted, entries, strict=True) if said.filtered]
-    if not pairs or not scenario.argument("logging_nan_inf_filter"):
+    triples = [(log, said, entry) for log, (said, entry) in enumerate(zip(predicted, entries, strict=True)) if said.filtered]
+    if not triples or not scenario.argument("logging_nan_inf_filter"):
         return not_applicable("no loss is filtered")
     judged = False
-    for said, entry in pairs:
+    for log, said, entry in triples:
         if said.value is None or said.low is None or said.high is None:
             continue  # no finite loss in the window: nothing is promised
         judged = True
         room = LOG_TOLERANCE * max(1.0, abs(said.low), abs(said.high))
         if not said.low - room <= entry["loss"] <= said.high + room:
-            return Violated(
+            return is_true(
                 "logged loss with a filtered one",
-                [said.low, said.high],
-                entry["loss"],
-                "outside the finite losses",
-                f"log at step {entry['step']}",
+                measures.log_is_among_finite_losses(record, log, loss_reduction(scenario), LOG_TOLERANCE),
+                expected=[said.low, said.high],
+                observed=entry["loss"],
+                symptom="outside the finite losses",
+                at=f"log at step {entry['step']}",
             )
     return HOLDS if judged else not_applicable("no finite loss beside the filtered ones")
 
@@ -106,23 +103,25 @@ def train_loss_is_the_mean_of_all_updates(record: Record, scenario: Scenario) ->
     )
     if said.filtered:
         return not_applicable("a loss was filtered")
-    return close("training_loss", expected=said.value, observed=record.training_loss, tolerance=LOG_TOLERANCE)
+    judgement = close("training_loss", expected=said.value, observed=measures.training_loss(record), tolerance=LOG_TOLERANCE)
+    return expecting(judgement, lambda: measures.mean_loss_of_updates(record, loss_reduction(scenario)))
 
 
 @trainer_property(source=sources.docs("TrainerState"), needs=[FINISHED, SOME_UPDATE], catalogue=[5])
 def every_log_says_epoch_and_step(record: Record, scenario: Scenario) -> Judgement:
     """Every entry of the log history has the epoch and the step of the moment at which it was written."""
-    moments = [event for event in record.events if event.name == "on_log"]
-    observed = [(entry.get("epoch"), entry.get("step")) for entry in record.log_history]
-    return same("epoch and step of logs", expected=[(event.epoch, event.step) for event in moments], observed=observed, at="log")
+    return same(
+        "epoch and step of logs",
+        expected=measures.epochs_and_steps_of_log_events(record),
+        observed=measures.epochs_and_steps_of_logs(record),
+        at="log",
+    )
 
 
 @trainer_property(source=sources.docs("TrainerState.log_history"), needs=[FINISHED, SOME_UPDATE], catalogue=[47])
 def history_is_what_callbacks_saw(record: Record, scenario: Scenario) -> Judgement:
     """The log history holds exactly what `on_log` was told, in order."""
-    return same(
-        "log history", expected=[_items(each) for each in record.logs], observed=[_items(entry) for entry in record.log_history], at="log"
-    )
+    return same("log history", expected=measures.logs_of_callbacks(record), observed=measures.history(record), at="log")
 
 
 @trainer_property(source=sources.docs("Trainer.train"), needs=[FINISHED, SOME_UPDATE], catalogue=[49])
@@ -130,15 +129,21 @@ def last_log_is_the_summary(record: Record, scenario: Scenario) -> Judgement:
     """Training ends with a log of its summary: run time, samples and steps a second, `total_flos` and `train_loss`, as `train()` returns
     them.
     """
+    complete = measures.history_ends_with_a_summary(record)
+    if complete.value:
+        return same(
+            "summary of training", expected=measures.returned_summary(record), observed=measures.logged_summary(record), at="entry"
+        )
     if not record.log_history:
-        return Violated("log history", "ends with the summary", [], "empty")
+        return is_true("log history", complete, expected="ends with the summary", observed=[], symptom="empty")
     last = record.log_history[-1]
-    wanted = ("train_runtime", "train_samples_per_second", "train_steps_per_second", "total_flos", "train_loss")
-    missing = [name for name in wanted if name not in last or name not in record.metrics]
-    if missing:
-        return Violated("summary of training", list(wanted), sorted(last), "incomplete", ", ".join(missing))
-    return same(
-        "summary of training", expected=[record.metrics[name] for name in wanted], observed=[last[name] for name in wanted], at="entry"
+    return is_true(
+        "summary of training",
+        complete,
+        expected=list(measures.SUMMARY),
+        observed=sorted(last),
+        symptom="incomplete",
+        at=", ".join(name for name in measures.SUMMARY if name not in last or name not in record.metrics),
     )
 
 
@@ -148,11 +153,14 @@ def speed_is_steps_over_runtime(record: Record, scenario: Scenario) -> Judgement
     rate, runtime = record.metrics.get("train_steps_per_second"), record.metrics.get("train_runtime")
     if rate is None or not runtime or runtime < 0.02 or record.global_step is None:
         return not_applicable("the run is too short for its rounded run time")
-    # run time is rounded to a tenth of a millisecond, the rate to a thousandth
-    slowest, fastest = record.global_step / (runtime + 6e-5) - 6e-4, record.global_step / (runtime - 6e-5) + 6e-4
-    if slowest <= rate <= fastest:
-        return HOLDS
-    return Violated("train_steps_per_second", [slowest, fastest], rate, "too small" if rate < slowest else "too large")
+    slowest, fastest = measures.speeds(record)
+    return is_true(
+        "train_steps_per_second",
+        measures.speed_is_steps_over_runtime(record),
+        expected=[slowest, fastest],
+        observed=rate,
+        symptom="too small" if rate < slowest else "too large",
+    )
 
 
 @trainer_property(source=sources.docs("TrainingArguments.include_num_input_tokens_seen"), needs=[*_BASE, COUNTS_TOKENS], catalogue=[96])
@@ -163,7 +171,8 @@ def tokens_seen_are_counted(record: Record, scenario: Scenario) -> Judgement:
     if not MODELS[scenario.model.name].main_input_name:
         return not_applicable("the model names no main input")
     pairs = [(batch.tokens, batch.masked_tokens) for batch in record.batches]
-    return same("num_input_tokens_seen", expected=tokens.tokens_seen(scenario, pairs), observed=record.state["num_input_tokens_seen"])
+    judgement = same("num_input_tokens_seen", expected=tokens.tokens_seen(scenario, pairs), observed=measures.tokens_seen(record))
+    return expecting(judgement, lambda: measures.tokens_of_batches(record, tokens.counting(scenario)))
 
 
 @trainer_property(
@@ -171,17 +180,18 @@ def tokens_seen_are_counted(record: Record, scenario: Scenario) -> Judgement:
 )
 def logs_say_tokens_seen(record: Record, scenario: Scenario) -> Judgement:
     """Every log of the training loss says the tokens seen up to its update."""
-    entries = [entry for entry in record.log_history if "loss" in entry]
-    if not entries:
+    steps = measures.steps_of_logs(record).value
+    if not steps:
         return not_applicable("no loss is logged")
     pairs = [(batch.tokens, batch.masked_tokens) for batch in record.batches]
     after = tokens.tokens_after_updates(scenario, accounting.windows(scenario, len(record.updates)), pairs)
-    return same(
+    judgement = same(
         "num_input_tokens_seen in logs",
-        expected=[after[entry["step"] - 1] for entry in entries],
-        observed=[entry.get("num_input_tokens_seen") for entry in entries],
+        expected=[after[step - 1] for step in steps],
+        observed=measures.tokens_in_logs(record),
         at="log",
     )
+    return expecting(judgement, lambda: measures.tokens_until_logs(record, tokens.counting(scenario)))
 
 
 def _predicted(record: Record, scenario: Scenario, steps: list[int]) -> list[log_windows.LoggedLoss]:
@@ -189,10 +199,6 @@ def _predicted(record: Record, scenario: Scenario, steps: list[int]) -> list[log
     return log_windows.logged_losses(
         windows, _losses(record), steps, reduction=loss_reduction(scenario), nan_filter=bool(scenario.argument("logging_nan_inf_filter"))
     )
-
-
-def _items(entry: dict[str, Any]) -> list[tuple[str, Any]]:
-    return sorted(entry.items(), key=lambda item: item[0])
 
 
 def _losses(record: Record) -> list[float]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
 from trainer_props import zoo
 from trainer_props.judgement import Judgement, close, holds_for_all, not_applicable, same
+from trainer_props.measures import loss as measures
 from trainer_props.oracles import label_smoothing as smoothing
 from trainer_props.properties._gradients import same_gradients
-from trainer_props.properties._prediction import is_smoothed, loss_reduction, prediction, spans
+from trainer_props.properties._prediction import Log, Updates, is_smoothed, judge_logs, logs_of_losses, loss_reduction, prediction, spans
 from trainer_props.properties._vectors import exactness
 from trainer_props.properties.needs import SINGLE_DEVICE, SOME_UPDATE
 from trainer_props.properties.registry import trainer_property
@@ -42,14 +44,15 @@ def micro_batch_losses_are_the_models(record: Record, scenario: Scenario) -> Jud
     judgements = []
     for number, (update, span) in enumerate(zip(predicted.updates, predicted.spans, strict=True), 1):
         batches = record.batches[span.first : span.end]
-        for index, (expected, batch) in enumerate(zip(update.losses, batches, strict=True), 1):
+        for index, (expected, batch) in enumerate(zip(update.losses, batches, strict=True)):
             if batch.loss is None:
                 return not_applicable("the loss was not seen")
             tolerance, value = exactness(scenario), expected
             if divided and batch.items and batch.items != (items := _items(scenario, batches)):
                 tolerance, value = REPORTED, expected * items / batch.items
-            at = f"update {number}, micro-batch {index}"
-            judgements.append(close("loss of a micro-batch", expected=value, observed=batch.loss, tolerance=tolerance, at=at))
+            observed = measures.loss_of_batch(record, span.first + index)
+            at = f"update {number}, micro-batch {index + 1}"
+            judgements.append(close("loss of a micro-batch", expected=value, observed=observed, tolerance=tolerance, at=at))
     return holds_for_all("loss of a micro-batch", judgements)
 
 
@@ -57,20 +60,19 @@ def micro_batch_losses_are_the_models(record: Record, scenario: Scenario) -> Jud
 def reported_loss_averages_updates(record: Record, scenario: Scenario) -> Judgement:
     """The `loss` of a log is the mean, over the updates since the log before, of the losses whose gradients these updates used."""
     predicted = prediction(record, scenario)
-    losses = [update.loss for update in predicted.updates]
-    judgements, before = [], 0
-    for entry in record.log_history:
-        if "loss" not in entry:
-            continue
-        step = entry["step"]
-        if not before < step <= len(losses) or max(losses[before:step]) > LARGEST:
-            break
-        expected = sum(losses[before:step]) / (step - before)
-        scale = max(1.0, *losses[before:step])
-        at = f"log of step {step}"
-        judgements.append(close("reported loss", expected=expected, observed=entry["loss"], tolerance=REPORTED, scale=scale, at=at))
-        before = step
-    return holds_for_all("reported loss", judgements)
+
+    def is_judged(log: Log) -> bool:
+        losses = [update.loss for update in predicted.updates[log.before : log.step]]
+        return log.before < log.step <= len(predicted.updates) and not max(losses) > LARGEST
+
+    def judge(updates: Updates, log: Log) -> Judgement:
+        losses = [update.loss for update in updates[log.before : log.step]]
+        return close(
+            "reported loss", expected=sum(losses) / len(losses), observed=measures.reported_loss(record, log.entry), tolerance=REPORTED,
+            scale=max(1.0, *losses), at=f"log of step {log.step}",
+        )
+
+    return judge_logs("reported loss", record, scenario, list(itertools.takewhile(is_judged, logs_of_losses(record))), judge)
 
 
 @trainer_property(source=pull_request(46204), needs=[SINGLE_DEVICE], catalogue=[37])
@@ -91,8 +93,11 @@ def num_items_count_labels_of_window(record: Record, scenario: Scenario) -> Judg
         if wanted or any(batch.items is not None for batch in batches):
             expected = _items(scenario, batches)
             judgements += [
-                same("num_items_in_batch", expected=expected, observed=batch.items, at=f"update {number}, micro-batch {index}")
-                for index, batch in enumerate(batches, 1)
+                same(
+                    "num_items_in_batch", expected=expected, observed=measures.items_of_batch(record, index),
+                    at=f"update {number}, micro-batch {index - span.first + 1}",
+                )
+                for index in range(span.first, span.end)
             ]
     return holds_for_all("num_items_in_batch", judgements)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import Tensor
 
-from trainer_props.judgement import HOLDS, Judgement, Violated, close, holds_for_all, is_true, not_applicable, same
+from trainer_props.judgement import HOLDS, Judgement, at_least, at_most, close, holds_for_all, is_true, not_applicable, same
+from trainer_props.measures import optimization as measures
 from trainer_props.oracles import optimizers, reference, schedules
 from trainer_props.oracles.accounting import total_updates
 from trainer_props.oracles.adaptive_schedules import NAMES as METRIC_DRIVEN
@@ -17,14 +18,19 @@ from trainer_props.oracles.clipping import EPSILON
 from trainer_props.oracles.weight_decay import is_decayed
 from trainer_props.properties._gradients import gradients, same_gradients
 from trainer_props.properties._prediction import (
+    Log,
+    Updates,
     elements,
     is_smoothed,
+    judge_logs,
+    logs_of_losses,
     metrics_of_schedule,
     predicted_learning_rates,
     prediction,
     rule_of,
+    undisturbed,
 )
-from trainer_props.properties._vectors import close_rows, exactness, exactness_of, flat_rows
+from trainer_props.properties._vectors import close_rows, exactness, exactness_of, flat_rows, noisy_elements
 from trainer_props.properties.needs import SINGLE_DEVICE, SOME_UPDATE
 from trainer_props.properties.registry import trainer_property
 from trainer_props.properties.sources import docs, torch_docs
@@ -39,6 +45,8 @@ BLOG: Final = "https://huggingface.co/blog/gradient_accumulation"
 """What an update is to average over."""
 _NOISE: Final = 1e-11
 """Below this a gradient may be the rounding of one that is zero."""
+_OPTIONS: Final = ("betas", "eps", "momentum", "dampening", "nesterov", "alpha", "centered", "lr_decay")
+"""What the rules of optimizers have of options."""
 FROM_ZERO: Final = ("linear", "cosine", "cosine_with_restarts", "polynomial", "constant_with_warmup", "inverse_sqrt", "cosine_with_min_lr")
 """The schedules whose warmup rises from 0 to the learning rate."""
 
@@ -61,45 +69,49 @@ def applied_gradient_is_clipped(record: Record, scenario: Scenario) -> Judgement
     maximum = float(scenario.argument("max_grad_norm") or 0.0)
     if maximum <= 0:
         return not_applicable("clipping is off")
-    gradients = [update.gradient for update in record.updates if update.gradient is not None]
-    norms: list[float] = torch.stack(gradients).norm(dim=1).tolist() if gradients else []
+    used = [(number, update.gradient) for number, update in enumerate(record.updates, 1) if update.gradient is not None]
+    norms: list[float] = torch.stack([gradient for _, gradient in used]).norm(dim=1).tolist() if used else []
+    finite = {number: norm for (number, _), norm in zip(used, norms, strict=True) if norm < float("inf")}
     predicted = prediction(record, scenario).updates
+    # How far below the maximum clipping ends (EPSILON) depends on the norm before it, which is not judged here.
+    most, slack = maximum * (1 + 1e-5), 1e-5 + 2 * EPSILON / maximum
+    at_length = {number for number in finite if number <= len(predicted) and predicted[number - 1].gradient_norm > maximum}
+    wrong = next((each for each, norm in finite.items() if norm > most or (each in at_length and norm < maximum * (1 - slack))), None)
+    if wrong is None:
+        return HOLDS if finite else not_applicable("no update with a finite gradient")
+    quantity, at, observed = "norm of the applied gradient", f"update {wrong}", measures.gradient_norm(record, wrong)
 
-    def judge(index: int, norm: float) -> Judgement:
-        at = f"update {index + 1}"
-        if norm > maximum * (1 + 1e-5):
-            return is_true("norm of the applied gradient", False, expected=f"<= {maximum}", observed=norm, symptom="too large", at=at)
-        before = predicted[index].gradient_norm if index < len(predicted) else 0.0
-        if before <= maximum:
-            return HOLDS
-        # How far below the maximum clipping ends (EPSILON) depends on the norm before it, which is not judged here.
-        slack = 1e-5 + 2 * EPSILON / maximum
-        return close("norm of the applied gradient", expected=maximum, observed=norm, tolerance=slack, scale=maximum, at=at)
+    def judge(updates: Updates) -> Judgement:
+        before = updates[wrong - 1].gradient_norm if wrong <= len(updates) else maximum
+        return close(quantity, expected=min(before, maximum), observed=observed, tolerance=slack, scale=maximum, at=at)
 
-    finite = [(index, norm) for index, norm in enumerate(norms) if norm < float("inf")]
-    return holds_for_all("norm of the applied gradient", (judge(index, norm) for index, norm in finite))
+    short = undisturbed(record, scenario, judge, wrong) if finite[wrong] <= most else HOLDS
+    return holds_for_all(quantity, [at_most(quantity, expected=most, observed=observed, at=at), short])
 
 
 @trainer_property(source=docs("TrainingArguments.max_grad_norm"), needs=[SINGLE_DEVICE], tolerance=1e-12, catalogue=[29])
 def logged_grad_norm_is_before_clipping(record: Record, scenario: Scenario) -> Judgement:
     """The logged `grad_norm` is the total norm of the last update's gradient before clipping, whether or not clipping is on."""
     predicted = prediction(record, scenario)
-    entries = [entry for entry in record.log_history if "loss" in entry and 0 < entry["step"] <= len(predicted.updates)]
+    logs = [log for log in logs_of_losses(record) if 0 < log.step <= len(predicted.updates)]
     tolerance = 1e-5 if is_smoothed(scenario) else exactness(scenario)
-    if not entries:
+    if not logs:
         return not_applicable(predicted.reason if not predicted.updates else "no loss was logged")
-    return holds_for_all("grad_norm", (
-        close("grad_norm", expected=predicted.updates[entry["step"] - 1].gradient_norm, observed=entry.get("grad_norm"),
-              tolerance=tolerance, at=f"log of step {entry['step']}")
-        for entry in entries
-    ))
+
+    def judge(updates: Updates, log: Log) -> Judgement:
+        observed = measures.logged(record, log.entry, "grad_norm")
+        expected = updates[log.step - 1].gradient_norm
+        return close("grad_norm", expected=expected, observed=observed, tolerance=tolerance, at=f"log of step {log.step}")
+
+    return judge_logs("grad_norm", record, scenario, logs, judge)
 
 
 @trainer_property(source=docs("TrainingArguments.optim"), tolerance=1e-12, catalogue=[42])
 def optimizer_follows_its_rule(record: Record, scenario: Scenario) -> Judgement:
     """From the gradients, learning rates and weight decay it was given, the optimizer makes the weights that torch documents.
 
-    Nothing but the optimizer changes the weights between one update and the next.
+    Nothing but the optimizer changes the weights between one update and the next. Elements are left out for which an adaptive optimizer
+    enlarges rounding.
     """
     try:
         rule = rule_of(scenario)
@@ -107,13 +119,10 @@ def optimizer_follows_its_rule(record: Record, scenario: Scenario) -> Judgement:
         return not_applicable(str(why))
     parameters = record.parameters
     updates = record.updates
-    if record.initial_weights is None or not updates or any(update.gradient is None for update in updates):
-        return not_applicable("no update, or one without a gradient")
-    tolerance = exactness_of(record.initial_weights)  # of the model that was trained: a factory may bring its own
-    # Where decay and gradient nearly cancel, their rounding is all that is left, and an adaptive optimizer divides it by its own size.
-    enlarged = scenario.argument("optim") != "sgd" and record.initial_weights.dtype != torch.float64
-    if tolerance is None or enlarged:
-        return not_applicable("the model is in neither float64 nor float32, or in float32 and its optimizer enlarges rounding")
+    # The tolerance of the model that was trained: a factory may bring its own.
+    tolerance = None if record.initial_weights is None else exactness_of(record.initial_weights)
+    if record.initial_weights is None or tolerance is None or not updates or any(update.gradient is None for update in updates):
+        return not_applicable("no update, one without a gradient, or a model that is in neither float64 nor float32")
     if any(len(set(update.learning_rates)) != 1 for update in updates):
         return not_applicable("the learning rate differs among parameters")
     gradients = torch.stack([update.gradient for update in updates if update.gradient is not None])
@@ -125,22 +134,38 @@ def optimizer_follows_its_rule(record: Record, scenario: Scenario) -> Judgement:
         return not_applicable("no parameter that was used in every update, with finite weights")
     rates = [update.learning_rates[0] for update in updates[:limit]]
     decay = [each.weight_decay or None for each in parameters]
+    gradients, before, after = gradients[:limit].double(), before[:limit].double(), after[:limit].double()
+    decays = elements(decay, parameters, gradients)
     if gradients.shape[1] == len(parameters):
-        rows = [[part if use else None for part, use in zip(row, judged, strict=True)] for row in gradients[:limit].tolist()]
-        made = reference.apply(rows, before[:limit].tolist(), reference.Plan(rule, rates, 0.0, decay))
+        rows = [[part if use else None for part, use in zip(row, judged, strict=True)] for row in gradients.tolist()]
+        made = reference.apply(rows, before.tolist(), reference.Plan(rule, rates, 0.0, decay))
         expected = torch.tensor(made, dtype=torch.float64)
     else:
         chosen = elements(judged, parameters, gradients).bool()
-        plan = reference.Plan(rule, rates, 0.0, [elements(decay, parameters, gradients)[chosen]])
-        made = reference.apply([[row[chosen]] for row in gradients[:limit]], [[row[chosen]] for row in before[:limit]], plan)
+        plan = reference.Plan(rule, rates, 0.0, [decays[chosen] if any(decay) else None])
+        made = reference.apply([[row[chosen]] for row in gradients], [[row[chosen]] for row in before], plan)
         expected = flat_rows(made, chosen, after[0])
-    # What was not used says nothing.
-    observed = after[:limit]
-    if not all(judged):
+    optimizer = rule()
+    noisy = noisy_elements(optimizer, gradients, decays * before, torch.finfo(record.initial_weights.dtype), tolerance)
+    observed = after if noisy is None else torch.where(noisy, expected, after)
+    if not all(judged):  # what was not used says nothing
         kept = elements(judged, parameters, gradients).bool()
-        expected, observed = expected[:, kept], observed[:, kept]
+        expected, observed, noisy = expected[:, kept], observed[:, kept], None if noisy is None else noisy[:, kept]
         parameters = [each for each, use in zip(parameters, judged, strict=True) if use]
-    return close_rows("weights", expected=expected, observed=observed, tolerance=tolerance, parameters=parameters)
+    if noisy is not None and bool(noisy.all()):
+        return not_applicable("all that the optimizer has to divide by its own size is rounding")
+    name, options = _described(optimizer)
+    return close_rows(
+        "weights", expected=expected, observed=observed, tolerance=tolerance, parameters=parameters,
+        measured=lambda place: measures.weight_element(record, *place),
+        measured_expected=lambda place: measures.weight_element_by_rule(record, *place, name, options),
+    )
+
+
+def _described(rule: optimizers.Rule) -> tuple[str, dict[str, Any]]:
+    """A rule's name and options, as `measures.weight_element_by_rule` takes them."""
+    options = {each: getattr(rule, each) for each in _OPTIONS if hasattr(rule, each)}
+    return type(rule).__name__.lower(), {each: list(value) if isinstance(value, tuple) else value for each, value in options.items()}
 
 
 def _used_parameters(record: Record, gradients: Tensor) -> list[bool]:
@@ -179,7 +204,10 @@ def weights_match_reference(record: Record, scenario: Scenario) -> Judgement:
     expected = flat_rows([update.weights for update in predicted.updates], predicted.trainable, record.initial_weights)
     observed = torch.stack([update.weights for update in record.updates[: len(expected)]])
     tolerance = ADAPTIVE if adaptive else exactness(scenario)
-    return close_rows("weights", expected=expected, observed=observed, tolerance=tolerance, parameters=record.parameters)
+    return close_rows(
+        "weights", expected=expected, observed=observed, tolerance=tolerance, parameters=record.parameters,
+        measured=lambda place: measures.weight_element(record, *place),
+    )
 
 
 @trainer_property(source=docs("TrainingArguments.weight_decay"), catalogue=[31])
@@ -188,16 +216,14 @@ def decay_groups(record: Record, scenario: Scenario) -> Judgement:
     if not any(parameter.groups for parameter in record.parameters):
         return not_applicable("no optimizer of torch was seen")
     coefficient = float(scenario.argument("weight_decay"))
-    trainable = [parameter for parameter in record.parameters if parameter.trainable]
-    return holds_for_all("parameter groups", [
-        judgement
-        for parameter in trainable
-        for judgement in (
-            same("number of parameter groups", expected=1, observed=len(parameter.groups), at=parameter.name),
-            same("weight decay", expected=coefficient if is_decayed(parameter.name, parameter.layer) else 0.0,
-                 observed=parameter.weight_decay, at=parameter.name),
-        )
-    ])
+    for each in record.parameters:
+        wanted = coefficient if is_decayed(each.name, each.layer) else 0.0
+        if each.trainable and (len(each.groups) != 1 or each.weight_decay != wanted):
+            return holds_for_all("parameter groups", [
+                same("number of parameter groups", expected=1, observed=measures.number_of_groups(record, each.name), at=each.name),
+                same("weight decay", expected=wanted, observed=measures.weight_decay(record, each.name), at=each.name),
+            ])
+    return HOLDS if any(each.trainable for each in record.parameters) else not_applicable("no parameter is trainable")
 
 
 @trainer_property(source=docs("Trainer.create_optimizer"), catalogue=[31, 32])
@@ -206,15 +232,19 @@ def frozen_parameters_stay(record: Record, scenario: Scenario) -> Judgement:
     frozen = [parameter for parameter in record.parameters if parameter.name in scenario.model.frozen]
     if not frozen or record.initial_weights is None or not record.updates:
         return not_applicable("no parameter is frozen, or there was no update")
-    is_frozen = [parameter.name in scenario.model.frozen for parameter in record.parameters]
+    names = [parameter.name for parameter in frozen]
+    is_frozen = [parameter.name in names for parameter in record.parameters]
     kept = elements(is_frozen, record.parameters, record.initial_weights).bool()
-    expected = record.initial_weights[kept]
+    before = record.initial_weights[kept]
+    changed = next((number for number, update in enumerate(record.updates, 1) if not torch.equal(update.weights[kept], before)), None)
     return holds_for_all("frozen parameters", [
-        *(same("groups of a frozen parameter", expected=(), observed=parameter.groups, at=parameter.name) for parameter in frozen),
         *(
-            is_true("frozen weights", torch.equal(update.weights[kept], expected), expected=expected.tolist()[:8],
-                    observed=update.weights[kept].tolist()[:8], symptom="changed", at=f"update {update.step}")
-            for update in record.updates
+            same("groups of a frozen parameter", expected=[], observed=measures.groups_of_parameter(record, name), at=name)
+            for name in names
+        ),
+        HOLDS if changed is None else is_true(
+            "frozen weights", measures.weights_are_initial(record, changed, names), expected=before.tolist()[:8],
+            observed=record.updates[changed - 1].weights[kept].tolist()[:8], symptom="changed", at=f"update {changed}",
         ),
     ])
 
@@ -231,20 +261,23 @@ def learning_rates_follow_schedule(record: Record, scenario: Scenario) -> Judgem
         return not_applicable("no update, or a schedule that is not predicted")
     peak = float(scenario.argument("learning_rate"))
     return holds_for_all("learning rate", (
-        close("learning rate", expected=rate, observed=observed, tolerance=1e-12, scale=peak, at=f"update {update.step}")
-        for update, rate in zip(record.updates, expected, strict=False)
-        for observed in set(update.learning_rates)
+        close("learning rate", expected=rate, observed=measures.learning_rate(record, number, group), tolerance=1e-12, scale=peak,
+              at=f"update {number}")
+        for number, (update, rate) in enumerate(zip(record.updates, expected, strict=False), 1)
+        for group in range(len(update.learning_rates))
+        if not group or update.learning_rates[group] != update.learning_rates[0]
     ))
 
 
 @trainer_property(source=docs("TrainerCallback"), catalogue=[21])
 def logged_learning_rate_was_used(record: Record, scenario: Scenario) -> Judgement:
     """The `learning_rate` that is logged at a step is the one that the update of this step used."""
-    entries = [entry for entry in record.log_history if "learning_rate" in entry and 0 < entry["step"] <= len(record.updates)]
+    updates = range(1, len(record.updates) + 1)
+    entries = [(i, each["step"]) for i, each in enumerate(record.log_history) if "learning_rate" in each and each["step"] in updates]
     return holds_for_all("logged learning_rate", (
-        same("logged learning_rate", expected=record.updates[entry["step"] - 1].learning_rates[0], observed=entry["learning_rate"],
-             at=f"log of step {entry['step']}")
-        for entry in entries
+        same("logged learning_rate", expected=measures.learning_rate(record, step, 0), at=f"log of step {step}",
+             observed=measures.logged(record, index, "learning_rate"))
+        for index, step in entries
     ))
 
 
@@ -257,11 +290,15 @@ def learning_rates_stay_within_bounds(record: Record, scenario: Scenario) -> Jud
     peak = float(scenario.argument("learning_rate"))
     if float(kwargs.get("min_lr") or 0.0) > peak:
         return not_applicable("the floor of the schedule lies above the learning rate")
-    return holds_for_all("learning rate", (
-        is_true("learning rate", 0 <= rate <= peak * (1 + 1e-12), expected=f"between 0 and {peak}", observed=rate,
-                symptom="negative" if rate < 0 else "too large", at=f"update {index}")
-        for index, rate in enumerate(_rates(record), 1)
-    ))
+    most = peak * (1 + 1e-12)
+    number = next((index for index, rate in enumerate(_rates(record), 1) if not 0 <= rate <= most), None)
+    if number is None:
+        return HOLDS if record.updates else not_applicable("no update")
+    observed = measures.learning_rate(record, number, 0)
+    return holds_for_all("learning rate", [
+        at_most("learning rate", expected=most, observed=observed, at=f"update {number}"),
+        at_least("learning rate", expected=0.0, observed=observed, symptom="negative", at=f"update {number}"),
+    ])
 
 
 @trainer_property(source=docs("TrainingArguments.warmup_steps"), needs=[SOME_UPDATE], tolerance=1e-12, catalogue=[23, 25])
@@ -275,15 +312,16 @@ def warmup_rises_to_learning_rate(record: Record, scenario: Scenario) -> Judgeme
         return not_applicable("no warmup, or no update")
     climb = rates[: warmup + 1]
     steps = [
-        is_true("learning rate in the warmup", left < right, expected=f"above {left}", observed=right, symptom="not rising",
-                at=f"update {index}")
+        is_true("learning rate in the warmup", measures.learning_rate_rises(record, index), expected=f"above {left}", observed=right,
+                symptom="not rising", at=f"update {index}")
         for index, (left, right) in enumerate(itertools.pairwise(climb), 2)
     ]
     ends = [
-        close("learning rate after the warmup", expected=peak, observed=rate, tolerance=1e-12, scale=peak, at=f"update {warmup + 1}")
-        for rate in rates[warmup : warmup + 1]
+        close("learning rate after the warmup", expected=peak, observed=measures.learning_rate(record, number, 0), tolerance=1e-12,
+              scale=peak, at=f"update {number}")
+        for number in range(warmup + 1, min(warmup + 1, len(rates)) + 1)
     ]
-    begins = same("learning rate at the start of the warmup", expected=0.0, observed=rates[0], at="update 1")
+    begins = same("learning rate at the start of the warmup", expected=0.0, observed=measures.learning_rate(record, 1, 0), at="update 1")
     return holds_for_all("warmup", [begins, *steps, *ends])
 
 
@@ -292,11 +330,10 @@ def warmup_of_any_length_finishes(record: Record, scenario: Scenario) -> Judgeme
     """A warmup of any length, also one as long as the run or longer, ends in no exception of the schedule."""
     if not scenario.argument("warmup_steps"):
         return not_applicable("no warmup")
-    failure = record.failure
-    if failure is None or not any("lr_scheduler" in line or "optimization.py" in line for line in failure.traceback):
-        return same("failure of the schedule", expected=None, observed=None)
-    observed = f"{failure.kind}: {failure.message}"
-    return Violated("failure of the schedule", None, observed, failure.kind, f"after update {len(record.updates)}", "crashed")
+    return same(
+        "failure of the schedule", expected=None, observed=measures.failure_of_schedule(record), at=f"after update {len(record.updates)}",
+        symptom=record.failure.kind if record.failure is not None else "", verdict="crashed",
+    )
 
 
 @trainer_property(source=docs("TrainerCallback.on_optimizer_step"), catalogue=[27])
@@ -309,13 +346,16 @@ def scheduler_steps_once_an_update(record: Record, scenario: Scenario) -> Judgem
         return not_applicable("the schedule moves with evaluations")
     if not record.updates or any(update.scheduler_epoch is None for update in record.updates):
         return not_applicable("no update, or the scheduler was not seen")
-    observed = [update.scheduler_epoch for update in record.updates]
-    begun = same("steps of the scheduler before an update", expected=list(range(len(observed))), observed=observed, at="after update")
+    before = same(
+        "steps of the scheduler before an update", expected=measures.updates_before_each(record),
+        observed=measures.scheduler_steps_before_each(record), at="after update",
+    )
     if not record.finished:
-        return begun
-    return holds_for_all("steps of the scheduler", [
-        begun, same("steps of the scheduler in the end", expected=len(observed), observed=record.state.get("scheduler_epoch"))
-    ])
+        return before
+    in_the_end = same(
+        "steps of the scheduler in the end", expected=measures.number_of_updates(record), observed=measures.scheduler_steps(record)
+    )
+    return holds_for_all("steps of the scheduler", [before, in_the_end])
 
 
 @trainer_property(source=torch_docs("torch.optim.lr_scheduler.ReduceLROnPlateau"), catalogue=[28])
@@ -338,8 +378,8 @@ def improvement_never_lowers_learning_rate(record: Record, scenario: Scenario) -
         margin = max(1.0, abs(best)) * float(kwargs.get("threshold", 1e-4)) if best > float("-inf") else 0.0
         if sign * value > best + margin and step < len(rates):
             judgements.append(
-                is_true("learning rate after an improvement", rates[step] >= rates[step - 1], expected=f">= {rates[step - 1]}",
-                        observed=rates[step], symptom="lowered", at=f"update {step + 1}")
+                at_least("learning rate after an improvement", expected=measures.learning_rate(record, step, 0),
+                         observed=measures.learning_rate(record, step + 1, 0), symptom="lowered", at=f"update {step + 1}")
             )
         best = max(best, sign * value)
     return holds_for_all("learning rate after an improvement", judgements)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
 from trainer_props import zoo
-from trainer_props.judgement import HOLDS, Judgement, Violated, is_true, not_applicable, same
+from trainer_props.judgement import HOLDS, Judgement, Violated, close, holds_for_all, is_true, not_applicable, same
+from trainer_props.measures import prediction as measures
 from trainer_props.properties import sources
 from trainer_props.properties.needs import FINISHED, Need
 from trainer_props.properties.registry import trainer_property
@@ -21,21 +23,18 @@ EXPERIMENTS = ("evaluate_and_predict",)
 PREDICTED = Need(
     "predicted", "no predictions were asked for or kept", lambda record, scenario: record.results.get("predictions") is not None
 )
-_PADDING = -100
 _NOTHING = np.empty(0)
 _TOLERANCES = {"float64": 1e-9, "float32": 1e-4}
-_CLOCK = ("runtime", "samples_per_second", "steps_per_second", "preparation_time")
 
 
 @trainer_property(source=sources.docs("Trainer.predict"), experiments=EXPERIMENTS, needs=[FINISHED, PREDICTED], catalogue=[57])
 def one_row_a_sample(record: Record, scenario: Scenario) -> Judgement:
     """`predict` returns one row for each sample of its data set, and as many rows of labels."""
     length = _asked(record)
-    rows = len(list(rows_of(record.results["predictions"])))
-    judgement = same("rows of predictions", expected=length, observed=rows)
+    judgement = same("rows of predictions", expected=length, observed=measures.number_of_rows(record, "predictions"))
     if isinstance(judgement, Violated) or record.results["label_ids"] is None:
         return judgement
-    return same("rows of labels", expected=length, observed=len(list(rows_of(record.results["label_ids"]))))
+    return same("rows of labels", expected=length, observed=measures.number_of_rows(record, "label_ids"))
 
 
 @trainer_property(
@@ -53,9 +52,16 @@ def rows_belong_to_their_samples(record: Record, scenario: Scenario) -> Judgemen
         # between its own length and the width of its batch stands what the model makes of padding
         rest = row[widths[index] :] if expected.ndim == 2 else _NOTHING
         if not is_output(row, expected, scenario):
-            return Violated("row of predictions", _list(expected), _list(row), "another sample's or output's", f"row {index}")
-        if rest.size and not (rest == _PADDING).all():
-            return Violated("padding of predictions", _PADDING, _list(rest), "different", f"row {index}")
+            content = measures.row_of_predictions(record, index, list(expected.shape))
+            judgement = close("row of predictions", expected=expected.reshape(-1).tolist(), observed=content,
+                              tolerance=_tolerance(scenario), symptom="another sample's or output's")
+        elif rest.size:
+            judgement = is_true("padding of predictions", measures.row_is_padded(record, index, widths[index]), expected=measures.PADDING,
+                                observed=rest.tolist(), symptom="different")
+        else:
+            continue
+        if isinstance(judgement, Violated):
+            return _placed(f"row {index}", judgement)
     return HOLDS
 
 
@@ -72,12 +78,12 @@ def labels_belong_to_their_samples(record: Record, scenario: Scenario) -> Judgem
         return not_applicable("not one row a sample (another property says so)")
     dataset = zoo.build_dataset(scenario.data, "test", model=scenario.model, n=len(rows))
     name = MODELS[scenario.model.name].label_names[0]
-    for index, row in enumerate(rows):
-        expected = dataset.rows([index])[name][0].numpy()
-        content = row[tuple(slice(0, size) for size in expected.shape)]
-        rest = row[expected.shape[0] :] if expected.ndim else _NOTHING
-        if not np.array_equal(content, expected) or (rest.size and not (rest == _PADDING).all()):
-            return Violated("row of labels", _list(expected), _list(row), "another sample's", f"row {index}")
+    for index in range(len(rows)):
+        expected = dataset.rows([index])[name][0].tolist()
+        observed = measures.row_of_labels(record, index, len(expected) if isinstance(expected, list) else None)
+        judgement = same("row of labels", expected=expected, observed=observed, symptom="another sample's")
+        if isinstance(judgement, Violated):
+            return _placed(f"row {index}", judgement)
     return HOLDS
 
 
@@ -86,18 +92,22 @@ def prediction_metrics_have_their_prefix(record: Record, scenario: Scenario) -> 
     """The metrics of a prediction begin with the metric key prefix that was asked for, and hold the loss where there are labels."""
     prefix = next(iter(record.results["lengths"]))
     metrics = record.results["metrics"]
-    wrong = [name for name in metrics if not name.startswith(f"{prefix}_")]
-    if wrong:
-        return Violated("names of metrics", f"all begin with {prefix}_", wrong, "without prefix")
-    return is_true(
-        "metrics", f"{prefix}_loss" in metrics, expected=f"{prefix}_loss among them", observed=sorted(metrics), symptom="incomplete"
-    )
+    return holds_for_all("metrics", [
+        is_true(
+            "names of metrics", measures.metrics_begin_with(record, f"{prefix}_"), expected=f"all begin with {prefix}_",
+            observed=[name for name in metrics if not name.startswith(f"{prefix}_")], symptom="without prefix",
+        ),
+        is_true(
+            "metrics", measures.metrics_include(record, f"{prefix}_loss"), expected=f"{prefix}_loss among them", observed=sorted(metrics),
+            symptom="incomplete",
+        ),
+    ])
 
 
 @trainer_property(source=sources.docs("Trainer.evaluate"), experiments=EXPERIMENTS, needs=[FINISHED], catalogue=[61])
 def evaluating_twice_gives_the_same(record: Record, scenario: Scenario) -> Judgement:
     """Two evaluations in a row give the same metrics, but for the clock and for a metric that is drawn to change."""
-    once, again = (_timeless(record.results[name], record.ignored_metrics) for name in ("evaluate", "evaluate_again"))
+    once, again = (measures.timeless_metrics(record, name, list(record.ignored_metrics)) for name in ("evaluate", "evaluate_again"))
     return same("metrics of two evaluations", expected=once, observed=again)
 
 
@@ -109,30 +119,32 @@ def several_data_sets_are_told_apart(record: Record, scenario: Scenario) -> Judg
         return not_applicable("one data set")
     wanted = [name for name in record.results["lengths"] if name.startswith("eval_")]
     missing = [name for name in wanted if f"{name}_loss" not in metrics or f"{name}_runtime" not in metrics]
-    if missing:
-        return Violated(
-            "metrics of several data sets", [f"{name}_loss" for name in wanted], sorted(metrics), "incomplete", ", ".join(missing)
-        )
-    covered = {each.prefix: sum(batch.size for batch in each.batches) for each in record.evaluations if each.prefix in wanted}
-    return same("samples of each data set", expected={name: record.results["lengths"][name] for name in wanted}, observed=covered)
+    complete = measures.several_metrics_include(record, [f"{name}_{each}" for name in wanted for each in ("loss", "runtime")])
+    lengths = {name: record.results["lengths"][name] for name in wanted}
+    return holds_for_all("several data sets", [
+        is_true("metrics of several data sets", complete, expected=[f"{name}_loss" for name in wanted], observed=sorted(metrics),
+                symptom="incomplete", at=", ".join(missing)),
+        same("samples of each data set", expected=lengths, observed=measures.samples_by_prefix(record, wanted)),
+    ])
 
 
 @trainer_property(source=sources.docs("Trainer.predict"), experiments=EXPERIMENTS, needs=[FINISHED], catalogue=[61])
 def evaluating_and_predicting_leave_the_weights(record: Record, scenario: Scenario) -> Judgement:
     """Evaluating and predicting change no weight, bit for bit."""
-    before = record.updates[-1].weights if record.updates and not scenario.argument("load_best_model_at_end") else record.initial_weights
     if record.updates and scenario.argument("load_best_model_at_end"):
         return not_applicable("the best model is loaded in between")
+    before = record.updates[-1].weights if record.updates else record.initial_weights
     assert before is not None
     assert record.final_weights is not None
     if before.equal(record.final_weights):
         return HOLDS
-    return Violated("weights", before.tolist(), record.final_weights.tolist(), "changed")
+    expected, observed = measures.weights_after_training(record), measures.final_weights(record)
+    return _placed("", same("weights", expected=expected, observed=observed, symptom="changed"))
 
 
 def is_output(row: np.ndarray[Any, Any], expected: np.ndarray[Any, Any], scenario: Scenario) -> bool:
     """Whether a row of predictions begins with this output of the model."""
-    tolerance = _TOLERANCES[scenario.model.dtype] if MODELS[scenario.model.name].architecture is None else 1e-4
+    tolerance = _tolerance(scenario)
     content = row[tuple(slice(0, size) for size in expected.shape)]
     return content.shape == expected.shape and bool(np.allclose(content, expected, rtol=tolerance, atol=tolerance))
 
@@ -141,17 +153,16 @@ def _asked(record: Record) -> int:
     return int(next(iter(record.results["lengths"].values())))
 
 
-def rows_of(values: Any) -> Iterator[np.ndarray[Any, Any]]:
-    """Rows of the first output; batches that were not concatenated are walked through."""
-    if isinstance(values, tuple):
-        if not values:
-            return
-        values = values[0]
-    if isinstance(values, list):
-        for batch in values:
-            yield from rows_of(batch)
-    else:
-        yield from (np.asarray(row) for row in np.asarray(values))
+rows_of = measures.rows_of
+
+
+def _tolerance(scenario: Scenario) -> float:
+    return _TOLERANCES[scenario.model.dtype] if MODELS[scenario.model.name].architecture is None else 1e-4
+
+
+def _placed(place: str, judgement: Judgement) -> Judgement:
+    """The judgement of a whole, not of its first element that differs."""
+    return replace(judgement, divergence=place) if isinstance(judgement, Violated) else judgement
 
 
 def _widths(record: Record) -> list[int]:
@@ -183,12 +194,3 @@ def _known(model: torch.nn.Module, inputs: dict[str, Any]) -> dict[str, Any]:
 
     names = inspect.signature(model.forward).parameters
     return {name: value for name, value in inputs.items() if name in names}
-
-
-def _timeless(metrics: dict[str, Any], ignored: tuple[str, ...]) -> list[tuple[str, Any]]:
-    left_out = (*_CLOCK, *ignored)
-    return sorted((name, value) for name, value in metrics.items() if name != "eval_score" and not name.endswith(left_out))
-
-
-def _list(values: Any) -> Any:
-    return np.asarray(values).tolist()

@@ -2,51 +2,39 @@
 
 from __future__ import annotations
 
-import hashlib
+import dataclasses
 import os
-import platform
 import tempfile
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from trainer_props import serialization
-from trainer_props.engine.events import Finding, Result, Violation
+from trainer_props.arguments import DRAWN, FIELDS
+from trainer_props.engine.events import Result, Violation
+from trainer_props.engine.ledger import Key
+from trainer_props.keeper import Kept
 from trainer_props.known_bugs import KNOWN_BUGS
 from trainer_props.properties import PROPERTIES
+from trainer_props.regressions import fingerprint, versions, violation_id
+from trainer_props.reports.reading import FORMAT
 
-FORMAT = 1
-_PACKAGES = ("transformers", "accelerate", "torch", "hypothesis", "trainer-props")
-
-
-def fingerprint(finding: Finding) -> str:
-    """A short text from property, verdict and symptom, not from the numbers: it names a violation."""
-    text = f"{finding.property}/{finding.verdict}/{finding.quantity}/{finding.symptom}"
-    return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
+__all__ = ["FORMAT", "fingerprint", "plain", "to_data", "versions", "violation_id", "write"]
 
 
-def violation_id(finding: Finding) -> str:
-    """The id of a violation."""
-    return f"{finding.property}--{fingerprint(finding)}"
+def to_data(
+    result: Result, *, command: str, subject: str, profile: str, kept: Mapping[Key, Kept] | None = None, repeat: str = ""
+) -> dict[str, Any]:
+    """A result as the data of the contract, format 1.
 
-
-def versions() -> dict[str, str]:
-    """Versions of what a result depends on."""
-    found = {}
-    for package in _PACKAGES:
-        try:
-            found[package.replace("-", "_")] = version(package)
-        except PackageNotFoundError:
-            found[package.replace("-", "_")] = "not installed"
-    return {**found, "python": platform.python_version()}
-
-
-def to_data(result: Result, *, command: str, subject: str, profile: str) -> dict[str, Any]:
-    """A result as the data of the contract, format 1."""
+    Args:
+        kept: what is on disk of the violations, by the key of each as it was first seen.
+        repeat: the command line that does the same once more, or an empty text.
+    """
     return {
         "format": FORMAT,
         "command": command,
+        "repeat": repeat,
         "subject": subject,
         "profile": profile,
         "seed": result.seed,
@@ -66,27 +54,37 @@ def to_data(result: Result, *, command: str, subject: str, profile: str) -> dict
              "violated": each.violated, "known": each.known}
             for each in result.properties.values()
         ],
-        "violations": [_violation(each) for each in result.violations],
+        "violations": [_violation(each, (kept or {}).get(each.first.key, Kept())) for each in result.violations],
         "known_bugs": [
-            {"id": bug, "property": examples[0].property, "seen": result.known_seen[bug], "fixed": False, "link": KNOWN_BUGS[bug].link}
+            {"id": bug, "property": examples[0].property, "seen": result.known_seen[bug], "fixed": False, "link": KNOWN_BUGS[bug].link,
+             "sentence": KNOWN_BUGS[bug].sentence}
             for bug, examples in sorted(result.known.items())
         ],
         "coverage": result.coverage,
+        "never_tried": [name for name, each in FIELDS.items() if each.status == DRAWN and name not in result.coverage.get("arguments", {})],
+        "examples": [{"id": Path(each.id).stem, "file": each.id, "status": each.status, "reason": each.reason} for each in result.replayed],
         "refusals": result.refusals,
         "impossible": result.impossible,
         "errors": result.errors,
     }
 
 
-def _violation(violation: Violation) -> dict[str, Any]:
+def _violation(violation: Violation, kept: Kept) -> dict[str, Any]:
     finding = violation.finding
+    known = PROPERTIES.get(finding.property)
     return {
         "id": violation_id(finding), "property": finding.property, "verdict": finding.verdict, "known_bug": finding.known_bug,
         "accepted": False, "quantity": finding.quantity, "symptom": finding.symptom, "expected": finding.expected,
         "observed": finding.observed, "divergence": finding.divergence, "case": finding.case.to_json(),
         "shrunk": {"seconds": round(violation.seconds, 3), "complete": violation.complete, "runs": violation.runs},
-        "script": None, "script_verified": False, "regression": None,
+        "script": _path(kept.script), "script_verified": kept.verified, "regression": _path(kept.regression),
+        "statement": known.statement if known is not None else "", "source": known.source if known is not None else "",
+        "notes": list(violation.notes), "timeline": [dataclasses.asdict(each) for each in violation.timeline],
     }
+
+
+def _path(path: Path | None) -> str | None:
+    return str(path) if path is not None else None
 
 
 def write(path: Path, data: Mapping[str, Any]) -> None:
@@ -95,7 +93,7 @@ def write(path: Path, data: Mapping[str, Any]) -> None:
     Raises:
         OSError: it can't be written.
     """
-    text = serialization.dumps(_plain(data), indent=2) + "\n"
+    text = serialization.dumps(plain(data), indent=2) + "\n"
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -108,14 +106,16 @@ def write(path: Path, data: Mapping[str, Any]) -> None:
         raise
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """JSON-like data of anything that a property may have compared."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, (set, frozenset)):
-        return sorted((_plain(item) for item in value), key=repr)
-    if value is None or isinstance(value, (str, bool, int, float)):
+        return sorted((plain(item) for item in value), key=repr)
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()  # half a surrogate pair is no character of a file
+    if value is None or isinstance(value, (bool, int, float)):
         return value
     return repr(value)

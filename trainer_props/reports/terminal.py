@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence, Sized
+from pathlib import Path
 from typing import IO, Any, Self
 
 from rich.console import Console
@@ -15,16 +17,21 @@ from rich.table import Table
 from rich.text import Text
 
 from trainer_props.engine import events
-from trainer_props.engine.events import EngineEvent, Finding, Result, Violation
+from trainer_props.engine.events import EngineEvent, Finding, Moment, Replayed, Result, Violation
+from trainer_props.engine.ledger import Key
+from trainer_props.engine.replaying import Replay
+from trainer_props.keeper import Kept
 from trainer_props.known_bugs import KNOWN_BUGS
 from trainer_props.properties import PROPERTIES
-from trainer_props.reports.result import violation_id
+from trainer_props.regressions import Skipped, ignored_by_git, violation_id
 
 _PLAIN_SECONDS = 10.0
 _PLAIN_WIDTH = 120
 _MOST_SHOWN = 12
+_LONGEST_SIDE = 60
 _BAR_WIDTH = 28
 _ALL_BUT_THE_BAR = 92
+_STYLES = {events.FAILING: "bold red", events.KNOWN: "yellow", events.FIXED: "green", events.CANNOT_RUN: "bold yellow"}
 _COUNTS = (("evaluated", "eval"), ("not applicable", "n/a"), ("violated", "viol"), ("known bugs", "known"))
 
 
@@ -71,6 +78,10 @@ class Live:
         if self._bar is not None:
             self._bar.stop()
 
+    def say(self, text: Text) -> None:
+        """Print a line."""
+        _line(self._console, text)
+
     def __call__(self, event: EngineEvent) -> None:
         """Show an event of the engine."""
         if isinstance(event, events.Progress):
@@ -80,6 +91,10 @@ class Live:
             elif event.seconds - self._last_line >= _PLAIN_SECONDS:
                 self._last_line = event.seconds
                 _line(self._console, Text(f"{event.seconds:5.0f} s  {event.share:4.0%}  {numbers}  {event.activity}"))
+        elif isinstance(event, events.Replayed):
+            if event.status not in (events.FIXED, events.KNOWN):
+                reason = f": {' '.join(event.reason.split())}" if event.reason else ""
+                _line(self._console, Text.assemble(status(event.status), f" {Path(event.id).stem}{reason}"))
         elif isinstance(event, events.FirstSeen):
             finding = event.finding
             what = f": {finding.quantity} {finding.symptom}"
@@ -115,7 +130,93 @@ def print_result(console: Console, result: Result, subject: str, hint: str = "")
         f" in {subject}: {result.runs} runs, {result.evaluations} evaluations of {len(result.properties)} properties"
         f" in {result.seconds:.0f} s ({rate:.0f} runs/s), seed {result.seed}"
     )
+    if result.replayed:
+        _line(console, Text(f"replayed {count_of(result.replayed)}"))
     _line(console, Text.assemble(verdict, facts, (", interrupted" if result.interrupted else "", "bold yellow")))
+
+
+def status(text: str) -> Text:
+    """What became of a replayed case, in its colour."""
+    return Text(text, style=_STYLES[text])
+
+
+def count_of(replayed: Sequence[Replayed]) -> str:
+    """How many cases were replayed, and what became of them."""
+    times = Counter(each.status for each in replayed)
+    cases = "case" if len(replayed) == 1 else "cases"
+    return f"{len(replayed)} {cases} of earlier failures: " + ", ".join(f"{times[each]} {each}" for each in _STYLES if times[each])
+
+
+def starting_with(replay: Replay) -> Text:
+    """That a case is judged first, since it ran when a session was killed."""
+    return Text(f"starting with what ran when an earlier session was killed: {replay.case!r}")
+
+
+def replayed_table(replayed: Sequence[Replayed]) -> Table:
+    """A row for each replayed case: what became of it, its name, and why."""
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for name in ("status", "example"):
+        table.add_column(name, no_wrap=name == "status", overflow="fold")
+    table.add_column("reason", overflow="fold")
+    for each in replayed:
+        reason = " ".join(each.reason.split())
+        if each.status == events.FAILING and each.finding is not None:
+            reason += f": expected {_short(show(each.finding.expected))}, observed {_short(show(each.finding.observed))}"
+        table.add_row(status(each.status), Path(each.id).stem, Text(reason))
+    return table
+
+
+def _short(text: str) -> str:
+    line = text.partition("\n")[0]
+    return line if len(line) <= _LONGEST_SIDE else f"{line[: _LONGEST_SIDE - 3]}..."
+
+
+def print_kept(console: Console, result: Result, kept: Mapping[Key, Kept], option: str = "") -> None:
+    """Print for each violation where it is stored, and what to type next.
+
+    Args:
+        kept: what is on disk, by the key of a violation as it was first seen.
+        option: is added to the commands, as they need it to find the examples.
+    """
+    remedies: dict[str, str] = {}
+    for violation in result.violations:
+        found = kept.get(violation.first.key, Kept())
+        if found.regression is None:
+            if found.reason:
+                _line(console, Text.assemble((violation_id(violation.finding), "bold"), (f": {found.reason}", "yellow")))
+            continue
+        name = found.regression.stem
+        _copied(console, Text.assemble(("stored ", "bold"), shown(found.regression)))
+        for command in ("replay", "script"):
+            _copied(console, Text(f"  trainer-props {command} {name}{option}"))
+        if found.script is not None:
+            told = "verified: it fails in the same way" if found.verified else f"not verified: {found.reason}"
+            _copied(console, Text(f"  {shown(found.script)} ({told})"))
+        elif found.reason:
+            _line(console, Text(f"  {found.reason}", style="yellow"))
+        if (ignored := ignored_by_git(found.regression)) is not None:
+            remedies.setdefault(ignored.partition("; ")[2], ignored)
+    for text in remedies.values():
+        _copied(console, Text(text, style="bold yellow"))
+
+
+def print_skipped(console: Console, skipped: Sequence[Skipped]) -> None:
+    """Name the files that were not read, and say why."""
+    for each in skipped:
+        _copied(console, Text.assemble(("skipped ", "bold yellow"), shown(each.path), f": {each.reason}"))
+
+
+def shown(path: Path) -> str:
+    """A path as the user would type it: relative to where they stand, if it is below."""
+    try:
+        return str(path.absolute().relative_to(Path.cwd()))
+    except (ValueError, OSError):
+        return str(path)
+
+
+def _copied(console: Console, text: Text) -> None:
+    """A line to copy from, which is never broken."""
+    console.print(text, soft_wrap=True)
 
 
 def properties_table(result: Result, width: int) -> Table:
@@ -160,9 +261,42 @@ def print_violation(console: Console, violation: Violation) -> None:
         _fact(console, "known bug", finding.known_bug)
     for label, text in _facts(finding):
         _fact(console, label, text)
+    for note in violation.notes:
+        _fact(console, "note", note)
+    if violation.timeline:
+        console.print(Padding(timeline_table(violation.timeline), (0, 0, 0, 2)))
     if not violation.complete:
         _fact(console, "shrunk", f"not to the end: stopped after {violation.seconds:.1f} s" if violation.runs else "not at all")
     console.print()
+
+
+def timeline_table(timeline: Sequence[Moment]) -> Table:
+    """What a run did: its windows of batches, the update after each, and what followed that."""
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    for name in ("update", "epoch"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name in ("samples", "losses"):
+        table.add_column(name, overflow="fold")
+    for name in ("learning rate", "gradient norm"):
+        table.add_column(name, justify="right", overflow="fold")
+    table.add_column("then", overflow="fold")
+    for moment in timeline[:_MOST_SHOWN]:
+        samples = " ".join(
+            show(list(batch)) if batch is not None else f"({size})" for batch, size in zip(moment.batches, moment.sizes, strict=False)
+        )
+        losses = " ".join(_number(loss) for loss in moment.losses)
+        then = [f"log {_number(moment.loss)}" if each == "log" and moment.loss is not None else each for each in moment.happened]
+        table.add_row(
+            str(moment.update) if moment.update else "", str(moment.epoch), samples, losses, _number(moment.learning_rate),
+            _number(moment.gradient_norm), ", ".join(then),
+        )
+    if len(timeline) > _MOST_SHOWN:
+        table.add_row("...", "", f"{len(timeline)} updates in all")
+    return table
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.6g}"
 
 
 def show(value: Any) -> str:

@@ -76,13 +76,19 @@ def run(scenario: Scenario, subject: Subject, body: Body = train) -> Record:
 
             if isinstance(error, (compat.Unsupported, zoo.MissingPackage)):
                 raise
-            failure = Failure(where, type(error).__name__, str(error), tuple(traceback.format_exception(error)[-6:]))
+            # the directory has another name in each run, and a reader can do nothing with it
+            message, *lines = (text.replace(output_dir, "output_dir") for text in (str(error), *traceback.format_exception(error)[-6:]))
+            failure = Failure(where, type(error).__name__, message, tuple(lines))
         record = recorder.finish() if recorder is not None else Record()
         record.failure, record.stuck = failure, stuck
         declared = subject.declaration
-        record.own_data, record.loss_reduction, record.ignored_metrics = subject.own_data, declared.loss_reduction, (
-            *declared.ignore_metrics,
-            *declared.cumulative_metrics,
+        record.own_data, record.loss_reduction, record.ignored_metrics = (
+            subject.own_data,
+            declared.loss_reduction,
+            (
+                *declared.ignore_metrics,
+                *declared.cumulative_metrics,
+            ),
         )
         record.expected_steps = declared.expected_steps(scenario) if declared.expected_steps is not None else None
         if is_prepared():

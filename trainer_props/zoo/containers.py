@@ -36,7 +36,7 @@ class MapDataset(Dataset[Row]):
         return len(self.source)
 
     def __getitem__(self, index: int) -> Row:
-        return self.source[index]
+        return dict(self.source[index])  # a collator may take something out of a row
 
     def rows(self, ids: Iterable[int]) -> Row:
         """The rows at these positions as one batch, made without any collator of transformers."""
@@ -52,7 +52,7 @@ class Stream(IterableDataset[Row]):
     def __iter__(self) -> Iterator[Row]:
         worker = get_worker_info()
         first, step = (0, 1) if worker is None else (worker.id, worker.num_workers)
-        return (self.source[index] for index in range(first, len(self.source), step))
+        return (dict(self.source[index]) for index in range(first, len(self.source), step))
 
     def rows(self, ids: Iterable[int]) -> Row:
         """The rows at these positions of a pass as one batch, made without any collator of transformers."""

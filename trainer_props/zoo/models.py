@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from torch import nn
@@ -15,14 +15,7 @@ from trainer_props.zoo.containers import DTYPES
 from trainer_props.zoo.generator import TextGenerator
 from trainer_props.zoo.randomness import seeded
 
-
-def _pretrained_line() -> nn.Module:
-    from trainer_props.zoo.regression_pretrained import RegressionConfig, RegressionPreTrainedModel
-
-    return RegressionPreTrainedModel(RegressionConfig())
-
-
-_MODULES: Final[dict[str, Callable[[], nn.Module]]] = {
+_MODULES: Final[kinds.Registry[type[nn.Module]]] = kinds.Registry("model of our own", {
     "regression": regression.RegressionModel,
     "regression_dict": regression.RegressionDictModel,
     "regression_double": regression.RegressionDoubleModel,
@@ -31,9 +24,8 @@ _MODULES: Final[dict[str, Callable[[], nn.Module]]] = {
     "regression_kwargs_unaware": regression.RegressionKwargsUnawareModel,
     "regression_layers": regression.RegressionLayersModel,
     "regression_rms_norm": regression.RegressionRMSNormModel,
-    "regression_pretrained": _pretrained_line,
     "lstm": TextGenerator,
-}
+})  # fmt: skip
 
 
 def build_model(model: Model, data: Data) -> nn.Module:
@@ -55,9 +47,26 @@ def build_model(model: Model, data: Data) -> nn.Module:
         built = tiny.build(model.name, model.seed, dtype)
     else:
         with seeded(model.seed):
-            built = _MODULES[model.name]().to(dtype)
+            module, config = classes(model.name)
+            built = (module() if config is None else module(config())).to(dtype)
     _freeze(built, model.frozen)
     return built
+
+
+def classes(name: str) -> tuple[type[nn.Module], type | None]:
+    """The class of a model of our own, and that of the configuration that it is made from, if it is made from one.
+
+    The source of both goes into standalone scripts: their methods use nothing but torch, transformers and what stands in their module,
+    and call no method of a class of ours by `super()`.
+
+    Raises:
+        kinds.UnknownName: no such model, or not one of our own.
+    """
+    if name == "regression_pretrained":
+        from trainer_props.zoo.regression_pretrained import RegressionConfig, RegressionPreTrainedModel  # it imports transformers
+
+        return RegressionPreTrainedModel, RegressionConfig
+    return _MODULES[name], None
 
 
 @functools.cache

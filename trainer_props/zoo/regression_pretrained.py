@@ -9,15 +9,13 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 from transformers import PretrainedConfig, PreTrainedModel
 
-from trainer_props.zoo.regression import A, B
-
 
 class RegressionConfig(PretrainedConfig):
     """Where the line starts."""
 
     model_type = "trainer-props-regression"
 
-    def __init__(self, a: float = A, b: float = B, **kwargs: Any) -> None:
+    def __init__(self, a: float = 0.5, b: float = -0.25, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.a, self.b = float(a), float(b)
 

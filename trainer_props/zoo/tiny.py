@@ -11,6 +11,7 @@ import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -102,10 +103,47 @@ def _config(name: str) -> Any:
         config = transformers.AutoConfig.from_pretrained(architecture.hub_id, **_LOCAL)
     else:
         config = getattr(transformers, architecture.config_class)(**architecture.settings)
-    for key, value in config.to_dict().items():
-        if "drop" in key and isinstance(value, float):
-            setattr(config, key, 0.0)
+    for key in _dropouts(config):
+        setattr(config, key, 0.0)
     return config
+
+
+def _dropouts(config: Any) -> list[str]:
+    return [key for key, value in config.to_dict().items() if "drop" in key and isinstance(value, float) and value]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How somebody else makes the same model.
+
+    Attributes:
+        auto_class: the Auto class that makes it.
+        config_class: the class of its configuration, `AutoConfig` where that comes from the Hub.
+        settings: keyword arguments of the configuration.
+        config_from: the checkpoint of the Hub that the configuration comes from; None: it is built.
+        weights_from: the checkpoint that the weights come from; None: they are drawn.
+    """
+
+    auto_class: str
+    config_class: str
+    settings: dict[str, Any]
+    config_from: str | None
+    weights_from: str | None
+
+
+def recipe(name: str, seed: int) -> Recipe:
+    """How `build` makes a model, for the seed that is given to it."""
+    architecture = _architecture(name)
+    hub_id = architecture.hub_id if is_cached(name) else None
+    if hub_id is None:
+        settings = dict(architecture.settings)
+        plain = getattr(transformers, architecture.config_class)(**settings)
+    else:
+        settings = {}
+        plain = transformers.AutoConfig.from_pretrained(hub_id, **_LOCAL)
+    settings.update(dict.fromkeys(_dropouts(plain), 0.0))
+    config_class = architecture.config_class if hub_id is None else "AutoConfig"
+    return Recipe(architecture.auto_class, config_class, settings, hub_id, hub_id if seed == 0 else None)
 
 
 def _architecture(name: str) -> Architecture:

@@ -1,0 +1,97 @@
+"""What `check` does of all that there is: experiments, properties and models by globs, and arguments that are held."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trainer_props.checking import matching
+from trainer_props.cli.common import UsageError, importing
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from trainer_props.experiments import Held
+    from trainer_props.subjects import Subject
+
+
+def chosen(
+    experiment: list[str] | None, property: list[str] | None, model: list[str] | None
+) -> tuple[list[str], list[str], list[str] | None]:
+    """Names of the experiments, properties and models that the globs match, as far as they belong together.
+
+    Raises:
+        UsageError: a glob matches nothing, or nothing that belongs to the others.
+    """
+    with importing():
+        from trainer_props import zoo
+        from trainer_props.experiments import EXPERIMENTS
+        from trainer_props.properties import PROPERTIES
+    experiments = _matching(experiment, list(EXPERIMENTS), "experiment")
+    properties = _matching(property, list(PROPERTIES), "property")
+    models = _matching(model, list(zoo.MODELS), "model") if model else None
+    if models is not None:
+        fitting = [name for name in experiments if set(models) & set(EXPERIMENTS[name].models)]
+        if not fitting:
+            others = [name for name, each in EXPERIMENTS.items() if set(models) & set(each.models)]
+            raise UsageError(f"--model {', '.join(models)}: used by {', '.join(others)}, not by {', '.join(experiments)}")
+        experiments = fitting
+    if not any(set(PROPERTIES[each].experiments) & set(experiments) for each in properties):
+        others = sorted({name for each in properties for name in PROPERTIES[each].experiments})
+        raise UsageError(f"--property {', '.join(properties)}: judged in {', '.join(others)}, not in {', '.join(experiments)}")
+    judged = [each for each in properties if set(PROPERTIES[each].experiments) & set(experiments)]
+    judging = [name for name in experiments if any(name in PROPERTIES[each].experiments for each in judged)]
+    return judging, judged, models
+
+
+def held_arguments(subject: Subject, arguments: Path | None, models: Sequence[str] | None, console: Console) -> Held:
+    """What is held: what the subject declares, and what a file says.
+
+    Raises:
+        UsageError: the file can't be read, or contradicts the subject.
+    """
+    from trainer_props.arguments_file import InvalidArguments, read
+    from trainer_props.experiments import Held
+
+    fixed = dict(subject.declaration.fixed)
+    if arguments is not None:
+        try:
+            held = read(arguments)
+        except InvalidArguments as error:
+            raise UsageError(f"--arguments {error}") from None
+        for name, value in held.arguments.items():
+            if name in fixed and fixed[name] != value:
+                raise UsageError(f"--arguments {arguments}: {name}={value!r}, but {subject.name} declares it fixed at {fixed[name]!r}")
+        fixed |= held.arguments
+        for name, why in held.left_out:
+            console.print(f"{arguments}: {name} is not held ({why})", soft_wrap=True)
+    return Held(arguments=fixed, forbidden=subject.declaration.forbidden, models=models, own_data=subject.own_data)
+
+
+def for_own_data(experiments: list[str], properties: list[str], held: Held, subject: str) -> tuple[list[str], list[str]]:
+    """What is left for a subject that brings its own model and data; everything for another.
+
+    Raises:
+        UsageError: nothing is left.
+    """
+    from trainer_props.experiments import EXPERIMENTS, suitable
+    from trainer_props.properties import PROPERTIES
+
+    if not held.own_data:
+        return experiments, properties
+    if held.models is not None:
+        raise UsageError(f"--model {', '.join(held.models)}: {subject} brings its own model")
+    left = suitable(experiments, held)
+    judged = [each for each in properties if set(PROPERTIES[each].experiments) & set(left)]
+    if not judged:
+        usual = ", ".join(suitable(list(EXPERIMENTS), held))
+        raise UsageError(f"--experiment {', '.join(experiments)}: {subject} brings its own model and data, which leaves {usual}")
+    return left, judged
+
+
+def _matching(globs: Sequence[str] | None, names: Sequence[str], noun: str) -> list[str]:
+    try:
+        return matching(globs or ("*",), names, noun)
+    except ValueError as error:
+        raise UsageError(f"--{error}") from None

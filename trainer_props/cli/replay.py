@@ -1,0 +1,202 @@
+"""`trainer-props replay`: judge stored examples again, and say what has become of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from trainer_props.checking import where
+from trainer_props.cli.common import (
+    INTERRUPTED,
+    NEW_VIOLATIONS,
+    OK,
+    UsageError,
+    importing,
+    load_subject,
+    refuse,
+    regressions_folder,
+    writable,
+)
+
+if TYPE_CHECKING:
+    from trainer_props.engine.events import EngineEvent, Listener, Replayed
+    from trainer_props.engine.ledger import Key
+    from trainer_props.keeper import Kept
+    from trainer_props.regressions import Contents, Skipped, Store, Stored
+    from trainer_props.reports.terminal import Live
+
+
+@dataclass
+class _Chosen:
+    """What is to be replayed, each file once, and what was passed over."""
+
+    stored: dict[Path, Stored] = field(default_factory=dict)
+    skipped: list[Skipped] = field(default_factory=list)
+
+    def add(self, contents: Contents) -> None:
+        """Add what a folder holds."""
+        self.skipped += contents.skipped
+        for each in contents.examples:
+            self.stored.setdefault(each.path, each)
+
+
+def replay(
+    examples: Annotated[
+        list[str] | None, typer.Argument(metavar="[ID|FILE|DIR]...", help="Examples, or folders of them; by default all of --regressions.")
+    ] = None,
+    regressions: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where examples are looked for (.hypothesis/regressions).")
+    ] = None,
+    json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the result there.")] = None,
+) -> int:
+    """Run stored regression examples again: FIXED, FAILING, KNOWN or CANNOT RUN; exits 1 if one is FAILING."""
+    if json is not None:
+        writable(json, "--json")
+    with importing():
+        from trainer_props.engine.events import CANNOT_RUN, FAILING
+        from trainer_props.regressions import Store
+        from trainer_props.reports import result as results
+        from trainer_props.reports import terminal
+    store = Store(regressions_folder(regressions))
+    chosen = _chosen(examples or [], store)
+    console = terminal.make_console()
+    terminal.print_skipped(console, chosen.skipped)
+    with terminal.Live(console) as live:
+        replaying = _Replaying(store, live)
+        replaying.run(list(chosen.stored.values()))
+    result = replaying.result
+    order = {str(path): number for number, path in enumerate(chosen.stored)}
+    result.replayed.sort(key=lambda each: order.get(each.id, -1))
+    if result.replayed:
+        console.print(terminal.replayed_table(result.replayed))
+    elif not result.interrupted:
+        console.print(f"no regression examples in {terminal.shown(store.folder)}", soft_wrap=True)
+    terminal.print_kept(console, result, replaying.kept, where(regressions))
+    if json is not None:
+        data = results.to_data(result, command="replay", subject=", ".join(replaying.subjects), profile="", kept=replaying.all_kept)
+        try:
+            results.write(json, data)
+        except OSError as error:
+            raise UsageError(f"--json {json}: {error.strerror or error}") from None
+    _summarize(result.replayed)
+    if any(each.status == FAILING for each in result.replayed):
+        return NEW_VIOLATIONS
+    if result.interrupted:
+        return INTERRUPTED
+    if result.errors:
+        return refuse(result.errors[0])
+    if result.replayed and all(each.status == CANNOT_RUN for each in result.replayed):
+        return refuse(f"not one example could be run: {result.replayed[0].reason}")
+    return OK
+
+
+def _summarize(replayed: Sequence[Replayed]) -> None:
+    """Tell a step of GitHub Actions what has become of the examples."""
+    from trainer_props.reports import step_summary
+    from trainer_props.reports.reading import replayable
+
+    outcomes = [(each.status, replayable(Path(each.id).stem, each.id), each.reason) for each in replayed]
+    if trouble := step_summary.append(step_summary.of_replay(outcomes)):
+        refuse(trouble)
+
+
+def _chosen(wanted: Sequence[str], store: Store) -> _Chosen:
+    """The examples that are asked for, each once; all that the store has if none is named."""
+    from trainer_props.regressions import InvalidExample, NoSuchExample, Store
+
+    chosen = _Chosen()
+    if not wanted:
+        chosen.add(store.read())
+    for each in wanted:
+        if Path(each).is_dir():
+            chosen.add(Store(Path(each)).read())
+            continue
+        try:
+            found = store.find(each)
+        except NoSuchExample as error:
+            raise UsageError(str(error)) from None
+        except InvalidExample as error:
+            raise UsageError(f"{each}: {error}") from None
+        chosen.stored.setdefault(found.path, found)
+    return chosen
+
+
+class _Replaying:
+    """Replays subject by subject, each in a worker process.
+
+    Attributes:
+        result: of all of them.
+        subjects: their names.
+        kept: what is stored now, since it ran when an earlier run was killed.
+        all_kept: the same, and the examples.
+    """
+
+    def __init__(self, store: Store, live: Live) -> None:
+        from trainer_props.engine import Result
+
+        self._store, self._live = store, live
+        self.result = Result(seed=0)
+        self.subjects: list[str] = []
+        self.kept: dict[Key, Kept] = {}
+        self.all_kept: dict[Key, Kept] = {}
+
+    def run(self, examples: Sequence[Stored]) -> None:
+        """Replay what ran when an earlier run was killed, then the examples."""
+        from trainer_props.regressions import adopt
+
+        left = adopt(self._store.folder)
+        for each in left:
+            each.claim.release()
+        for subject in dict.fromkeys(each.subject for each in left):
+            self._on(subject, ())
+        for subject in dict.fromkeys(each.example.subject for each in examples):
+            self._on(subject, [each for each in examples if each.example.subject == subject])
+
+    def _on(self, subject: str, examples: Sequence[Stored]) -> None:
+        """Replay on one subject: these examples, or if there are none, what is left of it."""
+        from trainer_props.engine import Plan, Replayed, totals
+        from trainer_props.engine.events import CANNOT_RUN
+        from trainer_props.engine.supervisor import supervise
+        from trainer_props.keeper import Keeper, Kept, as_replay
+        from trainer_props.reports.terminal import starting_with
+        from trainer_props.subjects import SubjectError
+
+        if self.result.interrupted:
+            return
+        if subject not in self.subjects:
+            self.subjects.append(subject)
+        keeper = Keeper(self._store, subject, via="replay")
+        listener: Listener = self._tell
+        replays = tuple(map(as_replay, examples))
+        if not examples:
+            replays, listener = keeper.left(), keeper.before(self._live)
+            for each in replays:
+                self._live.say(starting_with(each))
+        plan = Plan(experiments=(), properties=(), max_examples=0, shrink_seconds=None, replayed=replays)
+        try:
+            loaded = load_subject(subject)
+            with keeper.noting() as noting:
+                found = supervise(loaded, plan, listener, running=noting)
+        except (UsageError, SubjectError) as error:
+            self.result.replayed += [Replayed(each.id, CANNOT_RUN, None, str(error)) for each in replays]
+            return
+        totals.add(self.result, found)
+        self.result.replayed += found.replayed
+        self.result.seconds += found.seconds
+        self.result.interrupted = found.interrupted
+        self.kept |= keeper.kept
+        self.all_kept |= keeper.kept
+        for event in found.replayed:
+            if examples and event.finding is not None:
+                self.all_kept[event.finding.key] = Kept(Path(event.id))
+
+    def _tell(self, event: EngineEvent) -> None:
+        """The table says what has become of examples: only progress is shown before."""
+        from trainer_props.engine import Progress
+
+        if isinstance(event, Progress):
+            self._live(event)

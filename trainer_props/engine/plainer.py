@@ -1,0 +1,55 @@
+"""Cases that are plainer than a given one: a setting less, a smaller number, a shorter sequence."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import Any, Final
+
+from trainer_props.case import Case
+
+_LENGTHENING: Final = ("num_train_epochs", "max_steps", "per_device_train_batch_size", "n")
+"""What makes a run longer when it is left at its default."""
+_PARTS: Final = ("components", "model", "data")
+
+
+def plainer(case: Case, held: Collection[str] = ()) -> Iterator[Case]:
+    """The case with one setting less (an argument, a component, a parameter of the model or of the experiment) or a smaller one.
+
+    Args:
+        held: names of arguments that stay as they are.
+    """
+    scenario = case.scenario
+    for name in scenario.arguments:
+        if name not in _LENGTHENING and name not in held:
+            yield case.replace(scenario=scenario.without_arguments(name))
+    for part in _PARTS:
+        value = getattr(scenario, part)
+        usual = type(value)()
+        for name, _ in value.non_defaults():
+            if name not in _LENGTHENING:
+                yield case.replace(scenario=scenario.replace(**{part: value.replace(**{name: getattr(usual, name)})}))
+    for name in case.parameters:
+        yield case.replace(parameters={key: value for key, value in case.parameters.items() if key != name})
+    yield from _smaller(case, held)
+
+
+def _smaller(case: Case, held: Collection[str]) -> Iterator[Case]:
+    scenario = case.scenario
+    for name, value in scenario.arguments.items():
+        for less in () if name in held else _less(value):
+            yield case.replace(scenario=scenario.with_arguments(**{name: less}))
+    for part in _PARTS:
+        whole = getattr(scenario, part)
+        names = dict(whole.non_defaults()) | ({"n": whole.n} if part == "data" else {})
+        for name, value in names.items():
+            for less in _less(value):
+                yield case.replace(scenario=scenario.replace(**{part: whole.replace(**{name: less})}))
+
+
+def _less(value: Any) -> list[Any]:
+    """Smaller values of the same kind, the smallest first."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return sorted({1, value // 2, value - 1} & set(range(1, value)))
+    if isinstance(value, tuple) and len(value) > 1:
+        return [value[:-1]]
+    return []

@@ -1,0 +1,230 @@
+"""The keeper, between a session and the folder of regression examples: what failed before comes in, what fails now is kept at once."""
+
+from __future__ import annotations
+
+import contextlib
+import operator
+import sys
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from trainer_props import compat
+from trainer_props.case import Case
+from trainer_props.engine.events import FIXED, EngineEvent, Finding, Finished, FirstSeen, Listener, Replayed, Shrunk, Violation
+from trainer_props.engine.ledger import Key
+from trainer_props.engine.replaying import Replay
+from trainer_props.regressions import Example, InvalidExample, Left, Pending, Skipped, Store, Stored, adopt, damaged, discard
+from trainer_props.regressions.example import one_line
+from trainer_props.scripts.verifying import verify
+from trainer_props.scripts.writing import NoScript, script
+from trainer_props.subjects import Subject
+
+ATTEMPTS: Final = 3
+"""How often an example that did not always fail is run before it is called fixed."""
+
+_DEADLY: Final = ("crashed", "hung")
+VERIFYING_SECONDS: Final = 120.0
+"""For a script to run: importing transformers takes most of what it usually needs."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is on disk of a violation.
+
+    Attributes:
+        regression: its example, or None.
+        script: the standalone script beside it, or None.
+        verified: the script was run, and failed in the same way.
+        reason: why there is no example, no script, or no verified one; in one line.
+    """
+
+    regression: Path | None = None
+    script: Path | None = None
+    verified: bool = False
+    reason: str = ""
+
+
+class Keeper:
+    """Keeps the examples of one subject.
+
+    Args:
+        store: the folder.
+        subject: its name.
+        via: who finds: `check`, `pytest`, `replay`.
+
+    Attributes:
+        kept: what is on disk, by the key of the violation as it was first seen.
+        skipped: files in the folder that were not read.
+    """
+
+    def __init__(self, store: Store, subject: str, *, via: str) -> None:
+        self.store, self.subject, self.via = store, subject, via
+        contents = store.read()
+        self.skipped: tuple[Skipped, ...] = (*contents.skipped, *damaged(store.folder))
+        self.kept: dict[Key, Kept] = {}
+        self._examples = [each for each in contents.examples if same_subject(each.example.subject, subject)]
+        self._found = {each.path for each in contents.examples}
+        self._left: dict[str, Left] = {}
+        self._guards: set[Path] = set()
+
+    # ---- what comes in -------------------------------------------------------------------------------------------------
+
+    def replays(self, experiments: Collection[str], properties: Collection[str]) -> tuple[Replay, ...]:
+        """The examples of this subject that belong to these experiments and properties."""
+        return tuple(
+            as_replay(each)
+            for each in self._examples
+            if each.example.case.experiment in experiments and each.example.property in properties
+        )
+
+    def replays_apart(self, experiments: Collection[str], properties: Collection[str]) -> tuple[tuple[Replay, ...], tuple[Replay, ...]]:
+        """The same, those that may end the process that runs them for themselves."""
+        deadly = {str(each.path) for each in self._examples if each.example.verdict in _DEADLY}
+        found = self.replays(experiments, properties)
+        return tuple(each for each in found if each.id not in deadly), tuple(each for each in found if each.id in deadly)
+
+    def left(self) -> tuple[Replay, ...]:
+        """What ran on this subject when its processes were killed. It is removed once its outcome is told."""
+        for each in adopt(self.store.folder):
+            if same_subject(each.subject, self.subject):
+                self._left[str(each.path)] = each
+            else:
+                each.claim.release()
+        return tuple(Replay(name, each.case, each.property) for name, each in self._left.items())
+
+    @contextlib.contextmanager
+    def noting(self) -> Iterator[Noting | None]:
+        """Where the case that runs is noted; None if the folder can't be written to."""
+        pending = Pending(self.store.folder)
+        try:
+            yield Noting(pending, self.subject) if pending.reason is None else None
+        finally:
+            pending.close()
+
+    # ---- what goes out -------------------------------------------------------------------------------------------------
+
+    def before(self, listener: Listener) -> Listener:
+        """A listener that keeps what an event says before the other hears of it."""
+
+        def listen(event: EngineEvent) -> None:
+            self._keep(event)
+            listener(event)
+
+        return listen
+
+    def _keep(self, event: EngineEvent) -> None:
+        if isinstance(event, Replayed):
+            if event.id in self._left:
+                discard(self._left.pop(event.id))
+            elif event.status == FIXED:
+                self._guards.add(Path(event.id))
+        elif isinstance(event, FirstSeen):
+            self._add(event.finding, event.finding)
+        elif isinstance(event, Shrunk):
+            self._add(event.violation.first, event.violation.finding)
+        elif isinstance(event, Finished):
+            for violation in event.result.violations:
+                self._add(violation.first, violation.finding)
+
+    def _add(self, first: Finding, finding: Finding) -> None:
+        before = self.kept.get(first.key, Kept())
+        try:
+            path = self.store.add(Example.of(finding, subject=self.subject, via=self.via), guards=self._guards)
+        except InvalidExample as error:
+            self.kept[first.key] = replace(before, reason=f"not stored: {error}")
+        except OSError as error:
+            self.kept[first.key] = replace(before, reason=f"not stored: {self.store.folder}: {error.strerror or error}")
+        else:
+            self.kept[first.key] = Kept(path)
+            if before.regression not in (None, path) and before.regression not in self._found:
+                self._forget(before.regression)
+
+    def _forget(self, path: Path | None) -> None:
+        """Remove an example of this session whose violation turned out to be another, unless it is one of two."""
+        if path is not None and all(each.regression != path for each in self.kept.values()):
+            path.unlink(missing_ok=True)
+            path.with_suffix(".py").unlink(missing_ok=True)
+
+    # ---- scripts -------------------------------------------------------------------------------------------------------
+
+    def write_scripts(self, violations: Sequence[Violation], subject: Subject) -> None:
+        """Write a script beside the example of each violation, and run it."""
+        for violation in violations:
+            kept = self.kept.get(violation.first.key)
+            if kept is None or kept.regression is None:
+                continue
+            path = kept.regression.with_suffix(".py")
+            text, reason = scripted(violation.finding, subject)
+            if text is None:
+                self.kept[violation.first.key] = replace(kept, reason=f"no script: {reason}")
+                continue
+            try:
+                path.write_text(text, encoding="utf-8")
+            except OSError as error:
+                self.kept[violation.first.key] = replace(kept, reason=f"no script: {path}: {error.strerror or error}")
+                continue
+            self.kept[violation.first.key] = replace(kept, script=path, reason="it was not run to its end")
+            reason = verified(text)
+            self.kept[violation.first.key] = replace(kept, script=path, verified=not reason, reason=reason)
+
+
+class Noting:
+    """Notes cases of one subject, as a session's supervisor wants it."""
+
+    def __init__(self, pending: Pending, subject: str) -> None:
+        self._pending, self._subject = pending, subject
+
+    def note(self, case: Case) -> None:
+        """Say that this case is about to run."""
+        self._pending.note(case, self._subject)
+
+    def case(self) -> Case | None:
+        """The case that was noted last, or None."""
+        return self._pending.case()
+
+    def clear(self) -> None:
+        """Say that none is running."""
+        self._pending.clear()
+
+
+def as_replay(stored: Stored) -> Replay:
+    """The example as the engine takes it, by the name of its file."""
+    example = stored.example
+    return Replay(str(stored.path), example.case, example.property, ATTEMPTS if example.verdict == "nondeterministic" else 1)
+
+
+def same_subject(one: str, other: str) -> bool:
+    """Whether two names mean the same trainer: a class may be known by the module that shows it and by the one that defines it."""
+    return one == other or _defined(one) == _defined(other)
+
+
+def _defined(name: str) -> str:
+    """The name where it is defined, if its module is imported; nothing is imported for it."""
+    module, _, attribute = name.partition(":")
+    with contextlib.suppress(KeyError, AttributeError, ValueError):
+        found = operator.attrgetter(attribute)(sys.modules[module])
+        name = f"{found.__module__}:{found.__qualname__}"
+    return name
+
+
+def scripted(finding: Finding, subject: Subject) -> tuple[str | None, str]:
+    """The standalone script of a finding, or None and why there is none."""
+    try:
+        return script(finding, subject), ""
+    except (NoScript, compat.Unsupported) as error:
+        return None, one_line(str(error))
+    except Exception as error:  # noqa: BLE001  the violation counts, and is told, whatever becomes of its script
+        return None, one_line(f"making it failed: {type(error).__name__}: {error}")
+
+
+def verified(text: str) -> str:
+    """Run a script in a process of its own: why it does not show the violation, or an empty text if it does."""
+    outcome = verify(text, timeout=VERIFYING_SECONDS, path=[str(Path.cwd())])
+    if outcome.shows:
+        return ""
+    if outcome.code is None:
+        return f"it did not end within {VERIFYING_SECONDS:g} s"
+    lines = outcome.output.strip().splitlines()
+    return one_line(f"it exits {outcome.code}{': ' + lines[-1] if lines else ''}")

@@ -1,0 +1,141 @@
+"""Cases from files: what a case must satisfy before it may run. A file may be damaged, or written by somebody who means harm."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Final
+
+from trainer_props import serialization, zoo
+from trainer_props.arguments import DEFAULTS, DRAWN, FIELDS, QUIET, nearest
+from trainer_props.arguments_file import MOST
+from trainer_props.case import Case
+from trainer_props.experiments import EXPERIMENTS
+from trainer_props.scenario import Scenario, thaw
+from trainer_props.strategies.argument_values import BAD_VALUES, FURTHER_VALUES
+
+MOST_SAMPLES: Final = 10_000_000
+DEEPEST: Final = 40
+LONGEST_NUMBER: Final = 2**63
+"""Whole numbers of this size and beyond are absurd: nothing here counts so far, and torch has no type for them."""
+
+_TRAINS_NOTHING: Final = "build_arguments"
+_NUMBERS: Final = (bool, int, float, type(None))
+
+
+def read_case(data: Any) -> Case:
+    """A case from data that came out of a file, checked so far that running it reads and writes nothing but what every run does.
+
+    Raises:
+        serialization.InvalidData: it is no case, names something that does not exist here, has numbers of absurd size, or sets an
+            argument by which a file could reach other files, accounts or networks.
+    """
+    check_plain(data)
+    case = Case.from_json(data)
+    if case.experiment not in EXPERIMENTS:
+        raise serialization.InvalidData(f"there is no experiment {case.experiment!r}{nearest(case.experiment, list(EXPERIMENTS))}")
+    _check_parts(case.scenario)
+    builds = case.experiment == _TRAINS_NOTHING
+    for name, value in case.scenario.arguments.items():
+        _check_argument(name, thaw(value), {name: FURTHER_VALUES.get(name, ())} if builds else {})
+    if builds and "field" in case.parameters:
+        name, value = case.parameters["field"], thaw(case.parameters.get("value"))
+        if not isinstance(name, str):
+            raise serialization.InvalidData(f"parameters: field {name!r} is no name")
+        _check_argument(name, value, {each.name: (*FURTHER_VALUES.get(name, ()), *_bad_values(name)) for each in BAD_VALUES}, bounded=False)
+    elif not builds:
+        _check_parameters(case.parameters)
+    return case
+
+
+def check_plain(data: Any, depth: int = 0) -> None:
+    """Refuse what strict JSON lets through and no file of ours holds.
+
+    Raises:
+        serialization.InvalidData: nested too deeply, a number of absurd size, or half a character.
+    """
+    if depth > DEEPEST:
+        raise serialization.InvalidData("nested too deeply")
+    if isinstance(data, dict):
+        for key, value in data.items():
+            _check_scalar(key)
+            check_plain(value, depth + 1)
+    elif isinstance(data, (list, tuple)):
+        for value in data:
+            check_plain(value, depth + 1)
+    else:
+        _check_scalar(data)
+
+
+def _check_scalar(data: Any) -> None:
+    if isinstance(data, str):
+        if not data.isascii() and any("\ud800" <= character <= "\udfff" for character in data):
+            raise serialization.InvalidData("a text has half a character (a lone surrogate)")
+    elif isinstance(data, float):
+        # what JSON spells as a number can only be infinite by overflow: real infinities are texts
+        if math.isinf(data):
+            raise serialization.InvalidData("a number is too large for a double")
+    elif isinstance(data, int) and abs(data) >= LONGEST_NUMBER:
+        raise serialization.InvalidData("a whole number has 64 bits or more")
+
+
+def _check_parts(scenario: Scenario) -> None:
+    data, model, devices, components = scenario.data, scenario.model, scenario.devices, scenario.components
+    try:
+        zoo.kinds.check(model, data)
+    except (zoo.UnknownName, ValueError) as error:
+        raise serialization.InvalidData(str(error)) from None
+    for name, number, most in (
+        ("data.n", data.n, MOST_SAMPLES), ("data.n_eval", data.n_eval, MOST_SAMPLES), ("data.seed", data.seed, 2**32 - 1),
+        ("data.length", data.length, MOST_SAMPLES), ("model.seed", model.seed, 2**32 - 1),
+    ):
+        if not 0 <= number <= most:
+            raise serialization.InvalidData(f"{name} is {number}: at least 0 and at most {most} is possible")
+    for name, value, values in (
+        ("model.dtype", model.dtype, ("float64", "float32")), ("devices.kind", devices.kind, ("single",)),
+        ("components.collator", components.collator, ("default", "padding")),
+        ("components.loss", components.loss, ("model", "compute_loss_func")),
+    ):
+        if value not in values:
+            raise serialization.InvalidData(f"{name} is {value!r}: this version knows {', '.join(values)}")
+    if devices.count != 1:
+        raise serialization.InvalidData(f"devices.count is {devices.count}, on a single device")
+
+
+def _check_argument(name: str, value: Any, further: Mapping[str, tuple[Any, ...]], *, bounded: bool = True) -> None:
+    if name not in FIELDS:
+        raise serialization.InvalidData(f"TrainingArguments has no field {name!r}{nearest(name)}")
+    most = MOST.get(name)
+    if bounded and most is not None and isinstance(value, (int, float)) and value > most:
+        raise serialization.InvalidData(f"{name} is {value}: at most {most} is possible")
+    allowed = (DEFAULTS[name], QUIET.get(name), *further.get(name, ()))
+    if FIELDS[name].status == DRAWN or any(_same(value, each) for each in allowed):
+        return
+    # Paths, accounts, trackers and back ends are all texts. Numbers and switches a subject may have declared to be fixed.
+    if FIELDS[name].value is not None or not _only_numbers(value) or name.startswith(("hub_", "push_")):
+        raise serialization.InvalidData(f"{name} can't be set by a file ({FIELDS[name].why})")
+
+
+def _only_numbers(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(_only_numbers(item) for item in value.values())
+    return isinstance(value, _NUMBERS)
+
+
+def _same(value: Any, other: Any) -> bool:
+    return serialization.dumps(value) == serialization.dumps(thaw(other))
+
+
+def _bad_values(name: str) -> tuple[Any, ...]:
+    return tuple(each.value for each in BAD_VALUES if each.name == name)
+
+
+def _check_parameters(parameters: Any) -> None:
+    if isinstance(parameters, dict):
+        for value in parameters.values():
+            _check_parameters(value)
+    elif isinstance(parameters, (list, tuple)):
+        for value in parameters:
+            _check_parameters(value)
+    elif isinstance(parameters, (int, float)) and abs(parameters) > MOST_SAMPLES:
+        raise serialization.InvalidData(f"parameters: {parameters} is more than {MOST_SAMPLES}")

@@ -1,0 +1,158 @@
+"""The source text that builds the trainer of a case by hand: nothing of ours is needed to run it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from trainer_props import compat
+from trainer_props.arguments import QUIET
+from trainer_props.case import Case
+from trainer_props.experiments.arguments import NAME as BUILD_ARGUMENTS
+from trainer_props.scenario import Scenario
+from trainer_props.scripts import components, data, layout
+from trainer_props.scripts.copying import Copy, merged
+from trainer_props.scripts.models import ModelSource, model_source
+from trainer_props.scripts.naming import Name, name_of
+from trainer_props.subjects import Parts, Subject
+
+
+@dataclass(frozen=True)
+class Source:
+    """The source of a case.
+
+    Attributes:
+        imports: whole import lines.
+        definitions: code for the top of a module: `train_dataset`, `eval_dataset` and `test_dataset` as far as the case has them, classes
+            and functions, and `samples(inputs, split)` if it was asked for.
+        build: lines that define `trainer`, given the variable `output_dir`. For the experiment that builds arguments: those that define
+            `args`, and nothing else.
+        arguments: the call of TrainingArguments; it stands in `build` unless a factory makes it.
+    """
+
+    imports: tuple[str, ...]
+    definitions: str
+    build: str
+    arguments: str
+
+
+def source_of(case: Case, subject: Subject, *, identify: bool) -> Source:
+    """The source that does by hand what a run of the case does before `train()`.
+
+    Args:
+        case: what is built. There are rows for prediction if its parameters ask for some (`predict`).
+        subject: the trainer under test.
+        identify: define `samples(inputs, split)`, which gives the positions, in the data set of that split, of the rows that reached
+            forward, or None.
+
+    Raises:
+        compat.Unsupported: the installed transformers lacks an argument.
+        zoo.UnknownName, ValueError: the scenario is impossible.
+    """
+    if case.experiment == BUILD_ARGUMENTS:
+        return _only_arguments(case, subject)
+    name, parts = name_of(subject.name), components.parts(case.scenario.components)
+    arguments = _training_arguments("TrainingArguments", case.scenario)
+    if subject.own_data:
+        return _by_plain_factory(case.scenario, name, [part for part in parts if not part.keyword], arguments, identify=identify)
+    return _by_parts(case, name, parts, arguments, identify=identify)
+
+
+def _only_arguments(case: Case, subject: Subject) -> Source:
+    from trainer_props.running import construction  # it imports transformers
+
+    kind = construction.arguments_class(subject)
+    name = name_of(f"{kind.__module__}:{kind.__qualname__}" if isinstance(kind, type) else "transformers:TrainingArguments")
+    scenario, bad = case.scenario, case.parameters.get("field")
+    if bad is not None:
+        scenario = scenario.with_arguments(**{bad: case.parameters["value"]})
+    arguments = _training_arguments(name.expression, scenario, always=bad)
+    return Source((name.line,), "", f"args = {arguments}", arguments)
+
+
+def _by_plain_factory(scenario: Scenario, name: Name, joining: list[components.Part], arguments: str, *, identify: bool) -> Source:
+    kwargs = _kwargs(scenario)
+    given = ["output_dir", str(scenario.data.n), *layout.keywords(kwargs)]
+    definitions = [_ONE_THREAD, *(part.source.definitions for part in joining), data.NO_SAMPLES if identify else ""]
+    build = [f"trainer = {layout.call(name.expression, given)}", *(part.value for part in joining)]
+    imports = [name.line, "import torch", *(line for part in joining for line in part.source.imports)]
+    return Source(merged(imports), layout.paragraphs(definitions), "\n".join(build), arguments)
+
+
+def _by_parts(case: Case, name: Name, parts: list[components.Part], arguments: str, *, identify: bool) -> Source:
+    scenario = case.scenario
+    lengths = {"train": scenario.data.n}
+    if scenario.data.n_eval:
+        lengths["eval"] = scenario.data.n_eval
+    if "predict" in case.parameters:
+        lengths["test"] = int(case.parameters["predict"])
+    rows = data.datasets(scenario.data, scenario.model, lengths, plain=name.is_stock)
+    model = model_source(scenario.model, scenario.data)
+    sources = [model.source, *(part.source for part in parts), rows]
+    if identify:
+        sources.append(Copy((), data.samples(scenario.data, scenario.model, lengths)))
+
+    handed = {"train_dataset": "train_dataset", "eval_dataset": "eval_dataset" if "eval" in lengths else "None"}
+    handed |= {part.keyword: part.value for part in parts if part.keyword}
+    if name.is_class:
+        if name.is_stock and "eval" not in lengths:
+            del handed["eval_dataset"]  # None where it is not given; who knows what a subclass makes of that
+        keywords = [f"{keyword}={value}" for keyword, value in {"model": "model", "args": "args", **handed}.items()]
+        build = [*model.lines, f"args = {arguments}", f"trainer = {layout.call(name.expression, keywords)}"]
+    else:
+        sources.append(Copy(("from types import SimpleNamespace",), _parts_class(scenario, model, handed)))
+        build = [f"trainer = {name.expression}(Parts(), output_dir)"]
+    build += [part.value for part in parts if not part.keyword]
+    needed = [line for each in sources for line in each.imports]
+    return Source(
+        merged([name.line, "import torch", "from transformers import TrainingArguments", *needed]),
+        layout.paragraphs([_ONE_THREAD, *(each.definitions for each in sources)]),
+        "\n".join(build),
+        arguments,
+    )
+
+
+_ONE_THREAD: Final = "torch.set_num_threads(1)"
+
+
+def _kwargs(scenario: Scenario) -> dict[str, Any]:
+    """What a run gives to TrainingArguments beside the output directory."""
+    kwargs = Parts(scenario).training_arguments_kwargs("")
+    return {name: value for name, value in kwargs.items() if name != "output_dir"}
+
+
+def _training_arguments(kind: str, scenario: Scenario, always: str | None = None) -> str:
+    """A call of the class of TrainingArguments. Defaults are left out, but for the argument that is `always` there."""
+    signature = compat.installed_signature()
+    said = {
+        name: value
+        for name, value in _kwargs(scenario).items()
+        if name == always or name not in signature or repr(value) != repr(signature[name].default)
+    }
+    usual = {name: value for name, value in said.items() if name in QUIET and name not in scenario.arguments}
+    own = {name: value for name, value in said.items() if name not in usual}
+    return layout.call(kind, ["output_dir=output_dir", *layout.keywords(own), *([", ".join(layout.keywords(usual))] if usual else [])])
+
+
+def _parts_class(scenario: Scenario, model: ModelSource, handed: Mapping[str, str]) -> str:
+    """The class that stands in for `Parts`, with all that is promised to factories."""
+    described = {
+        name: layout.call("SimpleNamespace", layout.keywords({field: getattr(value, field) for field in value.__struct_fields__}))
+        for name, value in (("data", scenario.data), ("model", scenario.model))
+    }
+    namespace = [f"arguments={layout.value(dict(scenario.arguments))}", *(f"{name}={value}" for name, value in described.items())]
+    keywords = {"model": "self.model()", "args": "self.training_arguments(output_dir)", **handed}
+    methods = {
+        "training_arguments_kwargs(self, output_dir)": [
+            f"return {layout.call('dict', ['output_dir=output_dir', *layout.keywords(_kwargs(scenario))])}"
+        ],
+        "training_arguments(self, output_dir)": ["return TrainingArguments(**self.training_arguments_kwargs(output_dir))"],
+        "model(self)": [*model.lines, "return model"],
+        "train_dataset(self)": ["return train_dataset"],
+        "eval_dataset(self)": [f"return {handed['eval_dataset']}"],
+        "trainer_kwargs(self, output_dir)": [f"return {layout.call('dict', [f'{key}={value}' for key, value in keywords.items()])}"],
+    }
+    functions = [layout.block(f"def {head}:", lines) for head, lines in methods.items()]
+    body = ['"""What the factory is given."""', f"scenario = {layout.call('SimpleNamespace', namespace)}", *functions]
+    return layout.block("class Parts:", ["\n\n".join(body)])

@@ -1,0 +1,130 @@
+"""Verifying a script: it is run in a fresh process, and has to fail as the finding says."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from trainer_props.running.output import PREFIX
+from trainer_props.scripts import heading
+from trainer_props.scripts.writing import FILE
+
+_KEPT: Final = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONPATH", "VIRTUAL_ENV", "SYSTEMROOT", "LANG", "LC_ALL")
+_OBSERVED: Final = "observed:"
+_IS_SO: Final = "is so:"
+_OWN_LIMIT: Final = "faulthandler.dump_traceback_later("
+_TOLERANCE: Final = 1e-6
+"""Relative: the same run on another machine."""
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What came of running a script.
+
+    Attributes:
+        shows: it failed as the finding says.
+        code: its exit code, negative if a signal ended it; None if it ran out of time.
+        output: what it printed.
+    """
+
+    shows: bool
+    code: int | None
+    output: str
+
+
+def verify(text: str, *, python: str = sys.executable, timeout: float = 120.0, path: Sequence[str] = ()) -> Verified:
+    """Run a script in a fresh process, in an empty directory that is removed afterwards, without the user's tokens and settings.
+
+    It shows the finding if it exits with 1 and prints the observed value that its head states: a script that fails for another reason
+    does not. One whose finding is that the run ends its process or hangs shows it by a signal, or by its own time limit.
+
+    Args:
+        python: the interpreter.
+        path: where the interpreter finds the subject's own module, if that is not installed.
+        timeout: seconds after which it is killed, with all processes that it started.
+        path: folders in which the subject's module may be found.
+    """
+    # by this name a later start finds it, should this very process be killed
+    with tempfile.TemporaryDirectory(prefix=f"{PREFIX}{os.getpid()}-", ignore_cleanup_errors=True) as folder:
+        file = Path(folder, FILE)
+        file.write_text(text, encoding="utf-8")
+        code, output = _run([python, str(file)], folder, timeout, path)
+    return Verified(_shows(text, code, output), code, output)
+
+
+def _run(command: list[str], folder: str, timeout: float, path: Sequence[str]) -> tuple[int | None, str]:
+    process = subprocess.Popen(  # noqa: S603  our own text, run by the interpreter that was asked for
+        command, cwd=folder, env=_environment(folder, path), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )  # fmt: skip
+    code: int | None = None
+    try:
+        output, _ = process.communicate(timeout=timeout)
+        code = process.returncode
+    except subprocess.TimeoutExpired:
+        _kill(process)
+        output, _ = process.communicate()
+    except BaseException:
+        _kill(process)
+        process.communicate()
+        raise
+    return code, output.decode(errors="replace")
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def _environment(folder: str, path: Sequence[str]) -> dict[str, str]:
+    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    if path:
+        kept["PYTHONPATH"] = os.pathsep.join(filter(None, [*path, kept.get("PYTHONPATH", "")]))
+    quiet = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false", "CUDA_VISIBLE_DEVICES": ""}
+    return {**kept, **quiet, "HOME": folder, "HF_HOME": folder, "TMPDIR": folder, "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
+
+
+def _shows(text: str, code: int | None, output: str) -> bool:
+    if _OWN_LIMIT in text:
+        return code is not None and (code < 0 or (code == 1 and "Timeout (" in output))
+    if code != 1:
+        return False
+    found = _last(output, _IS_SO)
+    if found is not None:
+        return found == "false"
+    found = _last(output, _OBSERVED)
+    if found is None:
+        return False
+    try:
+        return _alike(heading.stated(text), heading.brief(json.loads(found)))
+    except ValueError:
+        return False
+
+
+def _last(output: str, label: str) -> str | None:
+    """What the last line with this label says."""
+    found = [line for line in output.splitlines() if line.startswith(label)]
+    return found[-1].removeprefix(label).strip() if found else None
+
+
+def _alike(stated: Any, printed: Any) -> bool:
+    """Whether two JSON values are the same, numbers up to what machines differ by."""
+    if isinstance(stated, list) and isinstance(printed, list):
+        return len(stated) == len(printed) and all(map(_alike, stated, printed))
+    if isinstance(stated, dict) and isinstance(printed, dict):
+        return stated.keys() == printed.keys() and all(_alike(stated[key], printed[key]) for key in stated)
+    numbers = (int, float)
+    if isinstance(stated, numbers) and isinstance(printed, numbers) and not isinstance(stated, bool) and not isinstance(printed, bool):
+        both_nan = math.isnan(stated) and math.isnan(printed)
+        return both_nan or math.isclose(stated, printed, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE)
+    return type(stated) is type(printed) and bool(stated == printed)
