@@ -88,6 +88,7 @@ for line in sys.stdin:
         sys.stdout.flush()
         os._exit(code)
     print(process, flush=True)
+    sys.stdin.readline()  # until then its number is nobody else's
     _, status = os.waitpid(process, 0)
     print(os.waitstatus_to_exitcode(status), flush=True)
 """
@@ -114,7 +115,9 @@ class Checks:
         return self._number()
 
     def wait(self) -> int:
-        """Its exit code."""
+        """Its exit code, once it has ended."""
+        assert self.server.stdin is not None
+        print("wait", file=self.server.stdin, flush=True)
         return self._number()
 
     def output(self, marker: str) -> str:
@@ -207,7 +210,7 @@ def one_kill(
     wait(checks, marker, begun, draws, usual)
     try:
         (os.killpg if kind == "group" else os.kill)(process, signal.SIGKILL)
-    except ProcessLookupError:  # it has no group of its own yet
+    except ProcessLookupError:  # it has no group of its own yet, or no more
         os.kill(process, signal.SIGKILL)
     ended = checks.wait() != -signal.SIGKILL
     if ended:

@@ -117,7 +117,9 @@ def draw_watching(
     goes_by = best or save == "best" or adaptive or needed or close or draft.on("metric_for_best_model")
     if save == "best" and not evaluates:
         draft.set("metric_for_best_model", "loss")
-    return Watching(evaluates, _draw_metric(draft, metrics, required=save == "best" or needed, close=close) if evaluates and goes_by else None)
+    if not (evaluates and goes_by):
+        return Watching(evaluates, None)
+    return Watching(evaluates, _draw_metric(draft, metrics, required=save == "best" or needed, close=close))
 
 
 def draw_evaluation(draft: Draft, watching: Watching) -> None:

@@ -145,7 +145,7 @@ class SubjectCase:
         profile = settings()
         experiments, properties = suitable((self.experiment,), held), matching(self.properties, list(PROPERTIES), "properties")
         keeper = Keeper(Store(self._folder()), self.subject_name, via="pytest")
-        here, apart = keeper.replays_apart(experiments, properties)
+        here, apart = keeper.replays_apart(experiments, properties, self.models)
         plan = Plan(
             experiments=experiments,
             properties=properties,

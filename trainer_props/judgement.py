@@ -201,6 +201,8 @@ def _different_sequences(expected: list[Any], observed: list[Any], at: str) -> t
 
 
 def _place(at: str, index: int) -> str:
+    if at == "update":  # updates are counted from 1, as `global_step` counts them after each
+        return f"update {index + 1}"
     return f"{at} {index}" if at else f"element {index}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import operator
+import secrets
 import sys
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -71,18 +72,24 @@ class Keeper:
 
     # ---- what comes in -------------------------------------------------------------------------------------------------
 
-    def replays(self, experiments: Collection[str], properties: Collection[str]) -> tuple[Replay, ...]:
-        """The examples of this subject that belong to these experiments and properties."""
+    def replays(
+        self, experiments: Collection[str], properties: Collection[str], models: Collection[str] | None = None
+    ) -> tuple[Replay, ...]:
+        """The examples of this subject that belong to these experiments, properties and models (all if None)."""
         return tuple(
             as_replay(each)
             for each in self._examples
-            if each.example.case.experiment in experiments and each.example.property in properties
+            if each.example.case.experiment in experiments
+            and each.example.property in properties
+            and (models is None or each.example.case.scenario.model.name in models)
         )
 
-    def replays_apart(self, experiments: Collection[str], properties: Collection[str]) -> tuple[tuple[Replay, ...], tuple[Replay, ...]]:
+    def replays_apart(
+        self, experiments: Collection[str], properties: Collection[str], models: Collection[str] | None = None
+    ) -> tuple[tuple[Replay, ...], tuple[Replay, ...]]:
         """The same, those that may end the process that runs them for themselves."""
         deadly = {str(each.path) for each in self._examples if each.example.verdict in _DEADLY}
-        found = self.replays(experiments, properties)
+        found = self.replays(experiments, properties, models)
         return tuple(each for each in found if each.id not in deadly), tuple(each for each in found if each.id in deadly)
 
     def left(self) -> tuple[Replay, ...]:
@@ -161,7 +168,7 @@ class Keeper:
                 self.kept[violation.first.key] = replace(kept, reason=f"no script: {reason}")
                 continue
             try:
-                path.write_text(text, encoding="utf-8")
+                _write(path, text)
             except OSError as error:
                 self.kept[violation.first.key] = replace(kept, reason=f"no script: {path}: {error.strerror or error}")
                 continue
@@ -207,6 +214,17 @@ def _defined(name: str) -> str:
         found = operator.attrgetter(attribute)(sys.modules[module])
         name = f"{found.__module__}:{found.__qualname__}"
     return name
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file so that at any instant it is whole, or not there."""
+    temporary = path.with_name(f".adding-{secrets.token_hex(8)}.tmp")  # what a kill leaves of it, the store removes with its own
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def scripted(finding: Finding, subject: Subject) -> tuple[str | None, str]:

@@ -103,6 +103,8 @@ def test_only_examples_of_the_subject_and_of_what_is_chosen_are_replayed(run: Ru
     code, out, _ = run("check", "transformers:Trainer", "--property", FINISHES, *CHECK[:2], *CHECK[4:])
     assert code == 0
     assert "replay" not in out
+    code, out, _ = run("check", "transformers:Trainer", "--model", "regression_dict", *CHECK)
+    assert "replay" not in out
     assert len(Store(examples).read().examples) == 2  # what is fixed stays
 
 

@@ -118,6 +118,35 @@ def test_events_elsewhere_than_in_a_terminal_are_lines(result: Result, console: 
     snapshot("events", text_of(where))
 
 
+def test_replayed_cases(result: Result, console: MakeConsole, snapshot: Snapshot) -> None:
+    result.violations, result.known_seen, result.refusals, result.impossible, result.properties = [], {}, {}, {}, {}
+    result.replayed = [
+        events.Replayed("guards/steps.one--00000001.json", events.FIXED, None, ""),
+        events.Replayed("guards/steps.two--00000002.json", events.FAILING, finding(observed=[2] * 40), "global_step too small (update 2)"),
+        events.Replayed("guards/steps.three--00000003.json", events.KNOWN, finding(), KNOWN.id),
+        events.Replayed("guards/steps.four--00000004.json", events.CANNOT_RUN, None, "refused by the subject: ValueError: no\nway"),
+    ]
+    where = console(120)
+    with terminal.Live(where) as live:
+        for event in result.replayed:
+            live(event)
+    terminal.print_result(where, result, "my_pkg:make")
+    where.print(terminal.replayed_table(result.replayed))
+    snapshot("replayed", text_of(where))
+
+
+def test_notes_and_timeline_of_a_violation(result: Result, console: MakeConsole, snapshot: Snapshot) -> None:
+    moments = (
+        events.Moment(0, 0, (), (), (), None, None, ("evaluate",), None),
+        events.Moment(1, 0, ((0, 1), (2,)), (2, 1), (0.5, 0.25), 0.1, 1.5, ("log", "save"), 0.75),
+        events.Moment(2, 1, (None,), (2,), (None,), None, None, ("end",), None),
+    )
+    violation = Violation(finding(), finding(), 1.5, True, 9, ("any other value of learning_rate fails too",), moments)
+    where = console(120)
+    terminal.print_violation(where, violation)
+    snapshot("violation_explained", text_of(where))
+
+
 def test_terminal_shows_a_bar_that_goes_away(result: Result) -> None:
     where = Console(file=io.StringIO(), force_terminal=True, width=60, color_system="standard")
     with terminal.Live(where) as live:

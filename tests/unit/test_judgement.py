@@ -40,7 +40,7 @@ def test_sequences_part_where_they_first_differ(expected: list[int], observed: l
         return
     shorter = min(len(expected), len(observed))
     place = next((i for i in range(shorter) if expected[i] != observed[i]), shorter)
-    assert violated(judgement).divergence == f"update {place}"
+    assert violated(judgement).divergence == f"update {place + 1}"
     assert (judgement.expected, judgement.observed, judgement.quantity) == (expected, observed, "x")  # type: ignore[union-attr]
 
 
@@ -63,7 +63,7 @@ def test_symptoms_of_what_is_not_the_same(expected: Any, observed: Any, symptom:
 @pytest.mark.parametrize(
     ("expected", "observed", "at", "place"),
     [([1], [1, 3], "", "element 1"),
-     ([1, 2], [1, 3], "", "element 1"), ([1, 2], [1, 3], "update", "update 1"), (1, 2, "update 4", "update 4"),
+     ([1, 2], [1, 3], "", "element 1"), ([1, 2], [1, 3], "update", "update 2"), (1, 2, "update 4", "update 4"),
      (1, 2, "", "")],
 )
 def test_places_of_what_is_not_the_same(expected: Any, observed: Any, at: str, place: str) -> None:
@@ -115,7 +115,7 @@ def test_close_sequences_part_where_they_first_differ(expected: list[float], obs
     if len(expected) == len(observed):
         assert (judgement == HOLDS) is (not far)
         if far:
-            assert violated(judgement).divergence == f"update {far[0]}"
+            assert violated(judgement).divergence == f"update {far[0] + 1}"
     else:
         assert isinstance(judgement, Violated)
 

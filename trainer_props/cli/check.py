@@ -96,7 +96,8 @@ def check(
     keeper = Keeper(Store(folder), subject, via="check")
     plan = Plan(
         experiments=experiments, properties=properties, seconds=None if max_examples is not None else seconds, max_examples=max_examples,
-        seed=seed, held=held, known=not no_known, first_failure=first_failure, replayed=_replays(keeper, experiments, properties, console),
+        seed=seed, held=held, known=not no_known, first_failure=first_failure,
+        replayed=_replays(keeper, (experiments, properties, models), console),
     )
     try:
         with keeper.noting() as noting, terminal.Live(console) as live:
@@ -131,7 +132,9 @@ def _command_line(subject: str, *asked: Mapping[str, Any]) -> str:
     return shlex.join(words)
 
 
-def _replays(keeper: Keeper, experiments: Sequence[str], properties: Sequence[str], console: Console) -> tuple[Replay, ...]:
+def _replays(
+    keeper: Keeper, chosen: tuple[Sequence[str], Sequence[str], Sequence[str] | None], console: Console
+) -> tuple[Replay, ...]:
     """What is judged before anything is drawn, and a line on it."""
     from trainer_props.reports import terminal
 
@@ -139,7 +142,7 @@ def _replays(keeper: Keeper, experiments: Sequence[str], properties: Sequence[st
     left = keeper.left()
     for each in left:
         console.print(terminal.starting_with(each), soft_wrap=True)
-    stored = keeper.replays(experiments, properties)
+    stored = keeper.replays(*chosen)
     if stored:
         number = f"{len(stored)} regression example{'s' if len(stored) > 1 else ''}"
         console.print(f"replaying {number} of {terminal.shown(keeper.store.folder)}", soft_wrap=True)

@@ -58,13 +58,13 @@ def replay(
         writable(json, "--json")
     with importing():
         from trainer_props.engine.events import CANNOT_RUN, FAILING
-        from trainer_props.regressions import Store
+        from trainer_props.regressions import Store, damaged
         from trainer_props.reports import result as results
         from trainer_props.reports import terminal
     store = Store(regressions_folder(regressions))
     chosen = _chosen(examples or [], store)
     console = terminal.make_console()
-    terminal.print_skipped(console, chosen.skipped)
+    terminal.print_skipped(console, [*chosen.skipped, *damaged(store.folder)])
     with terminal.Live(console) as live:
         replaying = _Replaying(store, live)
         replaying.run(list(chosen.stored.values()))

@@ -50,15 +50,15 @@ def _moment(number: int, window: list[MicroBatch], update: Update | None, happen
 
 
 def _happened(record: Record) -> dict[int, tuple[str, ...]]:
-    """What followed each update, in order; a log that an evaluation writes goes with the evaluation."""
+    """What followed each update, in order; what an evaluation, or the end, logs goes with it."""
     found: dict[int, list[str]] = {}
     before = ""
     for event in record.events:
         name = _FOLLOWS.get(event.name)
         if name is not None:
-            if not (name == "log" and before == "on_evaluate") and not (name == "evaluate" and before == "on_log"):
-                found.setdefault(event.step, []).append(name)
-            elif name == "evaluate":
-                found[event.step][-1] = "evaluate"
+            names = found.setdefault(event.step, [])
+            if before == "on_log" and name in ("evaluate", "end"):
+                names.pop()  # what was logged are the metrics, or the summary
+            names.append(name)
         before = event.name
     return {step: tuple(names) for step, names in found.items()}

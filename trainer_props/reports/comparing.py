@@ -148,8 +148,6 @@ def place(violation: Violation, first: int | None) -> Place | None:
         first: index of the first difference, where both sides are sequences.
     """
     timeline, text = violation.timeline, violation.divergence
-    if first is not None and re.fullmatch(r"update \d+", text):  # the place of an element: updates are numbered from 1, elements from 0
-        return _at_update(timeline, first + 1)
     if first is not None and re.fullmatch(r"micro-batch \d+", text):
         return _at_batch(timeline, first)
     if found := re.search(r"\b(?:update|step|global_step) (\d{1,9})(?:, micro-batch (\d{1,9}))?", text):
