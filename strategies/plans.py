@@ -89,17 +89,8 @@ def draw_watching(
         close: the run evaluates after every update and goes by a score, as far as that is free: what is best changes, patience ends.
     """
     held = draft.held
-    if draft.free("save_strategy"):
-        options = _save_options(held, saving)
-        if options:
-            draft.set("save_strategy", draft.choose(options))
+    _draw_saving(draft, saving)
     save = draft.get("save_strategy")
-    if save != "no":
-        if draft.free("load_best_model_at_end") and _can_load_best(save, held.get("eval_strategy")):
-            draft.set("load_best_model_at_end", draft.choose((False, True, True, True)))
-        if draft.free("save_total_limit"):
-            draft.set("save_total_limit", draft.choose((None, 1, 2, 3, 1, 2)))
-        draft.apply("save_only_model")
     best = bool(draft.get("load_best_model_at_end"))
     adaptive = draft.get("lr_scheduler_type") in ("reduce_lr_on_plateau", "greedy")
     if "eval_strategy" not in held:
@@ -120,6 +111,21 @@ def draw_watching(
     if not (evaluates and goes_by):
         return Watching(evaluates, None)
     return Watching(evaluates, _draw_metric(draft, metrics, required=save == "best" or needed, close=close))
+
+
+def _draw_saving(draft: Draft, saving: Sequence[str]) -> None:
+    held = draft.held
+    if draft.free("save_strategy"):
+        options = _save_options(held, saving)
+        if options:
+            draft.set("save_strategy", draft.choose(options))
+    save = draft.get("save_strategy")
+    if save != "no":
+        if draft.free("load_best_model_at_end") and _can_load_best(save, held.get("eval_strategy")):
+            draft.set("load_best_model_at_end", draft.choose((False, True, True, True)))
+        if draft.free("save_total_limit"):
+            draft.set("save_total_limit", draft.choose((None, 1, 2, 3, 1, 2)))
+        draft.apply("save_only_model")
 
 
 def draw_evaluation(draft: Draft, watching: Watching) -> None:
