@@ -31,6 +31,7 @@ EXPERIMENT: Final = {
     "neighbours-of-a-stream-swapped": "train_on_streams",
     "model-tried-before-training": "train_nothing",
     "short-batch-in-spite-of-drop-last": "train_nothing",
+    "last-batch-dropped-though-full": {"dataloader_drop_last": True},
     "shortest-first": "train_on_tokens",
     "tokens-counted-once-an-update": "train_on_tokens",
     "tokens-of-the-log-before": "train_on_tokens",

@@ -103,7 +103,7 @@ def test_what_fails_again_is_made_plainer_and_not_drawn() -> None:
     (violation,) = result.violations
     assert violation.complete
     assert violation.first.case == case
-    assert violation.finding.case == Case(scenario=Scenario(arguments=plain, data=Data(n=3)))
+    assert violation.finding.case == Case(scenario=Scenario(arguments=plain, data=Data(n=1)))
     assert [each.violation for each in events if isinstance(each, Shrunk)] == [violation]
 
 

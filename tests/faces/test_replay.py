@@ -289,7 +289,7 @@ def test_what_ran_on_another_subject_is_left_for_it(run: Run, examples: Path) ->
 
 
 def case(subject: Any, regressions: Path | None, **options: Any) -> checking.SubjectCase:
-    chosen = {"experiments": ["train_once"], "properties": [GLOBAL_STEP], "max_examples": 2, **options}
+    chosen = {"experiments": ["train_once"], "properties": [GLOBAL_STEP], "max_examples": 12, **options}
     (made,) = trainer_props.parametrize(subject, regressions=regressions, **chosen).args[1]  # type: ignore[attr-defined]
     assert isinstance(made, checking.SubjectCase)
     return made

@@ -64,7 +64,8 @@ def shrink(
     if smallest is None or size(entry.finding.case) < size(smallest.case):
         smallest = entry.finding
     smallest, plainest = _plainest(smallest, asker, held)
-    complete, notes = complete and plainest, ()
+    complete = complete and plainest
+    notes: tuple[str, ...] = ()
     if complete:
         with contextlib.suppress(_Spent):
             notes = varying.notes(smallest, known, asker.judged, held)

@@ -29,12 +29,12 @@ def notes(finding: Finding, known: Iterable[Case], judge: Callable[[Case], Judge
     """
     drawn = _drawn(known)
     sentences = []
-    for name, value, vary in _settings(finding.case):
+    for name, value in _settings(finding.case):
         if name in held:
             continue
         fails, holds = [], []
         for other in _others(value, drawn.get(name, ())):
-            judged = judge(vary(other))
+            judged = judge(_varied(finding.case, name, other))
             if any(each.key == finding.key for each in judged.findings):
                 fails.append(other)
             elif finding.property in judged.holds:
@@ -59,23 +59,21 @@ def _listed(values: Sequence[Any]) -> str:
     return ", ".join(serialization.code(value) for value in values)
 
 
-def _settings(case: Case) -> Iterator[tuple[str, Any, Callable[[Any], Case]]]:
-    """What is not default in a case: name, value, and how to give it another."""
+def _settings(case: Case) -> Iterator[tuple[str, Any]]:
+    """What is not default in a case: `argument` or `part.field`, and its value."""
     scenario = case.scenario
-    for name, value in scenario.arguments.items():
-        if name not in _UNINTERESTING:
-            yield name, value, lambda other, name=name: case.replace(scenario=scenario.with_arguments(**{name: other}))
-    for part in _PARTS:
-        whole = getattr(scenario, part)
-        for name, value in whole.non_defaults():
-            if name not in _UNINTERESTING:
-                yield (
-                    f"{part}.{name}",
-                    value,
-                    lambda other, part=part, whole=whole, name=name: case.replace(
-                        scenario=scenario.replace(**{part: whole.replace(**{name: other})})
-                    ),
-                )
+    whole = list(scenario.arguments.items())
+    whole += [(f"{part}.{name}", value) for part in _PARTS for name, value in getattr(scenario, part).non_defaults()]
+    return ((name, value) for name, value in whole if name.rpartition(".")[2] not in _UNINTERESTING)
+
+
+def _varied(case: Case, name: str, value: Any) -> Case:
+    """The case with another value of a setting."""
+    scenario = case.scenario
+    part, _, field = name.rpartition(".")
+    if part:
+        return case.replace(scenario=scenario.replace(**{part: getattr(scenario, part).replace(**{field: value})}))
+    return case.replace(scenario=scenario.with_arguments(**{name: value}))
 
 
 def _drawn(known: Iterable[Case]) -> dict[str, list[Any]]:
@@ -83,7 +81,7 @@ def _drawn(known: Iterable[Case]) -> dict[str, list[Any]]:
     counts: dict[str, Counter[str]] = {}
     values: dict[str, Any] = {}
     for case in known:
-        for name, value, _ in _settings(case):
+        for name, value in _settings(case):
             text = serialization.dumps(value)
             values[text] = value
             counts.setdefault(name, Counter())[text] += 1

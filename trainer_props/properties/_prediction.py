@@ -98,6 +98,16 @@ def undisturbed(record: Record, scenario: Scenario, judge: Callable[[Updates], J
     return again if isinstance(again, Violated) and again.symptom == judgement.symptom else judgement
 
 
+def exact_updates(record: Record, scenario: Scenario) -> Updates | None:
+    """What the reference loop says in float64 at the weights of a float32 run; None if the run was one in float64 itself.
+
+    A network that training has driven to its limits enlarges rounding: how much, the difference to the prediction in float32 tells.
+    """
+    if scenario.model.dtype == "float64" or _is_line(scenario):
+        return None
+    return _predict(record, scenario.replace(model=scenario.model.replace(dtype="float64"))).updates
+
+
 def judge_logs(
     quantity: str, record: Record, scenario: Scenario, logs: Sequence[Log], judge: Callable[[Updates, Log], Judgement]
 ) -> Judgement:
@@ -216,7 +226,7 @@ def _predict(record: Record, scenario: Scenario, *, alone: int = 0) -> Predictio
         gradient = gradients.squared_error(loss_reduction(scenario), trainable=(is_trainable[0], is_trainable[1]))
         coefficients: list[Any] = list(decay)
     else:
-        at = [[weights[mask]] for weights in before]
+        at = [[weights[mask].to(getattr(torch, scenario.model.dtype))] for weights in before]
         losses = functools.partial(_losses, scenario)
         gradient = gradients.autograd(_module(scenario.model, scenario.data), losses, loss_reduction(scenario))
         coefficients = [elements(decay, record.parameters, before[0])[mask] if any(decay) else None]

@@ -113,7 +113,7 @@ def flat_rows(rows: Sequence[Sequence[float | Tensor | None]], trainable: Tensor
     """
     if isinstance(rows[0][0], Tensor):
         flat = rest.repeat(len(rows), 1)
-        flat[:, trainable] = torch.stack([row[0] for row in rows if isinstance(row[0], Tensor)])
+        flat[:, trainable] = torch.stack([row[0] for row in rows if isinstance(row[0], Tensor)]).to(flat.dtype)
         return flat
     others: list[float] = rest.tolist()
     return torch.tensor(
