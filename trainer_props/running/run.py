@@ -41,6 +41,7 @@ def run(scenario: Scenario, subject: Subject, body: Body = train) -> Record:
     """
     with output_directory() as output_dir:
         recorder: Recorder | None = None
+        trainer: Trainer | None = None
         where = "construction"
         failure: Failure | None = None
         stuck: str | None = None
@@ -79,6 +80,8 @@ def run(scenario: Scenario, subject: Subject, body: Body = train) -> Record:
             # the directory has another name in each run, and a reader can do nothing with it
             message, *lines = (text.replace(output_dir, "output_dir") for text in (str(error), *traceback.format_exception(error)[-6:]))
             failure = Failure(where, type(error).__name__, message, tuple(lines))
+        if scenario.argument("dataloader_persistent_workers"):
+            _end_workers(trainer)
         record = recorder.finish() if recorder is not None else Record()
         record.failure, record.stuck = failure, stuck
         declared = subject.declaration
@@ -94,6 +97,16 @@ def run(scenario: Scenario, subject: Subject, body: Body = train) -> Record:
         if is_prepared():
             freeze_again()
         return record
+
+
+def _end_workers(trainer: Trainer | None) -> None:
+    """Let go of worker processes that outlive their epoch. If the garbage collector ends them, torch waits five seconds for each."""
+    handler = getattr(trainer, "callback_handler", None)
+    for name in ("train_dataloader", "eval_dataloader"):
+        loader = getattr(handler, name, None)
+        for each in (loader, getattr(loader, "base_dataloader", None)):
+            if getattr(each, "_iterator", None) is not None:
+                each._iterator = None  # type: ignore[union-attr]  # torch has no other way
 
 
 def batch_budget(scenario: Scenario) -> int:
