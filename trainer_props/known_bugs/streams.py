@@ -10,6 +10,7 @@ from trainer_props.judgement import Violated
 from trainer_props.known_bugs.losses import swallows
 from trainer_props.known_bugs.registry import KnownBug, known_bug
 from trainer_props.oracles import accounting
+from trainer_props.properties._gradients import explained_by
 from trainer_props.record import Record
 from trainer_props.scenario import Data, Scenario
 
@@ -37,7 +38,9 @@ def _windows_run_on(judgement: Violated, record: Record, scenario: Scenario) -> 
     if judgement.quantity == "norm of the applied gradient" and judgement.symptom == "too large":
         return False  # clipping bounds it all the same
     if swallows(scenario):
-        return True  # every gradient is inflated besides: in the first window of a pass by two bugs at once
+        # Every gradient is inflated besides, by a factor that is known where nothing was left over from the pass before.
+        first_of_later_pass = [index >= whole and index % whole == 0 for index in range(len(record.updates))]
+        return explained_by(record, scenario, [None if first else float(accumulation) for first in first_of_later_pass])
     # A gradient is wrong in the first update of a later pass, and nowhere before; a log at the end of a pass has what is left over in it.
     place = re.match(r"(?:update|log of step) (\d+)", judgement.divergence)
     update = int(place.group(1)) if place is not None else 0

@@ -88,11 +88,11 @@ def gradients(record: Record, predicted: Prediction) -> tuple[Tensor, Tensor] | 
     return flat_rows(rows, predicted.trainable, torch.zeros_like(observed[0])), observed
 
 
-def explained_by(record: Record, scenario: Scenario, factors: Sequence[float]) -> bool:
+def explained_by(record: Record, scenario: Scenario, factors: Sequence[float | None]) -> bool:
     """Whether all gradients that were used are the predicted ones times these factors, clipped afterwards: the symptom of a wrong divisor.
 
     Args:
-        factors: of each update.
+        factors: of each update; None for one of which nothing is said.
     """
     predicted = prediction(record, scenario)
     pair = gradients(record, predicted)
@@ -100,9 +100,12 @@ def explained_by(record: Record, scenario: Scenario, factors: Sequence[float]) -
         return False
     expected, observed = pair
     maximum = float(scenario.argument("max_grad_norm") or 0.0)
-    norms = [update.gradient_norm * factor for update, factor in zip(predicted.updates, factors[: len(expected)], strict=False)]
+    said = [1.0 if factor is None else factor for factor in factors[: len(expected)]]
+    norms = [update.gradient_norm * factor for update, factor in zip(predicted.updates, said, strict=False)]
     lengths = torch.tensor([norm * clip_factor(norm, maximum) for norm in norms], dtype=torch.float64)
     wanted = torch.nn.functional.normalize(expected, dim=1, eps=1e-300) * lengths.unsqueeze(1)
+    silent = torch.tensor([factor is None for factor in factors[: len(expected)]])
+    wanted = torch.where(silent.unsqueeze(1), observed.double(), wanted)
     if next(wrong_elements(wanted, observed, _SYMPTOM), None) is None:
         return True
     noise = rounding(record, scenario, wanted)
