@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import operator
+import os
 import secrets
 import sys
-from collections.abc import Collection, Iterator, Sequence
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -28,6 +31,11 @@ ATTEMPTS: Final = 3
 _DEADLY: Final = ("crashed", "hung")
 VERIFYING_SECONDS: Final = 120.0
 """For a script to run: importing transformers takes most of what it usually needs."""
+
+NO_SCRIPT: Final = "no script: "
+NOT_RUN: Final = "it was not run to its end"
+_MOST_SCRIPTS: Final = 4
+_TICK_SECONDS: Final = 0.2
 
 
 @dataclass(frozen=True)
@@ -156,25 +164,51 @@ class Keeper:
 
     # ---- scripts -------------------------------------------------------------------------------------------------------
 
-    def write_scripts(self, violations: Sequence[Violation], subject: Subject) -> None:
-        """Write a script beside the example of each violation, and run it."""
+    def write_scripts(self, violations: Sequence[Violation], subject: Subject, tell: Callable[[Kept | None], None]) -> None:
+        """Write a script beside the example of each violation, then run them, some at a time.
+
+        Args:
+            tell: is called with what is kept of a violation once its script is judged, and with None a few times a second.
+        """
+        texts: dict[Key, str] = {}
         for violation in violations:
-            kept = self.kept.get(violation.first.key)
+            key = violation.first.key
+            kept = self.kept.get(key)
             if kept is None or kept.regression is None:
                 continue
             path = kept.regression.with_suffix(".py")
             text, reason = scripted(violation.finding, subject)
-            if text is None:
-                self.kept[violation.first.key] = replace(kept, reason=f"no script: {reason}")
-                continue
             try:
-                _write(path, text)
+                if text is not None:
+                    _write(path, text)
             except OSError as error:
-                self.kept[violation.first.key] = replace(kept, reason=f"no script: {path}: {error.strerror or error}")
-                continue
-            self.kept[violation.first.key] = replace(kept, script=path, reason="it was not run to its end")
-            reason = verified(text)
-            self.kept[violation.first.key] = replace(kept, script=path, verified=not reason, reason=reason)
+                text, reason = None, f"{path}: {error.strerror or error}"
+            if text is None:
+                self.kept[key] = replace(kept, reason=f"{NO_SCRIPT}{reason}")
+                tell(self.kept[key])
+            else:
+                self.kept[key] = replace(kept, script=path, reason=NOT_RUN)
+                texts[key] = text
+            tell(None)
+        self._verify(texts, tell)
+
+    def _verify(self, texts: Mapping[Key, str], tell: Callable[[Kept | None], None]) -> None:
+        stop = threading.Event()
+        # each takes one processor, mostly for imports, and half a gigabyte
+        with ThreadPoolExecutor(min(_MOST_SCRIPTS, len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1)) as pool:
+            try:
+                running = {pool.submit(verified, text, stop): key for key, text in texts.items()}
+                while running:
+                    done, _ = wait(running, _TICK_SECONDS, FIRST_COMPLETED)
+                    for future in done:
+                        key, reason = running.pop(future), future.result()
+                        self.kept[key] = replace(self.kept[key], verified=not reason, reason=reason)
+                        tell(self.kept[key])
+                    tell(None)
+            except BaseException:
+                stop.set()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
 
 
 class Noting:
@@ -237,9 +271,13 @@ def scripted(finding: Finding, subject: Subject) -> tuple[str | None, str]:
         return None, one_line(f"making it failed: {type(error).__name__}: {error}")
 
 
-def verified(text: str) -> str:
-    """Run a script in a process of its own: why it does not show the violation, or an empty text if it does."""
-    outcome = verify(text, timeout=VERIFYING_SECONDS, path=[str(Path.cwd())])
+def verified(text: str, stop: threading.Event | None = None) -> str:
+    """Run a script in a process of its own: why it does not show the violation, or an empty text if it does.
+
+    Args:
+        stop: once it is set, the script is killed.
+    """
+    outcome = verify(text, timeout=VERIFYING_SECONDS, path=[str(Path.cwd())], stop=stop)
     if outcome.shows:
         return ""
     if outcome.code is None:

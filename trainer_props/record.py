@@ -154,6 +154,7 @@ class Record:
     Attributes:
         failure: what ended it, or None if it finished.
         stuck: the watchdog ended it: why.
+        ended_at: where it was when an exception, or the clock, ended it: function, file and line; empty if that is not known.
         initial_weights: flat weights before training; `parameters` names their slices, in order.
         identified: whether samples could be identified.
         own_data: the subject brought data of its own.
@@ -164,6 +165,7 @@ class Record:
 
     failure: Failure | None = None
     stuck: str | None = None
+    ended_at: str = ""
     events: list[Event] = field(default_factory=list)
     batches: list[MicroBatch] = field(default_factory=list)
     updates: list[Update] = field(default_factory=list)

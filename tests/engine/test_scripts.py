@@ -60,7 +60,7 @@ def test_scripts_of_known_bugs_show_them(name: str, capsys: pytest.CaptureFixtur
     for finding in found:
         text = script(finding, SUBJECT)
         code, output = run_here(text, capsys)
-        assert verifying._shows(text, code, output), (finding.property, output)
+        assert verifying.shows(text, code, output), (finding.property, output)
         assert "trainer_props" not in text
 
 
@@ -107,6 +107,18 @@ def test_nan_is_the_same_as_nan(capsys: pytest.CaptureFixture[str]) -> None:
             property_id = "logs.logged_loss_is_the_mean_since_the_last_log"
             finding = Finding(property_id, "violated", "x", "different", expected, [1], "", None, case, check)
             assert run_here(script(finding, SUBJECT), capsys)[0] == code
+
+
+def test_of_a_long_list_only_the_part_that_differs_is_written(capsys: pytest.CaptureFixture[str]) -> None:
+    case = Case(scenario=Scenario(arguments={"max_steps": 40}, data=Data(n=1)))
+    observed = list(range(1, 41))
+    for expected, part in (([*observed[:30], 0, *observed[31:]], "[26:34] of 40"), ([*observed, 41], "[36:44] of 41")):
+        check = Check("same", Measured(observed, "steps.batches_before_updates"))
+        finding = Finding("steps.updates_close_windows", "violated", "x", "different", expected, observed, "", None, case, check)
+        text = script(finding, SUBJECT)
+        code, output = run_here(text, capsys)
+        assert part in text
+        assert verifying.shows(text, code, output), output
 
 
 def test_the_text_of_a_script() -> None:
@@ -159,7 +171,7 @@ def test_a_script_shows_a_broken_trainer_until_it_is_mended(module: Path) -> Non
     assert (mended.shows, mended.code) == (False, 0), mended.output
     missing = verify(text)
     assert (missing.shows, missing.code) == (False, 2)
-    assert "this script can't run: ModuleNotFoundError: No module named 'my_trainer'" in missing.output
+    assert "ModuleNotFoundError: No module named 'my_trainer'" in missing.output
 
 
 @pytest.mark.parametrize(("step", "seconds"), [("os.kill(os.getpid(), signal.SIGSEGV)", 60), ("time.sleep(100)", 1)])

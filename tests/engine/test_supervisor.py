@@ -187,9 +187,10 @@ def test_worker_that_does_not_listen_is_ended_after_a_grace() -> None:
 
 
 class InterruptingLater:
-    """A listener that sends this process Ctrl-C when nothing has been heard for a while."""
+    """A listener that sends this process Ctrl-C when no run has come to its end for a while; signs of life do not count."""
 
     def __init__(self) -> None:
+        self.runs = -1
         self.timer = self.later()
 
     def later(self) -> threading.Timer:
@@ -199,6 +200,10 @@ class InterruptingLater:
         return timer
 
     def __call__(self, event: Any) -> None:
+        if isinstance(event, Progress):
+            if event.runs == self.runs:
+                return
+            self.runs = event.runs
         self.timer.cancel()
         if not isinstance(event, Finished):
             self.timer = self.later()

@@ -57,7 +57,7 @@ def no_scripts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Scripts take seconds to run: only some tests are about them."""
     from trainer_props import keeper
 
-    monkeypatch.setattr(keeper, "verified", lambda text: "")
+    monkeypatch.setattr(keeper, "verified", lambda text, stop=None: "")
 
 
 def stored(folder: Path, subject: str, finding: Finding = LATE) -> str:
@@ -75,8 +75,9 @@ def test_a_violation_is_stored_scripted_and_replayed(run: Run, examples: Path, t
     (one,) = Store(examples).read().examples
     assert (one.example.property, one.example.subject, one.example.via) == (GLOBAL_STEP, "subjects:Late", "check")
     assert one.example.case.scenario.data.n == 1  # the shrunk one
-    assert f"stored {one.path}\n  trainer-props replay {one.path.stem} --regressions {examples}\n" in out
-    assert f"  trainer-props script {one.path.stem} --regressions {examples}\n" in out
+    assert f"  stored    {one.path}\n  again     trainer-props replay {one.path.stem} --regressions {examples}\n" in out
+    assert f"  script    trainer-props script {one.path.stem} --regressions {examples}\n" in out
+    assert f"verified {one.path.with_suffix('.py')}\n" in out
     (violation,) = json.loads(result.read_text(encoding="utf-8"))["violations"]
     assert violation["regression"] == str(one.path)
     assert violation["script"] == str(one.path.with_suffix(".py"))
@@ -142,7 +143,7 @@ def test_a_folder_that_can_not_be_written_to_is_told(run: Run, examples: Path, m
     monkeypatch.setattr(Store, "add", full)
     code, out, err = run("check", "subjects:Late", *CHECK)
     assert (code, err) == (1, "")
-    assert f": not stored: {examples}: No space left on device\n" in out
+    assert f"\n  not stored: {examples}: No space left on device\n" in out
 
 
 def test_known_bugs_are_not_stored(run: Run, examples: Path) -> None:
@@ -164,6 +165,8 @@ def test_replay_says_what_has_become_of_each(run: Run, examples: Path, tmp_path:
     assert (code, err) == (1, "")
     lines = [" ".join(line.split()) for line in out.splitlines()]
     assert f"FAILING {late} global_step too small: expected 2, observed 1" in lines
+    assert f"trainer-props replay {late} --regressions {examples} explains it" in lines
+    assert "case " not in out
     assert f"FIXED {fixed}" in lines
     assert f"CANNOT RUN {gone} subject 'subjects:Gone': subjects has no 'Gone'" in lines
     data = json.loads(result.read_text(encoding="utf-8"))
@@ -171,6 +174,9 @@ def test_replay_says_what_has_become_of_each(run: Run, examples: Path, tmp_path:
     assert {each["id"]: each["status"] for each in data["examples"]} == {late: "FAILING", fixed: "FIXED", gone: "CANNOT RUN"}
     assert [each["regression"] for each in data["violations"]] == [str(examples / f"{late}.json")]
     assert run("replay", fixed)[0] == 0
+    _, out, _ = run("replay", late)
+    assert out.count("\n  case      Case(") == 1
+    assert f"\n  script    trainer-props script {late} --regressions {examples}\n" in out
     assert run("replay", str(examples / f"{fixed}.json"), str(examples))[0] == 1
     assert run("replay", gone)[0] == 2
 
@@ -225,7 +231,7 @@ def test_script_of_what_is_fixed(run: Run, examples: Path, tmp_path: Path) -> No
     name = stored(examples, "transformers:Trainer")
     code, out, err = run("script", name, "--output", str(tmp_path / "script.py"))
     assert (code, out) == (2, "")
-    assert f"{name} does not fail, so there is nothing to show: the property holds with transformers" in err
+    assert f"{name} does not fail, so there is nothing to show: the property holds now" in err
     assert not (tmp_path / "script.py").exists()
 
 

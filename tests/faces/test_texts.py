@@ -16,7 +16,7 @@ from trainer_props.judgement import HOLDS
 from trainer_props.known_bugs import KnownBug
 from trainer_props.properties import Property
 from trainer_props.properties.needs import FINISHED
-from trainer_props.reports import terminal
+from trainer_props.reports import replayed, terminal
 from trainer_props.scenario import Components, Data, Scenario
 
 Snapshot = Callable[[str, str], None]
@@ -131,7 +131,12 @@ def test_replayed_cases(result: Result, console: MakeConsole, snapshot: Snapshot
         for event in result.replayed:
             live(event)
     terminal.print_result(where, result, "my_pkg:make")
-    where.print(terminal.replayed_table(result.replayed))
+    replayed.print_replayed(where, result.replayed)
+    replayed.print_failing(where, result.replayed, " --regressions guards", full=True)
+    narrow = console(60)
+    replayed.print_replayed(narrow, result.replayed)
+    replayed.print_failing(narrow, result.replayed, full=False)
+    where.file.write(text_of(narrow))
     snapshot("replayed", text_of(where))
 
 

@@ -56,6 +56,12 @@ def test_nothing_new_in_the_installed_version(case: Case) -> None:
     assert not new(outcome), outcome.findings
 
 
+def test_a_field_without_a_value_is_not_about_bad_values() -> None:
+    record = EXPERIMENT.run(building({"field": "warmup_steps"}), STOCK)  # shrinking leaves out one parameter after another
+    assert record.arguments
+    assert "bad" not in record.results
+
+
 @pytest.mark.parametrize("name", sorted(FURTHER_VALUES))
 def test_further_values_are_accepted(name: str) -> None:
     for value in FURTHER_VALUES[name]:

@@ -173,6 +173,7 @@ def test_a_whole_source() -> None:
 import torch
 from torch import nn
 from torch.nn.functional import mse_loss
+from torch.utils.data import StackDataset
 from transformers import Trainer, TrainingArguments
 
 torch.set_num_threads(1)
@@ -191,14 +192,8 @@ class RegressionModel(nn.Module):
         return (y,) if labels is None else (mse_loss(y, labels), y)
 
 
-def rows(**columns):
-    return [{name: torch.tensor(value, dtype=torch.float64) for name, value in zip(columns, row)} for row in zip(*columns.values())]
-
-
-train_dataset = rows(
-    input_x=[0.5484886169433594, 1.7850799560546875],
-    labels=[4.096977233886719, 6.570159912109375],
-)
+train_x = torch.tensor([0.5484886169433594, 1.7850799560546875], dtype=torch.float64)
+train_dataset = StackDataset(input_x=train_x, labels=2 * train_x + 3)
 
 model = RegressionModel().double()
 args = TrainingArguments(

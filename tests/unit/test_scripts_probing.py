@@ -117,10 +117,8 @@ def test_only_what_is_read_is_recorded() -> None:
     code = probe(read("steps.batches_before_updates"), Circumstances())
     assert code.record == "record = SimpleNamespace(batches=[], updates=[])"
     assert code.definitions == (
-        '''\
+        """\
 def watch(trainer):
-    """Fill the record while the trainer works."""
-
     def before_forward(module, args, kwargs):
         if module.training:
             record.batches.append(SimpleNamespace())
@@ -135,12 +133,12 @@ def watch(trainer):
             optimizer = getattr(kwargs["optimizer"], "optimizer", kwargs["optimizer"])  # accelerate wraps it
             optimizer.register_step_post_hook(after_step)
 
-    trainer.add_callback(Probe())''',
+    trainer.add_callback(Probe())""",
     )
 
 
 # The fields that are left to the body of an experiment, or known before.
-LEFT = {"arguments", "failure", "stuck", "own_data", "loss_reduction", "expected_steps", "ignored_metrics", "results"}
+LEFT = {"arguments", "ended_at", "failure", "stuck", "own_data", "loss_reduction", "expected_steps", "ignored_metrics", "results"}
 RECORDED = sorted({each.name for each in fields(Record)} - LEFT)
 EVERYTHING = Reads(
     frozenset(RECORDED),

@@ -74,7 +74,7 @@ def check(
         from trainer_props.keeper import Keeper
         from trainer_props.regressions import Store, versions
         from trainer_props.reports import result as results
-        from trainer_props.reports import terminal
+        from trainer_props.reports import scripts, terminal
         from trainer_props.subjects import SubjectError
     console = terminal.make_console()
     experiments, properties, models = chosen(experiment, property, model)
@@ -109,10 +109,10 @@ def check(
         return results.to_data(result, command="check", subject=subject, profile=profile, kept=keeper.kept, repeat=repeat)
 
     outputs.write_json(data())
-    terminal.print_result(console, result, subject, loaded.hint)
+    terminal.print_result(console, result, subject, loaded.hint, keeper.kept, where(regressions))
     if not result.interrupted and _write_scripts(keeper, result, loaded, console):
         outputs.write_json(data())
-    terminal.print_kept(console, result, keeper.kept, where(regressions))
+    scripts.print_remedies(console, keeper.kept.values())
     outputs.finish(data(), console)
     return _exit_code(result)
 
@@ -152,16 +152,19 @@ def _replays(
 def _write_scripts(keeper: Keeper, result: Result, loaded: Subject, console: Console) -> bool:
     """Write a script beside each stored violation and run it; whether there was one to write."""
     from trainer_props.keeper import VERIFYING_SECONDS
+    from trainer_props.reports.scripts import Scripts
 
-    number = sum(each.regression is not None for each in keeper.kept.values())
-    if not result.violations or not number:
+    number = sum(keeper.kept[each.first.key].regression is not None for each in result.violations if each.first.key in keeper.kept)
+    if not number:
         return False
-    scripts = "its script" if number == 1 else f"their {number} scripts"
-    console.print(f"running {scripts}, at most {VERIFYING_SECONDS:g} s each", soft_wrap=True)
+    which = "its script" if number == 1 else f"their {number} scripts"
+    console.print(f"running {which}, at most {VERIFYING_SECONDS:g} s each; Ctrl-C skips that", soft_wrap=True)
     try:
-        keeper.write_scripts(result.violations, loaded)
+        with Scripts(console, number) as tell:
+            keeper.write_scripts(result.violations, loaded, tell)
     except KeyboardInterrupt:
         result.interrupted = True
+        console.print("interrupted: the scripts that are left were not run")
     return True
 
 

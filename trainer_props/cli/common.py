@@ -30,11 +30,17 @@ def refuse(message: str) -> int:
 
 @contextlib.contextmanager
 def importing() -> Iterator[None]:
-    """Turn a package that is missing, or broken, into one line."""
+    """Turn a package that is missing, or broken, into one line; meanwhile a terminal shows that something goes on."""
+    seen = sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+    if seen:
+        print("importing transformers ...", end="", file=sys.stderr, flush=True)
     try:
         yield
     except ImportError as error:
         raise UsageError(f"can't import {error.name or 'a package'}: {error}") from None
+    finally:
+        if seen:
+            print("\r\x1b[2K", end="", file=sys.stderr, flush=True)
 
 
 def writable(path: Path, option: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -23,7 +23,9 @@ from trainer_props.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from trainer_props.engine.events import EngineEvent, Listener, Replayed
+    from rich.console import Console
+
+    from trainer_props.engine.events import EngineEvent, Listener, Replayed, Result
     from trainer_props.engine.ledger import Key
     from trainer_props.keeper import Kept
     from trainer_props.regressions import Contents, Skipped, Store, Stored
@@ -71,11 +73,7 @@ def replay(
     result = replaying.result
     order = {str(path): number for number, path in enumerate(chosen.stored)}
     result.replayed.sort(key=lambda each: order.get(each.id, -1))
-    if result.replayed:
-        console.print(terminal.replayed_table(result.replayed))
-    elif not result.interrupted:
-        console.print(f"no regression examples in {terminal.shown(store.folder)}", soft_wrap=True)
-    terminal.print_kept(console, result, replaying.kept, where(regressions))
+    _show(result, replaying.kept, console, examples or [], store, regressions)
     if json is not None:
         data = results.to_data(result, command="replay", subject=", ".join(replaying.subjects), profile="", kept=replaying.all_kept)
         try:
@@ -92,6 +90,25 @@ def replay(
     if result.replayed and all(each.status == CANNOT_RUN for each in result.replayed):
         return refuse(f"not one example could be run: {result.replayed[0].reason}")
     return OK
+
+
+def _show(
+    result: Result, kept: Mapping[Key, Kept], console: Console, wanted: Sequence[str], store: Store, regressions: Path | None
+) -> None:
+    """Say what has become of each, and explain what fails if it was asked for by its name."""
+    from trainer_props.reports import replayed, scripts, terminal
+
+    option = where(regressions)
+    if result.replayed:
+        replayed.print_replayed(console, result.replayed)
+        named = bool(wanted) and not any(Path(each).is_dir() for each in wanted)
+        replayed.print_failing(console, result.replayed, option, full=named)
+    elif not result.interrupted:
+        console.print(f"no regression examples in {terminal.shown(store.folder)}", soft_wrap=True)
+    for violation in result.violations:
+        if violation.first.key in kept:  # of what ran when an earlier run was killed; the others are examples, and told above
+            terminal.print_violation(console, violation, kept[violation.first.key], option)
+    scripts.print_remedies(console, kept.values())
 
 
 def _summarize(replayed: Sequence[Replayed]) -> None:

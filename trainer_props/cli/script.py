@@ -73,6 +73,7 @@ def _judged(example: str, regressions: Path | None) -> tuple[str, Finding, Subje
     (replayed,) = result.replayed
     if replayed.finding is None:
         found, here = stored.example.versions.get("transformers", "?"), versions()["transformers"]
-        why = replayed.reason or f"the property holds with transformers {here}; it was violated with {found}"
+        where = f" with transformers {here}; it was violated with {found}" if found != here else " now"
+        why = replayed.reason or f"the property holds{where}"
         raise UsageError(f"{name} does not fail, so there is nothing to show: {why}")
     return name, replayed.finding, subject

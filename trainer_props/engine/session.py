@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -35,6 +36,7 @@ from trainer_props.engine.timeline import timeline
 from trainer_props.experiments import EXPERIMENTS, Experiment, Held
 from trainer_props.properties import PROPERTIES, Property
 from trainer_props.running import prepared
+from trainer_props.running.watchdog import at_most
 from trainer_props.subjects import Subject, SubjectError
 
 REPLAYING: Final = "replaying"
@@ -44,6 +46,9 @@ SHRINKING: Final = "shrinking"
 SLICE_EXAMPLES = 100
 SHRINK_SECONDS = 10.0
 _PROGRESS_SECONDS = 0.1
+_PATIENCE, _LEAST_PATIENCE = 20.0, 10.0
+"""Where the clock had to end a case, others get so many times as long as the slowest before, but no less than so many seconds."""
+
 _TURNS = 4
 """Into so many turns the time of an experiment is cut, so that a session that ends early has still touched everything."""
 
@@ -129,6 +134,7 @@ class Session:
             self.result.properties[each.id] = PropertyCount(each.id)
         self._stop = False
         self._last_progress = 0.0
+        self._longest, self._hung = 0.0, False
 
     def run(self) -> Result:
         """Replay, explore, shrink. Interrupted by KeyboardInterrupt, it returns what was found so far."""
@@ -241,13 +247,23 @@ class Session:
     ) -> Judged:
         self._tell(CaseStarted(case))
         begun = time.monotonic()
-        judged = judge(case, self.subject, properties)
-        for finding in self.ledger.write(judged, origin, time.monotonic() - begun, shrunk=shrunk):
+        with self._patience():
+            judged = judge(case, self.subject, properties)
+        seconds = time.monotonic() - begun
+        if any(finding.verdict == "hung" for finding in judged.findings):
+            self._hung |= seconds >= _LEAST_PATIENCE  # not one that was ended for its number of batches
+        else:
+            self._longest = max(self._longest, seconds)
+        for finding in self.ledger.write(judged, origin, seconds, shrunk=shrunk):
             self._tell(FirstSeen(finding))
             if self.plan.first_failure:
                 self._stop = True
         self._progress(activity)
         return judged
+
+    def _patience(self) -> contextlib.AbstractContextManager[None]:
+        """Once a run has hung for as long as any may, the next ones that hang are found out sooner."""
+        return at_most(max(_LEAST_PATIENCE, _PATIENCE * self._longest)) if self._hung else contextlib.nullcontext()
 
     def _progress(self, activity: str) -> None:
         now = time.monotonic()
@@ -284,8 +300,10 @@ class Session:
 
             known = [each.case for each in self.ledger.judged.values() if each.case.experiment == experiment]
             held = self.plan.held.arguments
-            violation = shrink(entry, cases, rerun, self._recall, seconds=seconds, known=known, held=held)
-            violation = replace(violation, timeline=self._timeline(violation.finding.case))
+            self._hung |= entry.finding.verdict == "hung"
+            with self._patience():
+                violation = shrink(entry, cases, rerun, self._recall, seconds=seconds, known=known, held=held)
+                violation = replace(violation, timeline=self._timeline(violation.finding.case))
             self.result.violations.append(violation)
             self._tell(Shrunk(violation))
 

@@ -16,7 +16,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from multiprocessing.connection import wait
 from pathlib import Path, PurePath
 from typing import Any, Self
@@ -54,6 +54,8 @@ MOST_LOST = 3
 
 _GRACE_SECONDS = 3.0
 _STACK_SECONDS = 1.0
+_BEAT_SECONDS = 1.0
+_LONG_SECONDS = 3.0
 _FRAMES = 12
 _CASE = "case.json"
 _OUR_RUN = "running/run.py"
@@ -141,6 +143,8 @@ class _Supervision:
             if isinstance(message, Shipped):
                 result, self._entries, worker.phase = message.result, message.entries, message.phase
                 self._tell(replace(self._progress, runs=result.runs, evaluations=result.evaluations))
+            elif isinstance(message, _Silent):
+                self._beat(message.seconds)
             elif isinstance(message, Finished):
                 result, worker.finished = message.result, True
             elif isinstance(message, GaveUp):
@@ -163,6 +167,15 @@ class _Supervision:
         if self._plan.max_examples is None:
             return set()
         return set(names[: max((names.index(name) for name in self._losses if name in names), default=0)])
+
+    def _beat(self, seconds: float) -> None:
+        """A sign of life while one run takes long."""
+        progress = self._progress
+        if seconds >= _LONG_SECONDS:
+            self._tell(replace(progress, activity=f"{progress.activity}, one run for {seconds:.0f} s"))
+        else:
+            self._tell(progress)
+        self._progress = progress
 
     def _tell(self, event: EngineEvent) -> None:
         if isinstance(event, Progress):
@@ -198,6 +211,13 @@ class _Supervision:
         for each in self._plan.replayed:
             if each.case.key == case.key and each.id not in self._replayed:
                 self._tell(Replayed(each.id, FAILING, finding, worker.cause.partition("\n")[0]))
+
+
+@dataclass(frozen=True)
+class _Silent:
+    """The worker has said nothing for so many seconds."""
+
+    seconds: float
 
 
 class _Worker:
@@ -239,7 +259,8 @@ class _Worker:
         heard, patience = 0, self._silence
         last = time.monotonic()
         while True:
-            ready = wait([self._receiver, self._signals.fileno()], max(0.0, last + patience - time.monotonic()))
+            left = last + patience - time.monotonic()
+            ready = wait([self._receiver, self._signals.fileno()], min(_BEAT_SECONDS, max(0.0, left)))
             if self._signals.count > heard:
                 self._signals.clear()
                 if heard or self._signals.count > 1:
@@ -257,9 +278,10 @@ class _Worker:
                 yield message
                 if isinstance(message, (Finished, GaveUp)):
                     return
+            elif not ready and left > _BEAT_SECONDS:
+                yield _Silent(self._silence - left if not heard else 0.0)
             elif not ready:
-                if not heard:
-                    self._hang()
+                self._hang(heard)
                 return
 
     def _ended(self) -> None:
@@ -273,7 +295,10 @@ class _Worker:
             self.symptom = f"ended by exit code {code}"
         self.cause = f"the process {self.symptom}"
 
-    def _hang(self) -> None:
+    def _hang(self, heard: int) -> None:
+        """Its patience is over: unless it was interrupted before, the run that it is at hangs."""
+        if heard:
+            return
         self.hung, self.symptom = True, "silent"
         self._signal(SHOW_STACK)
         end, text = time.monotonic() + _STACK_SECONDS, ""

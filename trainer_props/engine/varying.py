@@ -72,8 +72,11 @@ def _varied(case: Case, name: str, value: Any) -> Case:
     scenario = case.scenario
     part, _, field = name.rpartition(".")
     if part:
-        return case.replace(scenario=scenario.replace(**{part: getattr(scenario, part).replace(**{field: value})}))
-    return case.replace(scenario=scenario.with_arguments(**{name: value}))
+        scenario = scenario.replace(**{part: getattr(scenario, part).replace(**{field: value})})
+    else:
+        scenario = scenario.with_arguments(**{name: value})
+    varied: Case = case.replace(scenario=scenario)
+    return varied
 
 
 def _drawn(known: Iterable[Case]) -> dict[str, list[Any]]:

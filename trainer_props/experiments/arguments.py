@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING, Any, Final
 
 from hypothesis import strategies as st
@@ -24,9 +25,16 @@ def build_arguments(case: Case, subject: Subject) -> Record:
     """Build the scenario's TrainingArguments and their copies; or, given a `field` and a `value`, see whether that is refused."""
     from trainer_props.running import construction  # what is heavy is imported when something runs, not when tests are collected
 
-    if "field" in case.parameters:
-        return construction.refuse(case.scenario, subject, case.parameters["field"], case.parameters["value"])
+    bad = bad_value(case)
+    if bad is not None:
+        return construction.refuse(case.scenario, subject, *bad)
     return construction.build(case.scenario, subject)
+
+
+def bad_value(case: Case) -> tuple[str, Any] | None:
+    """The argument that gets a bad value, and the value; None if the case has not both, and is about good ones."""
+    parameters = case.parameters
+    return (parameters["field"], parameters["value"]) if {"field", "value"} <= parameters.keys() else None
 
 
 def cases(held: Held) -> st.SearchStrategy[Case]:
@@ -86,9 +94,14 @@ def built_again(made):
     again = copy.deepcopy(made)
     again.__post_init__()
     return again""",
+    "parameters_of": """\
+def parameters_of(kind, method):
+    found = [inspect.signature(vars(each)[method]).parameters for each in kind.__mro__ if method in vars(each)]
+    passes_on = [any(each.kind is each.VAR_KEYWORD for each in parameters.values()) for parameters in found]
+    return {name for parameters in found[: (passes_on + [False]).index(False) + 1] for name in parameters}""",
     "set_by": """\
 def set_by(target, made, setter, parameters, say_all):
-    known = inspect.signature(getattr(target, setter)).parameters
+    known = parameters_of(type(target), setter)
     parameters = {name: where for name, where in parameters.items() if name in known and hasattr(made, where[0])}
     values = {name: getattr(made, field) for name, (field, default) in parameters.items() if say_all or getattr(made, field) != default}
     try:
@@ -102,7 +115,8 @@ _USES: Final[dict[str, tuple[str, ...]]] = {
     "fields": ("plain", "import dataclasses"),
     "attempt": ("fields",),
     "built_again": ("import copy",),
-    "set_by": ("plain", "import inspect"),
+    "parameters_of": ("import inspect",),
+    "set_by": ("plain", "parameters_of"),
 }
 _COPIES: Final[dict[str, tuple[str, ...]]] = {
     "to_dict": ("TrainingArguments(**made.to_dict())",),
@@ -129,8 +143,9 @@ _BASE: Final = f"TrainingArguments(output_dir=output_dir, {_QUIET})"
 
 def body(case: Case, wanted: Wanted) -> Body:
     """The same in source: `arguments` is a dict of the keyword arguments of TrainingArguments."""
-    if "field" in case.parameters:
-        return _refused(case)
+    bad = bad_value(case)
+    if bad is not None:
+        return _refused(bad[0])
     writer = _Lines(wanted)
     writer.write()
     uses = set(writer.uses)
@@ -140,8 +155,7 @@ def body(case: Case, wanted: Wanted) -> Body:
     return Body(writer.lines, imports, [text for name, text in _DEFINITIONS.items() if name in uses], trainer=False)
 
 
-def _refused(case: Case) -> Body:
-    field = case.parameters["field"]
+def _refused(field: str) -> Body:
     lines = [
         "error = None",
         "try:",
@@ -162,6 +176,8 @@ class _Lines:
         self._fields, self._words = wanted.fields, wanted.words
         results = ("copies", "replaced", "rebuilt", "told", "silent", "sanitized", "given", "after")
         self._results = [name for name in results if name in self._words] or list(results)
+        if {"after", "given"} & set(self._results):  # what making copies does to them
+            self._results += [name for name in ("copies", "sanitized") if name not in self._results]
         if "results" not in self._fields:
             self._results = []
 
@@ -190,8 +206,10 @@ class _Lines:
             for setter, parameters in SETTERS.items() if result in self._results else ():
                 if setter not in self._words and self._words & SETTERS.keys():
                     continue
-                pairs = [f"    {name}={where!r},".replace("'", '"') for name, where in parameters.items()]
-                self.lines += ["parameters = dict(", *pairs, ")"]
+                pairs = ", ".join(f"{name}={where!r}".replace("'", '"').replace(" ", "~") for name, where in parameters.items())
+                wrapped = textwrap.wrap(pairs, 100, break_long_words=False, break_on_hyphens=False)
+                self.lines += ["parameters = dict(", *(f"    {line.replace('~', ' ')}" for line in wrapped[:-1]),
+                               f"    {wrapped[-1].replace('~', ' ')},", ")"]  # fmt: skip
                 made = f'set_by(copy.copy(base), made, "{setter}", parameters, say_all={result == "told"})'
                 self._add(f'record.results.setdefault("{result}", {{}})["{setter}"] = {made}', "set_by", "import copy")
 

@@ -8,20 +8,11 @@ from trainer_props.measures.registry import measure
 from trainer_props.record import Record
 
 LETTERS = {
-    "on_train_begin": "T",
-    "on_train_end": "t",
-    "on_epoch_begin": "E",
-    "on_epoch_end": "e",
-    "on_step_begin": "S",
-    "on_substep_end": "u",
-    "on_pre_optimizer_step": "p",
-    "on_optimizer_step": "o",
-    "on_step_end": "s",
-    "on_prediction_step": "i",
-    "on_evaluate": "v",
-    "on_log": "l",
-    "on_save": "k",
-}
+    "on_train_begin": "T", "on_train_end": "t", "on_epoch_begin": "E", "on_epoch_end": "e",
+    "on_step_begin": "S", "on_substep_end": "u", "on_pre_optimizer_step": "p",
+    "on_optimizer_step": "o", "on_step_end": "s", "on_prediction_step": "i",
+    "on_evaluate": "v", "on_log": "l", "on_save": "k",
+}  # fmt: skip
 CLEARED = {"on_step_begin": "lvk", "on_epoch_begin": "e", "on_log": "l", "on_evaluate": "v", "on_save": "k", "on_train_begin": "t"}
 """The flags that are reset when an event is sent."""
 

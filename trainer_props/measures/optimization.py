@@ -17,12 +17,8 @@ def parameter_named(record: Record, name: str) -> Parameter:
 
 def place_of(record: Record, parameter: str, index: int) -> int:
     """The place of a parameter's element in the flat vector of all parameters."""
-    start = 0
-    for each in record.parameters:
-        if each.name == parameter:
-            break
-        start += each.size
-    return start + index
+    names = [each.name for each in record.parameters]
+    return sum(each.size for each in record.parameters[: names.index(parameter)]) + index
 
 
 def gradient_of(record: Record, update: int) -> Any:

@@ -32,9 +32,9 @@ EPOCHS_KNOWN = Need(
 def run_finishes(record: Record, scenario: Scenario) -> Judgement:
     """A run whose arguments are accepted comes to its end: no exception, and no more micro-batches than its arguments can ask for."""
     if record.stuck is not None:
-        symptom, where, verdict = "never ends", f"global_step {record.global_step}", "hung"
+        symptom, where, verdict = "never ends", record.ended_at or f"global_step {record.global_step}", "hung"
     elif record.failure is not None:
-        symptom, where, verdict = record.failure.kind, f"in {record.failure.where}", "crashed"
+        symptom, where, verdict = record.failure.kind, record.ended_at or f"in {record.failure.where}", "crashed"
     else:
         return HOLDS
     return same("the run", expected=measures.ENDED, observed=measures.ending(record), at=where, symptom=symptom, verdict=verdict)

@@ -23,12 +23,12 @@ from trainer_props.engine.replaying import Replay
 from trainer_props.keeper import Kept
 from trainer_props.known_bugs import KNOWN_BUGS
 from trainer_props.properties import PROPERTIES
-from trainer_props.regressions import Skipped, ignored_by_git, violation_id
+from trainer_props.regressions import Skipped, violation_id
 
 _PLAIN_SECONDS = 10.0
 _PLAIN_WIDTH = 120
 _MOST_SHOWN = 12
-_LONGEST_SIDE = 60
+_MOST_BEFORE = 2
 _BAR_WIDTH = 28
 _ALL_BUT_THE_BAR = 92
 _STYLES = {events.FAILING: "bold red", events.KNOWN: "yellow", events.FIXED: "green", events.CANNOT_RUN: "bold yellow"}
@@ -80,7 +80,7 @@ class Live:
 
     def say(self, text: Text) -> None:
         """Print a line."""
-        _line(self._console, text)
+        line(self._console, text)
 
     def __call__(self, event: EngineEvent) -> None:
         """Show an event of the engine."""
@@ -90,39 +90,43 @@ class Live:
                 self._bar.update(self._task, completed=event.share, description=event.activity, numbers=numbers, refresh=True)
             elif event.seconds - self._last_line >= _PLAIN_SECONDS:
                 self._last_line = event.seconds
-                _line(self._console, Text(f"{event.seconds:5.0f} s  {event.share:4.0%}  {numbers}  {event.activity}"))
+                line(self._console, Text(f"{event.seconds:5.0f} s  {event.share:4.0%}  {numbers}  {event.activity}"))
         elif isinstance(event, events.Replayed):
             if event.status not in (events.FIXED, events.KNOWN):
                 reason = f": {' '.join(event.reason.split())}" if event.reason else ""
-                _line(self._console, Text.assemble(status(event.status), f" {Path(event.id).stem}{reason}"))
+                line(self._console, Text.assemble(status(event.status), f" {Path(event.id).stem}{reason}"))
         elif isinstance(event, events.FirstSeen):
             finding = event.finding
             what = f": {finding.quantity} {finding.symptom}"
-            _line(self._console, Text.assemble((finding.verdict, "bold red"), (f" {finding.property}", "bold"), what))
+            line(self._console, Text.assemble((finding.verdict, "bold red"), (f" {finding.property}", "bold"), what))
             if self._first:  # at once, and as it is: shrinking comes after exploring
                 self._first = False
                 for label, text in _facts(finding):
                     _fact(self._console, label, text)
         elif isinstance(event, events.Shrunk):
-            _line(self._console, Text(f"shrunk {event.violation.finding.property} in {event.violation.seconds:.1f} s", style="dim"))
+            line(self._console, Text(f"shrunk {event.violation.finding.property} in {event.violation.seconds:.1f} s", style="dim"))
 
 
-def print_result(console: Console, result: Result, subject: str, hint: str = "") -> None:
+def print_result(
+    console: Console, result: Result, subject: str, hint: str = "", kept: Mapping[Key, Kept] | None = None, option: str = ""
+) -> None:
     """Print everything that stands at the end of a session.
 
     Args:
         hint: what may explain violations of this subject.
+        kept: what is on disk, by the key of a violation as it was first seen.
+        option: is added to commands, as they need it to find the examples.
     """
     console.print(properties_table(result, console.width))
     console.print()
     if result.known_seen:
         _print_known_bugs(console, result)
     for violation in result.violations:
-        print_violation(console, violation)
+        print_violation(console, violation, (kept or {}).get(violation.first.key), option)
     if hint and result.violations:
-        _line(console, Text(hint, style="yellow"))
+        line(console, Text(hint, style="yellow"))
     for text in _lost_coverage(result):
-        _line(console, Text(text, style="yellow"))
+        line(console, Text(text, style="yellow"))
     new = len(result.violations)
     verdict = Text(f"{new} new violation{'s' if new != 1 else ''}", style="bold red") if new else Text("nothing new", style="bold green")
     rate = result.runs / result.seconds if result.seconds else 0.0
@@ -131,8 +135,8 @@ def print_result(console: Console, result: Result, subject: str, hint: str = "")
         f" in {result.seconds:.0f} s ({rate:.0f} runs/s), seed {result.seed}"
     )
     if result.replayed:
-        _line(console, Text(f"replayed {count_of(result.replayed)}"))
-    _line(console, Text.assemble(verdict, facts, (", interrupted" if result.interrupted else "", "bold yellow")))
+        line(console, Text(f"replayed {count_of(result.replayed)}"))
+    line(console, Text.assemble(verdict, facts, (", interrupted" if result.interrupted else "", "bold yellow")))
 
 
 def status(text: str) -> Text:
@@ -152,58 +156,10 @@ def starting_with(replay: Replay) -> Text:
     return Text(f"starting with what ran when an earlier session was killed: {replay.case!r}")
 
 
-def replayed_table(replayed: Sequence[Replayed]) -> Table:
-    """A row for each replayed case: what became of it, its name, and why."""
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for name in ("status", "example"):
-        table.add_column(name, no_wrap=name == "status", overflow="fold")
-    table.add_column("reason", overflow="fold")
-    for each in replayed:
-        reason = " ".join(each.reason.split())
-        if each.status == events.FAILING and each.finding is not None:
-            reason += f": expected {_short(show(each.finding.expected))}, observed {_short(show(each.finding.observed))}"
-        table.add_row(status(each.status), Path(each.id).stem, Text(reason))
-    return table
-
-
-def _short(text: str) -> str:
-    line = text.partition("\n")[0]
-    return line if len(line) <= _LONGEST_SIDE else f"{line[: _LONGEST_SIDE - 3]}..."
-
-
-def print_kept(console: Console, result: Result, kept: Mapping[Key, Kept], option: str = "") -> None:
-    """Print for each violation where it is stored, and what to type next.
-
-    Args:
-        kept: what is on disk, by the key of a violation as it was first seen.
-        option: is added to the commands, as they need it to find the examples.
-    """
-    remedies: dict[str, str] = {}
-    for violation in result.violations:
-        found = kept.get(violation.first.key, Kept())
-        if found.regression is None:
-            if found.reason:
-                _line(console, Text.assemble((violation_id(violation.finding), "bold"), (f": {found.reason}", "yellow")))
-            continue
-        name = found.regression.stem
-        _copied(console, Text.assemble(("stored ", "bold"), shown(found.regression)))
-        for command in ("replay", "script"):
-            _copied(console, Text(f"  trainer-props {command} {name}{option}"))
-        if found.script is not None:
-            told = "verified: it fails in the same way" if found.verified else f"not verified: {found.reason}"
-            _copied(console, Text(f"  {shown(found.script)} ({told})"))
-        elif found.reason:
-            _line(console, Text(f"  {found.reason}", style="yellow"))
-        if (ignored := ignored_by_git(found.regression)) is not None:
-            remedies.setdefault(ignored.partition("; ")[2], ignored)
-    for text in remedies.values():
-        _copied(console, Text(text, style="bold yellow"))
-
-
 def print_skipped(console: Console, skipped: Sequence[Skipped]) -> None:
     """Name the files that were not read, and say why."""
     for each in skipped:
-        _copied(console, Text.assemble(("skipped ", "bold yellow"), shown(each.path), f": {each.reason}"))
+        copied(console, Text.assemble(("skipped ", "bold yellow"), shown(each.path), f": {each.reason}"))
 
 
 def shown(path: Path) -> str:
@@ -214,8 +170,8 @@ def shown(path: Path) -> str:
         return str(path)
 
 
-def _copied(console: Console, text: Text) -> None:
-    """A line to copy from, which is never broken."""
+def copied(console: Console, text: Text) -> None:
+    """Print a line to copy from, which is never broken."""
     console.print(text, soft_wrap=True)
 
 
@@ -249,11 +205,14 @@ def properties_table(result: Result, width: int) -> Table:
     return table
 
 
-def print_violation(console: Console, violation: Violation) -> None:
-    """Print one violation: the statement, expected and observed, where they part, the smallest case. Lines to copy are never broken."""
+def print_violation(console: Console, violation: Violation, kept: Kept | None = None, option: str = "") -> None:
+    """Print one violation: the statement, expected and observed, where they part, the smallest case, and what to type next.
+
+    Lines to copy are never broken.
+    """
     finding = violation.finding
     known = PROPERTIES.get(finding.property)
-    _line(console, Text.assemble((finding.verdict, "bold red"), " ", (violation_id(finding), "bold")))
+    line(console, Text.assemble((finding.verdict, "bold red"), " ", (violation_id(finding), "bold")))
     if known is not None:
         console.print(Padding(Text(known.statement), (0, 0, 0, 2)))
         _fact(console, "source", known.source)
@@ -267,7 +226,18 @@ def print_violation(console: Console, violation: Violation) -> None:
         console.print(Padding(timeline_table(violation.timeline), (0, 0, 0, 2)))
     if not violation.complete:
         _fact(console, "shrunk", f"not to the end: stopped after {violation.seconds:.1f} s" if violation.runs else "not at all")
+    if kept is not None and kept.regression is not None:
+        _fact(console, "stored", shown(kept.regression))
+        print_next(console, kept.regression.stem, option)
+    elif kept is not None and kept.reason:
+        line(console, Text(f"  {kept.reason}", style="yellow"))
     console.print()
+
+
+def print_next(console: Console, name: str, option: str = "") -> None:
+    """Print what to type about an example."""
+    _fact(console, "again", f"trainer-props replay {name}{option}")
+    _fact(console, "script", f"trainer-props script {name}{option}")
 
 
 def timeline_table(timeline: Sequence[Moment]) -> Table:
@@ -311,6 +281,22 @@ def show(value: Any) -> str:
     return str(value)
 
 
+def alike(expected: Any, observed: Any) -> int:
+    """How many items at the beginning of two lists go without saying: where the lists part would not be seen otherwise."""
+    if not all(isinstance(each, Sequence) and not isinstance(each, str) for each in (expected, observed)):
+        return 0
+    if max(len(expected), len(observed)) <= _MOST_SHOWN:
+        return 0
+    pairs = enumerate(zip(expected, observed, strict=False))
+    first = next((place for place, (one, other) in pairs if one != other), min(len(expected), len(observed)))
+    return first - _MOST_BEFORE if first >= _MOST_SHOWN else 0
+
+
+def show_from(start: int, value: Any) -> str:
+    """The compared value without so many items at its beginning."""
+    return f"[... {start} alike, {show(value[start:])[1:]}" if start else show(value)
+
+
 def _and_more(value: Sized) -> list[str]:
     return [f"... ({len(value)} in all)"] if len(value) > _MOST_SHOWN else []
 
@@ -323,7 +309,9 @@ def explain_finding(finding: Finding) -> str:
 
 
 def _facts(finding: Finding) -> list[tuple[str, str]]:
-    facts = [("what", f"{finding.quantity} {finding.symptom}"), ("expected", show(finding.expected)), ("observed", show(finding.observed))]
+    same = alike(finding.expected, finding.observed)
+    sides = [(label, show_from(same, side)) for label, side in (("expected", finding.expected), ("observed", finding.observed))]
+    facts = [("what", f"{finding.quantity} {finding.symptom}"), *sides]
     if finding.divergence:
         facts.append(("first at", finding.divergence))
     return [*facts, ("case", repr(finding.case))]
@@ -338,7 +326,8 @@ def _indented(text: str) -> str:
     return text.replace("\n", "\n" + " " * 12)
 
 
-def _line(console: Console, text: Text) -> None:
+def line(console: Console, text: Text) -> None:
+    """Print a line, which only a terminal breaks."""
     console.print(text, soft_wrap=not console.is_terminal)
 
 
@@ -346,7 +335,7 @@ def _print_known_bugs(console: Console, result: Result) -> None:
     console.print(Text("known bugs seen", style="bold"))
     for identifier, times in sorted(result.known_seen.items()):
         bug = KNOWN_BUGS[identifier]
-        _line(console, Text.assemble(f"{times:>6}  ", (identifier, "yellow")))
+        line(console, Text.assemble(f"{times:>6}  ", (identifier, "yellow")))
         console.print(Padding(Text(bug.sentence), (0, 0, 0, 8)))
         console.print(Text(" " * 8 + bug.link, style="dim"), soft_wrap=True)
     console.print()

@@ -11,6 +11,7 @@ from transformers import PrinterCallback, Trainer
 
 from trainer_props.record import Failure, Record
 from trainer_props.running.output import output_directory
+from trainer_props.running.place import place
 from trainer_props.running.process import freeze_again, is_prepared
 from trainer_props.running.recorder import Recorder
 from trainer_props.running.watchdog import Stuck, wall_clock
@@ -42,7 +43,7 @@ def run(scenario: Scenario, subject: Subject, body: Body = train) -> Record:
     with output_directory() as output_dir:
         recorder: Recorder | None = None
         trainer: Trainer | None = None
-        where = "construction"
+        where, ended_at = "construction", ""
         failure: Failure | None = None
         stuck: str | None = None
         poisoned = dict(scenario.components.poisoned)
@@ -69,7 +70,7 @@ def run(scenario: Scenario, subject: Subject, body: Body = train) -> Record:
                 where = "train"
                 body(trainer, recorder.record, parts)
         except Stuck as error:
-            stuck = str(error)
+            stuck, ended_at = str(error), place(error) if error.by_the_clock else ""
         except SubjectError:
             raise
         except Exception as error:
@@ -79,11 +80,10 @@ def run(scenario: Scenario, subject: Subject, body: Body = train) -> Record:
                 raise
             # the directory has another name in each run, and a reader can do nothing with it
             message, *lines = (text.replace(output_dir, "output_dir") for text in (str(error), *traceback.format_exception(error)[-6:]))
-            failure = Failure(where, type(error).__name__, message, tuple(lines))
-        if scenario.argument("dataloader_persistent_workers"):
-            _end_workers(trainer)
+            failure, ended_at = Failure(where, type(error).__name__, message, tuple(lines)), place(error)
+        _end_workers(trainer, scenario)
         record = recorder.finish() if recorder is not None else Record()
-        record.failure, record.stuck = failure, stuck
+        record.failure, record.stuck, record.ended_at = failure, stuck, ended_at
         declared = subject.declaration
         record.own_data, record.loss_reduction, record.ignored_metrics = (
             subject.own_data,
@@ -99,14 +99,16 @@ def run(scenario: Scenario, subject: Subject, body: Body = train) -> Record:
         return record
 
 
-def _end_workers(trainer: Trainer | None) -> None:
+def _end_workers(trainer: Trainer | None, scenario: Scenario) -> None:
     """Let go of worker processes that outlive their epoch. If the garbage collector ends them, torch waits five seconds for each."""
+    if not scenario.argument("dataloader_persistent_workers"):
+        return
     handler = getattr(trainer, "callback_handler", None)
     for name in ("train_dataloader", "eval_dataloader"):
         loader = getattr(handler, name, None)
         for each in (loader, getattr(loader, "base_dataloader", None)):
             if getattr(each, "_iterator", None) is not None:
-                each._iterator = None  # type: ignore[union-attr]  # torch has no other way
+                each._iterator = None  # type: ignore[union-attr]  # noqa: SLF001  torch has no other way
 
 
 def batch_budget(scenario: Scenario) -> int:

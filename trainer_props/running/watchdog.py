@@ -14,11 +14,30 @@ from collections.abc import Iterator
 
 
 class Stuck(BaseException):
-    """The run was ended by the watchdog. Not an Exception, so that no `except Exception` of the code under test swallows it."""
+    """The run was ended by the watchdog. Not an Exception, so that no `except Exception` of the code under test swallows it.
+
+    Attributes:
+        by_the_clock: it took too long; otherwise too many batches. Then the traceback shows where it was.
+    """
+
+    by_the_clock = False
 
 
 class _OutOfTime(Stuck):
-    pass
+    by_the_clock = True
+
+
+_shorter: list[float] = []
+
+
+@contextlib.contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    """Let no wall clock that is set meanwhile run for longer: for cases like one that is known to hang."""
+    _shorter.append(seconds)
+    try:
+        yield
+    finally:
+        _shorter.pop()
 
 
 @contextlib.contextmanager
@@ -27,6 +46,7 @@ def wall_clock(seconds: float) -> Iterator[None]:
 
     A signal would be cheaper to write, but pytest-timeout owns SIGALRM.
     """
+    seconds = min([seconds, *_shorter])
     thread = threading.get_ident()
     watcher = _watcher()
     ticket = watcher.arm(thread, time.monotonic() + seconds)
@@ -35,8 +55,8 @@ def wall_clock(seconds: float) -> Iterator[None]:
             yield
         finally:
             watcher.disarm(ticket)
-    except _OutOfTime:
-        raise Stuck(f"not finished after {seconds:g} s") from None
+    except _OutOfTime as error:
+        raise _OutOfTime(f"not finished after {seconds:g} s").with_traceback(error.__traceback__) from None
 
 
 class _Watcher:

@@ -10,6 +10,7 @@ from trainer_props import compat
 from trainer_props.arguments import QUIET
 from trainer_props.case import Case
 from trainer_props.experiments.arguments import NAME as BUILD_ARGUMENTS
+from trainer_props.experiments.arguments import bad_value
 from trainer_props.scenario import Scenario
 from trainer_props.scripts import components, data, layout
 from trainer_props.scripts.copying import Copy, merged
@@ -64,10 +65,10 @@ def _only_arguments(case: Case, subject: Subject) -> Source:
 
     kind = construction.arguments_class(subject)
     name = name_of(f"{kind.__module__}:{kind.__qualname__}" if isinstance(kind, type) else "transformers:TrainingArguments")
-    scenario, bad = case.scenario, case.parameters.get("field")
+    scenario, bad = case.scenario, bad_value(case)
     if bad is not None:
-        scenario = scenario.with_arguments(**{bad: case.parameters["value"]})
-    arguments = _training_arguments(name.expression, scenario, always=bad)
+        scenario = scenario.with_arguments(**{bad[0]: bad[1]})
+    arguments = _training_arguments(name.expression, scenario, always=bad[0] if bad is not None else None)
     return Source((name.line,), "", f"args = {arguments}", arguments)
 
 
@@ -87,7 +88,7 @@ def _by_parts(case: Case, name: Name, parts: list[components.Part], arguments: s
         lengths["eval"] = scenario.data.n_eval
     if "predict" in case.parameters:
         lengths["test"] = int(case.parameters["predict"])
-    rows = data.datasets(scenario.data, scenario.model, lengths, plain=name.is_stock)
+    rows = data.datasets(scenario.data, scenario.model, lengths)
     model = model_source(scenario.model, scenario.data)
     sources = [model.source, *(part.source for part in parts), rows]
     if identify:

@@ -91,10 +91,8 @@ def poison(model, values):
 
     def replace_loss(module, args, kwargs, outputs):
         value = values.get(next(numbers)) if module.training else None
-        if isinstance(outputs, dict):
-            loss = outputs.get("loss")
-        else:
-            loss = outputs[0] if any("labels" in name for name in kwargs) else None
+        has_loss = any("labels" in name for name in kwargs)
+        loss = outputs.get("loss") if isinstance(outputs, dict) else outputs[0] if has_loss else None
         if value is None or loss is None:
             return None
         loss = loss * 0 + value

@@ -8,6 +8,7 @@ import functools
 import importlib
 import inspect
 import io
+import re
 import sys
 import tokenize
 from collections.abc import Collection, Iterable
@@ -15,6 +16,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 _OURS: Final = "trainer_props"
+_HEAD: Final = re.compile(r"^( *class .*:\n)\n", re.MULTILINE)
+"""Of a class, with the empty line that `ast.unparse` puts before a first method."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +128,8 @@ class _Copying:
         for node in ast.walk(trimmed):
             if isinstance(node, ast.Name):
                 self._use(module, node.id)
-        (self.constants if isinstance(trimmed, ast.Assign) else self.texts).append(_double_quoted(ast.unparse(trimmed)))
+        text = _HEAD.sub(r"\1", _double_quoted(ast.unparse(trimmed)))
+        (self.constants if isinstance(trimmed, ast.Assign) else self.texts).append(text)
 
     def _trimmed(self, module: _Module, node: ast.stmt) -> ast.stmt:
         node = copy.deepcopy(node)

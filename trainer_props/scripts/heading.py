@@ -15,9 +15,6 @@ from trainer_props.properties import PROPERTIES
 from trainer_props.scripts import relations
 
 WIDTH: Final = 100
-MOST_ITEMS: Final = 24
-"""Items of a list that are shown."""
-
 _CLOCK: Final = ("_runtime", "_per_second", "_preparation_time")
 """How names end whose values are what a clock says."""
 
@@ -79,8 +76,8 @@ def brief(value: Any) -> Any:
     if isinstance(value, list):
         if len(value) == 2 and isinstance(value[0], str) and value[0].endswith(_CLOCK):
             return [value[0], "..."]
-        shown = [brief(item) for item in value[:MOST_ITEMS]]
-        return [*shown, f"and {len(value) - MOST_ITEMS} more"] if len(value) > MOST_ITEMS else shown
+        shown = [brief(item) for item in value[: relations.MOST_ITEMS]]
+        return [*shown, f"and {len(value) - relations.MOST_ITEMS} more"] if len(value) > relations.MOST_ITEMS else shown
     if isinstance(value, str):
         return " ".join(_ADDRESS.sub("0x...", _FOLDERS.sub("/.../", value)).split())
     return value

@@ -40,7 +40,11 @@ def keywords(values: Mapping[str, Any]) -> list[str]:
 
 def sequence(values: Iterable[Any], *, width: int = WIDTH) -> str:
     """A list, as many items a line as fit."""
-    items = [value(each) for each in values]
+    return written([value(each) for each in values], width=width)
+
+
+def written(items: Sequence[str], *, width: int = WIDTH) -> str:
+    """A list of expressions, as many a line as fit."""
     line = f"[{', '.join(items)}]"
     if len(line) <= width:
         return line
@@ -60,5 +64,12 @@ def block(header: str, lines: Sequence[str]) -> str:
 
 
 def paragraphs(texts: Iterable[str]) -> str:
-    """Definitions with two empty lines between them; empty texts are left out."""
-    return "\n\n\n".join(text for text in texts if text)
+    """Texts with an empty line between them, two around functions and classes; empty texts are left out."""
+    whole = ""
+    for text in filter(None, texts):
+        lines = whole.splitlines()
+        # what is indented, at the end of a text, belongs to a definition; brackets are closed at the margin
+        apart = text.startswith(("def ", "class ")) or (bool(lines) and lines[-1].startswith(INDENT))
+        gap = "\n\n\n" if apart else "\n\n"
+        whole += gap + text if whole else text
+    return whole

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from trainer_props.scripts import rows
+from trainer_props.scripts import layout, rows
 from trainer_props.scripts.reading import Reads
 from trainer_props.scripts.rows import Names
 
@@ -36,6 +36,8 @@ _EMPTY: Final[Mapping[str, str]] = {
     "folders": "()",
     "identified": "True",
 }
+_ROTATION: Final = frozenset({"checkpoints", "evaluations", "failure", "final_weights", "folders", "results"})
+"""The fields that depend on which checkpoints are removed."""
 _INDENT: Final = "    "
 
 
@@ -100,8 +102,7 @@ def probe(reads: Reads, around: Circumstances) -> Probe:
     record = f"record = SimpleNamespace({', '.join(f'{name}={value}' for name, value in values.items())})"
     definitions = [rows.HELPERS[name] for name in rows.HELPERS if name in names.helpers]
     if lines:
-        head = ["def watch(trainer):", f'{_INDENT}"""Fill the record while the trainer works."""']
-        definitions.append("\n".join([*head, *_indented(_spaced(lines))]))
+        definitions.append("\n".join(["def watch(trainer):", *_indented(_spaced(lines))]))
     return Probe(("from types import SimpleNamespace", *names.imports()), record, tuple(definitions), bool(lines), tuple(after))
 
 
@@ -111,6 +112,7 @@ class _Watch:
     def __init__(self, reads: Reads, around: Circumstances, names: Names) -> None:
         self.fields = {name for name in reads.fields if name in _EMPTY}
         self._reads, self._around, self._names = reads, around, names
+        self._rotates = around.rotates and bool(reads.fields & _ROTATION)
         if reads.has("updates", "batches") or reads.has("events", "batches") or around.budget is not None:
             self.fields.add("batches")
         self._evaluated = "evaluations.batches" in reads.columns
@@ -118,6 +120,9 @@ class _Watch:
         self._columns = columns | {"samples"} if "identified" in reads.fields else columns
         self._losses = "loss" in columns
         self._items = "items" in columns and around.own_loss
+        # A call of forward that may not return is noted before, and its loss is written in later; so is what another function makes of it.
+        unended = around.budget is not None or bool({"failure", "stuck"} & reads.fields)
+        self._noted = (self._losses and (around.own_loss or unended)) or self._items
         self._handlers: dict[str, list[str]] = {}
 
     def lines(self) -> list[str]:
@@ -133,9 +138,9 @@ class _Watch:
             lines += rows.update(reads.columns["updates"], names)
         if "evaluations" in reads.fields:
             lines += self._evaluations()
-        if "checkpoints" in reads.fields or self._around.rotates:
-            lines += ["saves = []"] if self._around.rotates else []
-            self._handlers["on_save"] = rows.saved(reads.columns.get("checkpoints"), names, rotates=self._around.rotates)
+        if "checkpoints" in reads.fields or self._rotates:
+            lines += ["saves = []"] if self._rotates else []
+            self._handlers["on_save"] = rows.saved(reads.columns.get("checkpoints"), names, rotates=self._rotates)
         if "logs" in reads.fields:
             self._handlers["on_log"] = ['record.logs.append({**(kwargs.get("logs") or {}), "step": state.global_step})']
         begun = rows.begun(updates=reads.columns.get("updates"), groups=reads.has("parameters", "groups", "weight_decay"))
@@ -159,28 +164,27 @@ class _Watch:
 
     def _forward(self) -> list[str]:
         around, names = self._around, self._names
-        lines = [*(["pending = []"] if self._evaluated else []), *(["calls = []"] if self._losses or self._items else [])]
+        lines = [*(["pending = []"] if self._evaluated else []), *(["calls = []"] if self._noted else [])]
         limit: list[str] = []
         if around.budget is not None:
-            names.use("Stuck")
             limit = [f"if len(record.batches) >= {around.budget}:",
-                     f'{_INDENT}raise Stuck("more than {around.budget} training micro-batches")']  # fmt: skip
+                     f'{_INDENT}raise SystemExit("more than {around.budget} training micro-batches")']  # fmt: skip
         body: list[str] = []
         everywhere = self._evaluated or "identified" in self._reads.fields
-        before, row = rows.batch(self._columns, around.main_input, around.splits if everywhere else (), names)
+        loss = "None" if self._noted else "loss.item() if loss is not None and loss.numel() == 1 else None"
+        before, row = rows.batch(self._columns, around.main_input, around.splits if everywhere else (), names, loss)
         body += before
-        if self._losses or self._items:
+        if self._noted:
             body.append(f"calls.append({row})")
             row = "calls[-1]"
+        elif self._losses:
+            body += rows.loss()
         if "identified" in self._reads.fields:
             body.append("record.identified = record.identified and found is not None")
-        if "batches" in self.fields and self._evaluated:
-            body += ["if module.training:", *_indented(limit)] if limit else []
-            body.append(f"(record.batches if module.training else pending).append({row})")
-        elif "batches" in self.fields:
-            body += ["if module.training:", *_indented([*limit, f"record.batches.append({row})"])]
-        elif self._evaluated:
-            body += ["if not module.training:", f"{_INDENT}pending.append({row})"]
+        body += self._kept(row, limit)
+        if self._losses and not self._noted:
+            lines += ["", "def after_forward(module, args, kwargs, outputs):", *_indented(body), ""]
+            return [*lines, "trainer.model.register_forward_hook(after_forward, with_kwargs=True)", ""]
         lines += ["", "def before_forward(module, args, kwargs):", *_indented(body), ""]
         if self._losses:
             lines += rows.losses()
@@ -189,10 +193,21 @@ class _Watch:
         lines.append("trainer.model.register_forward_pre_hook(before_forward, with_kwargs=True)")
         return [*lines, *(["trainer.model.register_forward_hook(after_forward, with_kwargs=True)"] if self._losses else []), ""]
 
+    def _kept(self, row: str, limit: list[str]) -> list[str]:
+        """Where the row of a call of forward goes."""
+        if "batches" in self.fields and self._evaluated:
+            lines = ["if module.training:", *_indented(limit)] if limit else []
+            return [*lines, f"(record.batches if module.training else pending).append({row})"]
+        if "batches" in self.fields:
+            return ["if module.training:", *_indented([*limit, f"record.batches.append({row})"])]
+        return ["if not module.training:", f"{_INDENT}pending.append({row})"] if self._evaluated else []
+
     def _evaluations(self) -> list[str]:
         columns, metrics = self._reads.columns["evaluations"], self._around.metrics
         body = rows.evaluation(columns, self._names, metrics=metrics, pending=self._evaluated)
-        self._handlers["on_evaluate"] = self._handlers["on_predict"] = body
+        self._handlers["on_evaluate"] = body
+        if "test" in self._around.splits:
+            self._handlers["on_predict"] = body
         return [*rows.metrics(), ""] if metrics and columns & {"predictions", "label_ids", "calls"} else []
 
     def _callback(self) -> list[str]:
@@ -224,7 +239,9 @@ def _after(reads: Reads, names: Names) -> list[str]:
         keys = state_keys(reads.keys.get("state"))
         if "best_model_checkpoint" in keys:
             names.use("os")
-        lines += ["record.state = {", *(f'{_INDENT}"{key}": {STATE[key]},' for key in keys), "}"]
+        items = [f'"{key}": {STATE[key]}' for key in keys]
+        line = f"record.state = {{{', '.join(items)}}}"
+        lines += [line] if len(line) <= layout.WIDTH else ["record.state = {", *(f"{_INDENT}{item}," for item in items), "}"]
     return lines
 
 
@@ -235,7 +252,7 @@ def _spaced(lines: list[str]) -> list[str]:
         if line.startswith(("def ", "class ")):
             spaced.append("")
         spaced.append(line)
-    kept = [line for before, line in zip(["docstring", *spaced], spaced, strict=False) if line or before]
+    kept = [line for before, line in zip(["", *spaced], spaced, strict=False) if line or before]
     return kept[:-1] if kept and not kept[-1] else kept
 
 

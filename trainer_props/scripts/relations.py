@@ -14,6 +14,11 @@ from trainer_props.serialization import code
 WORDS: Final[Mapping[str, str]] = {"same": "", "close": "", "at_most": "at most ", "at_least": "at least ", "true": ""}
 """What is put before an expected value, by relation."""
 
+MOST_ITEMS: Final = 24
+"""A list that is longer is neither written out nor shown whole."""
+PART: Final = 8
+"""Items of what is shown instead."""
+
 _EQUAL: Final = '''\
 def equal(left, right):
     """Whether both are the same; NaN is the same as NaN."""
@@ -60,10 +65,8 @@ def comparison(check: Check, expected: Any) -> Comparison:
     match check.relation:
         case "true":
             return Comparison("", "observed")
-        case "at_most":
-            return Comparison("", "observed <= expected")
-        case "at_least":
-            return Comparison("", "observed >= expected")
+        case "at_most" | "at_least":
+            return Comparison("", f"observed {'<=' if check.relation == 'at_most' else '>='} expected")
         case "same":
             odd = _has_nan(expected) or (not known and _has_nan(check.observed.value))
             return Comparison(_EQUAL, "equal(expected, observed)") if odd else Comparison("", "observed == expected")
@@ -73,8 +76,34 @@ def comparison(check: Check, expected: Any) -> Comparison:
             imports = ("import math",) if odd else ()
             if isinstance(expected, (list, tuple)):
                 return Comparison(definition, "len(observed) == len(expected) and all(map(close, expected, observed))", imports)
+            if not odd:
+                within = f"{code(check.tolerance)} * max({code(check.scale)}, abs(expected))"
+                return Comparison("", f"observed is not None and abs(observed - expected) <= {within}")
             return Comparison(definition, "close(expected, observed)", imports)
     raise ValueError(f"unknown relation {check.relation!r}")
+
+
+def part_that_differs(check: Check, expected: Any, observed: Any) -> slice | None:
+    """Where two lists differ first, with what is around it, if the expected one is so long that nobody wants to read it in a script.
+
+    None if it is short, or is measured itself, or is no list.
+    """
+    expected, observed = plain(expected), plain(observed)
+    if check.expected is not None or check.relation not in ("same", "close"):
+        return None
+    if not (isinstance(expected, list) and isinstance(observed, list)) or len(expected) <= MOST_ITEMS:
+        return None
+    shorter = min(len(expected), len(observed))
+    first = next((place for place in range(shorter) if not _agree(check, expected[place], observed[place])), shorter)
+    start = max(0, first - PART // 2)
+    return slice(start, start + PART)
+
+
+def _agree(check: Check, left: Any, right: Any) -> bool:
+    both = all(isinstance(each, (int, float)) and math.isfinite(each) for each in (left, right))
+    if check.relation == "close" and both:
+        return bool(abs(left - right) <= check.tolerance * max(check.scale, abs(left)))
+    return bool(left == right) or (_has_nan(left) and repr(left) == repr(right))
 
 
 def literal(value: Any) -> str:

@@ -9,7 +9,6 @@ from typing import Final
 ORDER: Final = ("events", "batches", "updates", "evaluations", "checkpoints", "parameters")
 
 HELPERS: Final[Mapping[str, str]] = {
-    "Stuck": 'class Stuck(BaseException):\n    """The run takes more micro-batches than its arguments can ask for."""',
     "weights_of": '''\
 def weights_of(model):
     """All parameters, flat."""
@@ -90,12 +89,13 @@ def namespace(columns: Mapping[str, str], read: Collection[str]) -> str:
     return f"SimpleNamespace({', '.join(f'{name}={value}' for name, value in columns.items() if name in read)})"
 
 
-def batch(read: Collection[str], main_input: str | None, splits: Sequence[str], names: Names) -> tuple[list[str], str]:
+def batch(read: Collection[str], main_input: str | None, splits: Sequence[str], names: Names, loss: str) -> tuple[list[str], str]:
     """Statements of a forward pre-hook, and the expression of the row of this call.
 
     Args:
         main_input: the name of the input that counts, or None if it has to be found.
         splits: the data sets that rows of evaluations may be from; none if evaluations do not matter.
+        loss: an expression of the loss.
     """
     lines: list[str] = []
     main = f'kwargs["{main_input}"]'
@@ -114,15 +114,14 @@ def batch(read: Collection[str], main_input: str | None, splits: Sequence[str], 
         main = _MAIN_INPUT
     if "samples" in read:
         names.use("torch")
-        lines.append("inputs = {name: value for name, value in kwargs.items() if isinstance(value, torch.Tensor) and value.dim() > 0}")
-        evaluated = " or ".join(f'samples(inputs, "{split}")' for split in splits)
-        lines.append(f'found = samples(inputs, "train"){f" if module.training else {evaluated}" if splits else ""}')
+        evaluated = " or ".join(f'samples(kwargs, "{split}")' for split in splits)
+        lines.append(f'found = samples(kwargs, "train"){f" if module.training else {evaluated}" if splits else ""}')
     if "items" in read:
         lines.append('items = kwargs.get("num_items_in_batch")')
     columns = {
         "samples": "found and tuple(found)",
         "size": f"len({main})",
-        "loss": "None",
+        "loss": loss,
         "step": "trainer.state.global_step",
         "epoch": "len(epochs) - 1",
         "items": "None if items is None else float(items)",
@@ -138,14 +137,19 @@ def batch(read: Collection[str], main_input: str | None, splits: Sequence[str], 
     return lines, namespace(columns, read)
 
 
+def loss() -> list[str]:
+    """Statements of a forward hook that find the loss."""
+    return [
+        'has_loss = any("labels" in name for name in kwargs)',
+        'loss = outputs.get("loss") if isinstance(outputs, dict) else outputs[0] if has_loss else None',
+    ]
+
+
 def losses() -> list[str]:
     """A forward hook that writes the loss into the row of the call."""
     return [
         "def after_forward(module, args, kwargs, outputs):",
-        f"{_INDENT}if isinstance(outputs, dict):",
-        f'{_INDENT * 2}loss = outputs.get("loss")',
-        f"{_INDENT}else:",
-        f'{_INDENT * 2}loss = outputs[0] if any("labels" in name for name in kwargs) else None',
+        *(f"{_INDENT}{line}" for line in loss()),
         f"{_INDENT}if loss is not None and loss.numel() == 1:",
         f"{_INDENT * 2}calls[-1].loss = loss.item()",
         "",
@@ -193,7 +197,7 @@ def update(read: Collection[str], names: Names) -> list[str]:
         after["weights"] = names.weights()
     if not set(before) & set(read):
         return ["def after_step(optimizer, args, kwargs):", f"{_INDENT}record.updates.append({namespace(after, read)})", ""]
-    lines = ["begun = []", "", "def before_step(optimizer, args, kwargs):"]
+    lines = ["def before_step(optimizer, args, kwargs):"]
     if "gradient" in read:
         names.use("torch")
         lines += [
@@ -203,7 +207,10 @@ def update(read: Collection[str], names: Names) -> list[str]:
             f"{_INDENT * 2}parts = [torch.zeros_like(each) if each.grad is None else each.grad for each in parameters]",
             f"{_INDENT * 2}gradient = torch.cat([part.detach().reshape(-1) for part in parts])",
         ]
+    if "weights" not in read:
+        return [*lines, f"{_INDENT}record.updates.append({namespace({**before, **after}, read)})", ""]
     late = [f"{_INDENT}row.{name} = {value}" for name, value in after.items() if name in read]
+    lines = ["begun = []", "", *lines]
     lines += [f"{_INDENT}begun.append({namespace(before, read)})", "", "def after_step(optimizer, args, kwargs):"]
     return [*lines, f"{_INDENT}row = begun.pop()", *late, f"{_INDENT}record.updates.append(row)", ""]
 
@@ -221,7 +228,8 @@ def begun(*, updates: Collection[str] | None, groups: bool) -> list[str]:
     if updates is not None:
         if {"learning_rates", "gradient", "scheduler_epoch"} & set(updates):
             lines.append("optimizer.register_step_pre_hook(before_step)")
-        lines.append("optimizer.register_step_post_hook(after_step)")
+        if "weights" in updates or not {"learning_rates", "gradient", "scheduler_epoch"} & set(updates):
+            lines.append("optimizer.register_step_post_hook(after_step)")
     if groups:
         lines += [
             "for row, parameter in zip(record.parameters, trainer.model.parameters()):",

@@ -10,6 +10,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,7 @@ _KEPT: Final = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONPATH", "V
 _OBSERVED: Final = "observed:"
 _IS_SO: Final = "is so:"
 _OWN_LIMIT: Final = "faulthandler.dump_traceback_later("
+_LOOK_SECONDS: Final = 0.2
 _TOLERANCE: Final = 1e-6
 """Relative: the same run on another machine."""
 
@@ -42,7 +45,14 @@ class Verified:
     output: str
 
 
-def verify(text: str, *, python: str = sys.executable, timeout: float = 120.0, path: Sequence[str] = ()) -> Verified:
+def verify(
+    text: str,
+    *,
+    python: str = sys.executable,
+    timeout: float = 120.0,
+    path: Sequence[str] = (),
+    stop: threading.Event | None = None,
+) -> Verified:
     """Run a script in a fresh process, in an empty directory that is removed afterwards, without the user's tokens and settings.
 
     It shows the finding if it exits with 1 and prints the observed value that its head states: a script that fails for another reason
@@ -50,35 +60,36 @@ def verify(text: str, *, python: str = sys.executable, timeout: float = 120.0, p
 
     Args:
         python: the interpreter.
-        path: where the interpreter finds the subject's own module, if that is not installed.
         timeout: seconds after which it is killed, with all processes that it started.
-        path: folders in which the subject's module may be found.
+        path: folders in which the subject's module may be found, if that is not installed.
+        stop: once it is set, the script is killed as if its time were over.
     """
     # by this name a later start finds it, should this very process be killed
     with tempfile.TemporaryDirectory(prefix=f"{PREFIX}{os.getpid()}-", ignore_cleanup_errors=True) as folder:
         file = Path(folder, FILE)
         file.write_text(text, encoding="utf-8")
-        code, output = _run([python, str(file)], folder, timeout, path)
-    return Verified(_shows(text, code, output), code, output)
+        code, output = _run([python, str(file)], folder, timeout, path, stop or threading.Event())
+    return Verified(shows(text, code, output), code, output)
 
 
-def _run(command: list[str], folder: str, timeout: float, path: Sequence[str]) -> tuple[int | None, str]:
+def _run(command: list[str], folder: str, timeout: float, path: Sequence[str], stop: threading.Event) -> tuple[int | None, str]:
     process = subprocess.Popen(  # noqa: S603  our own text, run by the interpreter that was asked for
         command, cwd=folder, env=_environment(folder, path), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         start_new_session=True,
     )  # fmt: skip
-    code: int | None = None
+    end = time.monotonic() + timeout
     try:
-        output, _ = process.communicate(timeout=timeout)
-        code = process.returncode
-    except subprocess.TimeoutExpired:
-        _kill(process)
-        output, _ = process.communicate()
+        while not stop.is_set() and time.monotonic() < end:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                output, _ = process.communicate(timeout=min(_LOOK_SECONDS, max(0.0, end - time.monotonic())))
+                return process.returncode, output.decode(errors="replace")
     except BaseException:
         _kill(process)
         process.communicate()
         raise
-    return code, output.decode(errors="replace")
+    _kill(process)
+    output, _ = process.communicate()
+    return None, output.decode(errors="replace")
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
@@ -94,7 +105,8 @@ def _environment(folder: str, path: Sequence[str]) -> dict[str, str]:
     return {**kept, **quiet, "HOME": folder, "HF_HOME": folder, "TMPDIR": folder, "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
 
 
-def _shows(text: str, code: int | None, output: str) -> bool:
+def shows(text: str, code: int | None, output: str) -> bool:
+    """Whether a script that exited and printed so failed as its head says."""
     if _OWN_LIMIT in text:
         return code is not None and (code < 0 or (code == 1 and "Timeout (" in output))
     if code != 1:

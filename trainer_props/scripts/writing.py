@@ -6,7 +6,7 @@ import ast
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from trainer_props.case import Case
@@ -22,7 +22,7 @@ from trainer_props.scripts.probing import Circumstances, Probe, probe
 from trainer_props.scripts.reading import Reads, reads
 from trainer_props.scripts.rows import namespace
 from trainer_props.subjects import Subject
-from trainer_props.zoo import MODELS
+from trainer_props.zoo import DATASETS, MODELS
 
 FILE: Final = "script.py"
 SECONDS: Final = 60
@@ -33,20 +33,13 @@ _OUT_OF_TIME: Final = "not finished after"
 _GUARD: Final = """\
 import sys
 
-
-def cannot_run(kind, error, place):
-    sys.__excepthook__(kind, error, place)
-    print(f"this script can't run: {kind.__name__}: {error}")
-    sys.exit(2)
-
-
-sys.excepthook = cannot_run  # exit code 1 is for the bug alone"""
+sys.excepthook = lambda *error: sys.__excepthook__(*error) or sys.exit(2)  # exit code 1 is for the bug alone"""
 _TAIL: Final = """\
 if __name__ == "__main__":
     sys.exit(main())"""
 _UNPRINTED: Final = "trainer.remove_callback(PrinterCallback)  # it takes entries out of what it prints"
 _TAKEN: Final = frozenset({
-    "record", "watch", "main", "samples", "observed", "expected", "cannot_run", "equal", "close", "trainer", "output_dir", "args", "json",
+    "record", "watch", "main", "samples", "observed", "expected", "equal", "close", "trainer", "output_dir", "args", "json",
     "math", "os", "sys", "tempfile", "torch", "SimpleNamespace", "TrainerCallback", "TrainingArguments", "Trainer", "arguments",
 })  # fmt: skip
 
@@ -61,6 +54,7 @@ class _Run:
 
     Attributes:
         ends_anyhow: the property speaks of runs that do not finish too.
+        endless: one of them may never end, and is ended.
     """
 
     source: Source
@@ -68,6 +62,7 @@ class _Run:
     probe: Probe
     reads: Reads
     ends_anyhow: bool
+    endless: bool
 
 
 def script(finding: Finding, subject: Subject) -> str:
@@ -90,7 +85,9 @@ def script(finding: Finding, subject: Subject) -> str:
 
 
 def _of_a_check(finding: Finding, check: Check, subject: Subject) -> str:
-    case = finding.case
+    case, part = finding.case, relations.part_that_differs(check, finding.expected, finding.observed)
+    if part is not None:
+        finding = _of_a_part(finding, part)
     sides = [check.observed, *([check.expected] if check.expected is not None else [])]
     measures = list(dict.fromkeys(side.measure for side in sides))
     words = frozenset(_texts([side.arguments for side in sides]))
@@ -101,18 +98,20 @@ def _of_a_check(finding: Finding, check: Check, subject: Subject) -> str:
     ends_anyhow = body.trainer and ("finished" not in needs or bool(found.fields & {"failure", "stuck"}))
     identify = "identified" in found.fields or found.has("batches", "samples") or found.has("evaluations.batches", "samples")
     source = source_of(case, subject, identify=identify)
-    watched = probe(found, circumstances(case, subject, endless=ends_anyhow))
+    # by epochs of rows that are fetched by position a run always ends, whatever its steps count
+    endless = ends_anyhow and ("stuck" in found.fields or subject.own_data or not DATASETS[case.scenario.data.kind].map_style)
+    watched = probe(found, circumstances(case, subject, endless=endless))
     taken = {*_TAKEN, *_bound([source.definitions, *body.definitions, *watched.definitions])}
     code = measuring(measures, taken=taken)
     compared = relations.comparison(check, finding.expected)
-    run = _Run(source, body, watched, found, ends_anyhow)
+    run = _Run(source, body, watched, found, ends_anyhow, endless)
     imports = [*source.imports, *body.imports, *watched.imports, *code.imports, *compared.imports, "import json", "import tempfile"]
     if body.trainer:
         imports.append("from transformers import PrinterCallback")
     if found.has("failure", "traceback"):
         imports.append("import traceback")
-    definitions = [source.definitions, *body.definitions, *code.definitions, compared.definition, watched.record, *watched.definitions]
-    main = ["def main():", *_indented([*_inside_a_folder(_middle(run)), *_comparing(finding, check, code, compared)])]
+    definitions = [watched.record, source.definitions, *body.definitions, *code.definitions, compared.definition, *watched.definitions]
+    main = ["def main():", *_indented([*_inside_a_folder(_middle(run)), *_comparing(finding, check, code, compared, part)])]
     return _file(finding, imports, [*definitions, "\n".join(main)])
 
 
@@ -190,20 +189,21 @@ def _middle(run: _Run) -> list[str]:
     if "global_step" in run.reads.fields:
         after.append("record.global_step = trainer.state.global_step if record.global_step is None else record.global_step")
     if "failure" not in run.reads.fields:
-        return [*build, *_caught(steps, run.reads, may_be_stuck=True), *after]
-    lines = _caught([*build, *steps], run.reads, may_be_stuck=True)
+        return [*build, *_caught(steps, run.reads, may_be_stuck=run.endless), *after]
+    lines = _caught([*build, *steps], run.reads, where='"construction" if trainer is None else "train"', may_be_stuck=run.endless)
     if after:
         lines += ["if trainer is not None:", *_indented(after)]
     return [*(["trainer = None"] if after or run.reads.has("failure", "where") else []), *lines]
 
 
-def _caught(steps: Iterable[str], found: Reads, *, may_be_stuck: bool = False) -> list[str]:
+def _caught(steps: Iterable[str], found: Reads, *, where: str = '"construction"', may_be_stuck: bool = False) -> list[str]:
     """The steps, and what becomes of an exception that ends them."""
     lines = ["try:", *_indented(steps)]
+    if may_be_stuck and not {"stuck", "failure"} & found.fields:
+        return [*lines, "except (Exception, SystemExit) as error:", *_indented(['print("the run ended with", repr(error))'])]
     if may_be_stuck:
-        lines.append("except Stuck as error:")
+        lines.append("except SystemExit as error:")
         lines += _indented(["record.stuck = str(error)"] if "stuck" in found.fields else ['print("the run was ended:", error)'])
-    where = '"construction" if trainer is None else "train"' if may_be_stuck else '"construction"'
     columns = {
         "where": where,
         "kind": "type(error).__name__",
@@ -222,13 +222,21 @@ def _without_trainer(source: Source) -> list[str]:
     return [*lines, *f"arguments = dict({given}".splitlines()]
 
 
-def _comparing(finding: Finding, check: Check, code: Measuring, compared: relations.Comparison) -> list[str]:
+def _of_a_part(finding: Finding, part: slice) -> Finding:
+    """The finding as far as a part of its two lists goes."""
+    expected, observed = relations.plain(finding.expected), relations.plain(finding.observed)
+    quantity = f"{finding.quantity}, [{part.start}:{part.stop}] of {len(expected)}"
+    return replace(finding, expected=expected[part], observed=observed[part], quantity=quantity)
+
+
+def _comparing(finding: Finding, check: Check, code: Measuring, compared: relations.Comparison, part: slice | None) -> list[str]:
     def taken(side: Any) -> str:
         text = layout.call(code.names[side.measure], ["record", *(relations.literal(each) for each in side.arguments)])
         return text if relations.is_plain(side.value) else f"json.loads(json.dumps({text}))"
 
     label = f'"expected:{" " if (words := relations.WORDS[check.relation].strip()) else ""}{words}"'
-    lines = f"observed = {taken(check.observed)}".splitlines()
+    cut = "" if part is None else f"[{part.start}:{part.stop}]"
+    lines = f"observed = {taken(check.observed)}{cut}".splitlines()
     if check.relation == "true":
         lines += ['print("is so:", json.dumps(observed))']
     else:
