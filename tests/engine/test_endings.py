@@ -37,7 +37,7 @@ class Crashes(Trainer):
 
 
 def test_a_crash_tells_the_line_of_the_subject(session: Run) -> None:
-    (violation,) = session(Crashes, properties=[FINISHES], max_examples=20).result.violations
+    (violation,) = session(Crashes, experiments=["train_once"], properties=[FINISHES], max_examples=20).result.violations
     assert violation.finding.verdict == "crashed"
     assert violation.finding.divergence.startswith(HERE)
 
@@ -47,7 +47,7 @@ def test_a_hang_tells_the_line_of_the_subject_and_the_next_ones_are_found_sooner
     monkeypatch.setattr(RUNS, "_SECONDS_A_MICRO_BATCH", 0.0)
     monkeypatch.setattr("trainer_props.engine.session._LEAST_PATIENCE", 0.5)
     monkeypatch.setattr("trainer_props.engine.session._PATIENCE", 0.0)
-    done = session(Endless, properties=[FINISHES], max_examples=8, shrink_seconds=1.0)
+    done = session(Endless, experiments=["train_once"], properties=[FINISHES], max_examples=12, shrink_seconds=1.0)
     (violation,) = done.result.violations
     assert violation.finding.verdict == "hung"
     assert violation.finding.divergence.startswith(HERE)
