@@ -85,7 +85,7 @@ _experiment(
     3.0,
     own_data=True,
 )
-_experiment("train_on_streams", "Train once on an iterable data set.", "test_trainer_data", strategies.stream_scenarios, "stream", 2.0)
+_experiment("train_on_streams", "Train once on an iterable data set.", "test_trainer_data", strategies.stream_scenarios, "stream", 3.2)
 _experiment(
     "train_on_tokens",
     "Train a small LSTM once on tokens: rows of one or several lengths, ignored labels, label smoothing.",
@@ -99,7 +99,7 @@ _experiment(
     "test_trainer_optimizers",
     strategies.optimizer_scenarios,
     "optimizer",
-    2.5,
+    2.8,
 )
-_experiment("train_hub_models", "Train a tiny model of the Hub once.", "test_trainer", strategies.hub_scenarios, "hub", 1.3)
+_experiment("train_hub_models", "Train a tiny model of the Hub once.", "test_trainer", strategies.hub_scenarios, "hub", 1.8)
 _experiment("train_seq2seq", "Train a tiny encoder-decoder once.", "test_trainer_seq2seq", strategies.seq2seq_scenarios, "seq2seq", 1.3)
