@@ -134,7 +134,6 @@ class _Watch:
         if "evaluations" in reads.fields:
             lines += self._evaluations()
         if "checkpoints" in reads.fields or self._around.rotates:
-            lines += ["saves = []"] if self._around.rotates else []
             self._handlers["on_save"] = rows.saved(reads.columns.get("checkpoints"), names, rotates=self._around.rotates)
         if "logs" in reads.fields:
             self._handlers["on_log"] = ['record.logs.append({**(kwargs.get("logs") or {}), "step": state.global_step})']
