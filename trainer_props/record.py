@@ -195,6 +195,24 @@ class Record:
         return self.failure is None and self.stuck is None
 
 
+class Runs(dict[str, Record]):
+    """Records of the runs that belong to one case, by name, in the order in which they were made."""
+
+    @property
+    def first(self) -> Record:
+        """The record of the run that was made first."""
+        return next(iter(self.values()))
+
+
+Observation = Record | Runs
+"""What an experiment returns: the record of its run, or those of its runs."""
+
+
+def first_record(observation: Observation) -> Record:
+    """The record of the run, or of the first of several."""
+    return observation.first if isinstance(observation, Runs) else observation
+
+
 @dataclass(slots=True)
 class Parameter:
     """A named parameter: its number of elements, whether it is trainable, how the optimizer groups it.

@@ -44,7 +44,11 @@ _SAVED: Final = {**_SCORED, "save_strategy": "steps", "save_steps": 1}
 HELD: Final[Mapping[str, dict[str, Any]]] = {
     "patience-off-by-one": _SCORED,
     "best-checkpoint-named-before-it-is-written": {
-        "eval_strategy": "steps", "eval_steps": 1, "save_strategy": "steps", "save_steps": 2, "metric_for_best_model": "score",
+        "eval_strategy": "steps",
+        "eval_steps": 1,
+        "save_strategy": "steps",
+        "save_steps": 2,
+        "metric_for_best_model": "score",
     },
     "evaluation-delay-ignored": {"eval_strategy": "steps", "eval_steps": 1, "eval_delay": 2},
     "newest-checkpoint-taken-for-the-best": _SAVED,
@@ -68,11 +72,17 @@ HELD: Final[Mapping[str, dict[str, Any]]] = {
     # Two batches, of which the last is short; and a run that is long on any machine, since run times are rounded.
     "evaluation-loss-averages-batches": {"eval_strategy": "epoch", "per_device_eval_batch_size": 2},
     "speed-counts-micro-batches": {"max_steps": 60, "gradient_accumulation_steps": 2},
+    "best-forgotten": _SCORED,
+    "evaluations-of-the-given-model": {"eval_strategy": "steps", "eval_steps": 1, "max_steps": 6},
+    "tokens-counted-from-the-resume": {"include_num_input_tokens_seen": "all", "logging_steps": 1},
+    "updates-skipped-as-batches": {"gradient_accumulation_steps": 2, "num_train_epochs": 1},
+    "first-log-divided-by-all-steps": {"logging_steps": 1},
+    "refusal-after-an-update": {"save_only_model": True},
 }
 
 
-def _stopped(stopping: EarlyStopping, scores: tuple[float, ...]) -> Case:
-    arguments = {**_SCORED, "greater_is_better": True}
+def _stopped(stopping: EarlyStopping, scores: tuple[float, ...], **more: Any) -> Case:
+    arguments = {**_SCORED, "greater_is_better": True, **more}
     return Case(scenario=Scenario(arguments=arguments, data=Data(n_eval=2), components=Components(scores=scores, early_stopping=stopping)))
 
 
@@ -84,7 +94,10 @@ CASES: Final = {
     "short-window-divided-by-accumulation": Case(
         scenario=Scenario(
             arguments={
-                "gradient_accumulation_steps": 2, "num_train_epochs": 1, "max_grad_norm": 0.0, "optim": "sgd",
+                "gradient_accumulation_steps": 2,
+                "num_train_epochs": 1,
+                "max_grad_norm": 0.0,
+                "optim": "sgd",
                 "per_device_train_batch_size": 1,
             },
             data=Data(n=3),
@@ -92,6 +105,9 @@ CASES: Final = {
     ),
     "threshold-ignored": _stopped(EarlyStopping(patience=1, threshold=0.25), (0.5, 0.6, 0.7)),
     "patience-not-restored-by-improvement": _stopped(EarlyStopping(patience=2), (0.5, 0.25, 0.75, 0.5, 1.0)),
+    "patience-begins-anew": _stopped(EarlyStopping(patience=2), (1.0, 0.5, 0.25), restore_callback_states_from_checkpoint=True).replace(
+        experiment="resume", parameters={"interrupt_at": [2]}
+    ),
 }
 MAX_EXAMPLES: Final = 100
 

@@ -1,4 +1,4 @@
-"""Checkpoints, best model, rotation, early stopping."""
+"""Checkpoints, best model, rotation, early stopping, resuming."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import trainer_props
 if TYPE_CHECKING:
     from trainer_props.checking import SubjectCase
 
-EXPERIMENTS = ["train_and_save"]
+EXPERIMENTS = ["train_and_save", "resume"]
 
 
 @trainer_props.parametrize("transformers:Trainer", experiments=EXPERIMENTS)

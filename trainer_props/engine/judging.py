@@ -12,7 +12,7 @@ from trainer_props.experiments import EXPERIMENTS
 from trainer_props.judgement import NotApplicable, Violated
 from trainer_props.known_bugs import explain
 from trainer_props.properties import Property
-from trainer_props.record import Record
+from trainer_props.record import Observation, first_record
 from trainer_props.subjects import Subject
 
 _REFUSALS = ("ValueError", "TypeError", "NotImplementedError")
@@ -47,19 +47,22 @@ def judge(case: Case, subject: Subject, properties: Sequence[Property]) -> Judge
         record = experiment.run(case, subject)
     except (compat.Unsupported, zoo.MissingPackage) as error:
         return Judged(case, could_not_run=str(error))
-    if is_refused(record):
-        assert record.failure is not None
-        return Judged(case, refused=f"{record.failure.kind}: {record.failure.message}")
+    failure = first_record(record).failure
+    if is_refused(record) and failure is not None:
+        return Judged(case, refused=f"{failure.kind}: {failure.message}")
     return judge_record(record, case, properties)
 
 
-def is_refused(record: Record) -> bool:
-    """Whether the subject refused the scenario at construction, by an error that says so."""
-    return record.failure is not None and record.failure.where == "construction" and record.failure.kind in _REFUSALS
+def is_refused(record: Observation) -> bool:
+    """Whether the subject refused the scenario at construction, by an error that says so. Of several runs the first one tells: what it
+    took and a later one of the same case refuses is for the properties to judge.
+    """
+    failure = first_record(record).failure
+    return failure is not None and failure.where == "construction" and failure.kind in _REFUSALS
 
 
-def judge_record(record: Record, case: Case, properties: Sequence[Property]) -> Judged:
-    """Judge a record that was made of this case; violations that a known bug explains are marked as such."""
+def judge_record(record: Observation, case: Case, properties: Sequence[Property]) -> Judged:
+    """Judge what was recorded of this case; violations that a known bug explains are marked as such."""
     holds: list[str] = []
     inapplicable: list[tuple[str, str]] = []
     findings: list[Finding] = []

@@ -35,6 +35,7 @@ from trainer_props.engine.shrinking import shrink
 from trainer_props.engine.timeline import timeline
 from trainer_props.experiments import EXPERIMENTS, Experiment, Held
 from trainer_props.properties import PROPERTIES, Property
+from trainer_props.record import first_record
 from trainer_props.running import prepared
 from trainer_props.running.watchdog import at_most
 from trainer_props.subjects import Subject, SubjectError
@@ -309,7 +310,7 @@ class Session:
 
     def _timeline(self, case: Case) -> tuple[Moment, ...]:
         self._tell(CaseStarted(case))
-        return timeline(EXPERIMENTS[case.experiment].run(case, self.subject))
+        return timeline(first_record(EXPERIMENTS[case.experiment].run(case, self.subject)))
 
     def _recall(self, case: Case) -> Judged | None:
         return Judged(case) if case.key in self._skipped else self.ledger.judged.get(case.key)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from hypothesis import strategies as st
 
 from trainer_props.case import Case
-from trainer_props.record import Record
+from trainer_props.record import Observation
 
 if TYPE_CHECKING:
     from trainer_props.subjects import Subject
@@ -42,12 +42,16 @@ class Body:
         imports: import lines that they need.
         definitions: module-level code that they need.
         trainer: whether a trainer is built before; if not, `arguments` is a dict of the keyword arguments of TrainingArguments instead.
+        parameters: of several runs: what `run(output_dir, ...)`, the function that holds `lines` and returns the record, takes besides.
+        several: statements that call it and keep the records by name in a dict `runs`; empty: there is one run.
     """
 
     lines: Sequence[str]
     imports: Sequence[str] = ()
     definitions: Sequence[str] = ()
     trainer: bool = True
+    parameters: Sequence[str] = ()
+    several: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ class Experiment:
         statement: what is done, in one sentence.
         chapter: the chapter of the Trainer's own test guide (a file name under tests/trainer) that it belongs to.
         cases: what is held -> a strategy for its cases.
-        run: case and subject -> record.
+        run: case and subject -> record, or the records of several runs by name.
         models: names of the models that it can use.
         share: of the time of a session, relative to others.
         own_data: it makes sense for a subject that brings its own model and data. What hands data of ours to the trainer, or is about a
@@ -98,7 +102,7 @@ class Experiment:
     statement: str
     chapter: str
     cases: Callable[[Held], st.SearchStrategy[Case]]
-    run: Callable[[Case, Subject], Record]
+    run: Callable[[Case, Subject], Observation]
     models: tuple[str, ...] = ()
     share: float = 1.0
     own_data: bool = False

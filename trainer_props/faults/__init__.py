@@ -11,6 +11,7 @@ from trainer_props.faults import (  # noqa: F401  registers
     loss,
     optimization,
     prediction,
+    resume,
     steps,
 )
 from trainer_props.faults.registry import FAULTS, Fault, fault

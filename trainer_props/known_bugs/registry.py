@@ -9,17 +9,17 @@ import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Final
+from typing import Any, Final
 
 from packaging.specifiers import SpecifierSet
 
 from trainer_props.case import Case
 from trainer_props.judgement import Violated
-from trainer_props.record import Record
+from trainer_props.record import Observation
 from trainer_props.scenario import Scenario
 
 Region = Callable[[Scenario], bool]
-Symptom = Callable[[Violated, Record, Scenario], bool]
+Symptom = Callable[[Violated, Any, Scenario], bool]
 
 VERDICTS: Final = ("bug", "limit", "trap")
 
@@ -66,7 +66,7 @@ def known_bug(bug: KnownBug) -> KnownBug:
     return bug
 
 
-def explain(property_id: str, judgement: Violated, record: Record, scenario: Scenario) -> KnownBug | None:
+def explain(property_id: str, judgement: Violated, record: Observation, scenario: Scenario) -> KnownBug | None:
     """The known bug of the installed version that explains a violation, or None."""
     for bug in _candidates(property_id):
         if bug.region(scenario) and bug.symptom(judgement, record, scenario):

@@ -11,6 +11,7 @@ from trainer_props.properties import (  # noqa: F401  they register
     loss,
     optimization,
     prediction,
+    resume,
     steps,
 )
 from trainer_props.properties.registry import PROPERTIES, SINGLE_RUN, Property, trainer_property

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from trainer_props.oracles import accounting, plans
 from trainer_props.record import Record
 from trainer_props.scenario import Scenario
 
-Met = Callable[[Record, Scenario], bool]
+Met = Callable[[Any, Scenario], bool]
+"""Of a record; of the records of several runs where an experiment returns those."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +31,9 @@ class Need:
 
 def _once(met: Met) -> Met:
     """The test, asked once a record: dozens of properties share a need, and judging has to stay cheap beside running."""
-    last: tuple[Record, Scenario, bool] | None = None
+    last: tuple[Any, Scenario, bool] | None = None
 
-    def remembered(record: Record, scenario: Scenario) -> bool:
+    def remembered(record: Any, scenario: Scenario) -> bool:
         nonlocal last
         if last is None or last[0] is not record or last[1] is not scenario:
             last = (record, scenario, met(record, scenario))

@@ -5,14 +5,15 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from trainer_props.judgement import Judgement, NotApplicable
 from trainer_props.properties.needs import Need
-from trainer_props.record import Record
+from trainer_props.record import Observation
 from trainer_props.scenario import Scenario
 
-Judge = Callable[[Record, Scenario], Judgement]
+Judge = Callable[[Any, Scenario], Judgement]
+"""Of a record, or of `Runs` where the experiment makes several."""
 
 SINGLE_RUN: Final = (
     "train_once",
@@ -54,8 +55,8 @@ class Property:
     catalogue: tuple[int, ...]
     judge: Callable[..., Judgement]
 
-    def __call__(self, record: Record, scenario: Scenario) -> Judgement:
-        """Judge a record: not applicable if a precondition fails, else what the statement says."""
+    def __call__(self, record: Observation, scenario: Scenario) -> Judgement:
+        """Judge a record, or those of several runs: not applicable if a precondition fails, else what the statement says."""
         for need in self.needs:
             if not need.met(record, scenario):
                 return NotApplicable(need.reason)
@@ -73,7 +74,7 @@ def trainer_property(
     tolerance: float = 0.0,
     catalogue: Sequence[int] = (),
 ) -> Callable[[Judge], Judge]:
-    """Register a function `(record, scenario) -> Judgement` as a property; its docstring is the statement.
+    """Register a function `(record, scenario) -> Judgement`, or `(runs, scenario)`, as a property; its docstring is the statement.
 
     Raises:
         ValueError: it has no docstring or no source, or its name is taken.

@@ -36,6 +36,8 @@ _EVENTS = (
 )
 _LABELS = ("labels", "label", "label_ids", "start_positions", "end_positions")
 _SECONDS_BETWEEN_CHECKPOINTS = 60.0
+_FIRST_CHECKPOINT = 1e9
+"""The same in every run, so that one that goes on in the directory of another adds to the same row."""
 
 
 class Recorder(TrainerCallback):
@@ -61,7 +63,6 @@ class Recorder(TrainerCallback):
         self._current: MicroBatch | None = None
         self._function_loss: tuple[Any, Any] | None = None
         self._parameters: list[torch.nn.Parameter] = []
-        self._saves = 0
         self._scheduler: Any = None
 
     # ---- attaching -----------------------------------------------------------------------------------------------------
@@ -258,8 +259,7 @@ class Recorder(TrainerCallback):
         files = tuple(sorted(os.listdir(folder))) if folder.is_dir() else None
         if folder.is_dir():
             # Tiny runs write every checkpoint within a second, which real ones never do, and rotation then takes another path.
-            self._saves += 1
-            moment = folder.stat().st_mtime - _SECONDS_BETWEEN_CHECKPOINTS * (1000 - self._saves)
+            moment = _FIRST_CHECKPOINT + _SECONDS_BETWEEN_CHECKPOINTS * state.global_step
             os.utime(folder, (moment, moment))
         saved = _read_state(folder)
         best = state.best_model_checkpoint

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import traceback
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from transformers import PrinterCallback, Trainer
@@ -32,15 +33,18 @@ def train(trainer: Trainer, record: Record, parts: Parts) -> None:
     record.global_step, record.training_loss, record.metrics = output.global_step, output.training_loss, dict(output.metrics)
 
 
-def run(scenario: Scenario, subject: Subject, body: Body = train) -> Record:
+def run(scenario: Scenario, subject: Subject, body: Body = train, *, directory: str | None = None) -> Record:
     """Build the scenario's trainer, do `body` with it, and return the record; an exception of the run is part of the record.
+
+    Args:
+        directory: an output directory that is left as it is afterwards, for runs that share one; default: one of its own.
 
     Raises:
         SubjectError: the subject gave no Trainer.
         compat.Unsupported: the installed transformers lacks an argument.
         zoo.MissingPackage: a package that the data needs is not installed.
     """
-    with output_directory() as output_dir:
+    with _directory(directory) as output_dir:
         recorder: Recorder | None = None
         trainer: Trainer | None = None
         where, ended_at = "construction", ""
@@ -97,6 +101,10 @@ def run(scenario: Scenario, subject: Subject, body: Body = train) -> Record:
         if is_prepared():
             freeze_again()
         return record
+
+
+def _directory(path: str | None) -> AbstractContextManager[str]:
+    return output_directory() if path is None else nullcontext(path)
 
 
 def _end_workers(trainer: Trainer | None, scenario: Scenario) -> None:

@@ -21,6 +21,8 @@ TABLES: Final[Mapping[str, type]] = {
 }
 """The fields of a record that hold rows (one, if any, in `failure`), and of which kind."""
 
+RUNS: Final = "runs"
+"""What a measure of several runs calls its first parameter."""
 _FIELDS: Final = frozenset(each.name for each in fields(record.Record))
 _DERIVED: Final[Mapping[str, frozenset[str]]] = {"finished": frozenset({"failure", "stuck"})}
 _ROWS: Final[Mapping[str, frozenset[str]]] = {name: frozenset(each.name for each in fields(kind)) for name, kind in TABLES.items()}
@@ -82,6 +84,9 @@ class _Scan:
         self._seen.add((home, name))
         node = self._code.functions[home]
         parents = {id(child): parent for parent in ast.walk(node) for child in ast.iter_child_nodes(parent)}
+        if name == RUNS:
+            self._several(home, node)
+            return
         called = {id(each.func) for each in ast.walk(node) if isinstance(each, ast.Call)}
         for each in ast.walk(node):
             if isinstance(each, ast.Name) and each.id == name:
@@ -91,6 +96,15 @@ class _Scan:
                 if not (isinstance(call, ast.Call) and _position(call, name) is not None):
                     self.function((home[0], each.id), None)
             elif isinstance(each, ast.Attribute) and id(each) not in called and not _is_name(each.value, name):
+                self.attributes.add(each.attr)
+
+    def _several(self, home: tuple[str, str], node: ast.FunctionDef) -> None:
+        """Scan a function of several runs: it hands their records to functions that call them `record`."""
+        for each in ast.walk(node):
+            if isinstance(each, ast.Name) and (callee := self._code.functions.get((home[0], each.id))) is not None:
+                names = [argument.arg for argument in callee.args.args]
+                self.function((home[0], each.id), next((name for name in (RUNS, "record") if name in names), None))
+            elif isinstance(each, ast.Attribute):
                 self.attributes.add(each.attr)
 
     def _use(self, home: tuple[str, str], node: ast.Name, parents: Mapping[int, ast.AST]) -> None:

@@ -306,8 +306,7 @@ def saved(read: Collection[str] | None, names: Names, *, rotates: bool) -> list[
     if rotates:
         lines += [
             "if os.path.isdir(folder):  # rotation goes by the times of folders: let them be a minute apart, as in a longer run",
-            f"{_INDENT}saves.append(folder)",
-            f"{_INDENT}os.utime(folder, (60 * len(saves), 60 * len(saves)))",
+            f"{_INDENT}os.utime(folder, (60 * state.global_step, 60 * state.global_step))",
         ]
     if read is None:
         return lines

@@ -38,8 +38,10 @@ _TAIL: Final = """\
 if __name__ == "__main__":
     sys.exit(main())"""
 _UNPRINTED: Final = "trainer.remove_callback(PrinterCallback)  # it takes entries out of what it prints"
+_FINISHED: Final = frozenset({"finished", "baseline_finished"})
+"""Preconditions by which a run finishes."""
 _TAKEN: Final = frozenset({
-    "record", "watch", "main", "samples", "observed", "expected", "equal", "close", "trainer", "output_dir", "args", "json",
+    "record", "run", "runs", "watch", "main", "samples", "observed", "expected", "equal", "close", "trainer", "output_dir", "args", "json",
     "math", "os", "sys", "tempfile", "torch", "SimpleNamespace", "TrainerCallback", "TrainingArguments", "Trainer", "arguments",
 })  # fmt: skip
 
@@ -95,7 +97,7 @@ def _of_a_check(finding: Finding, check: Check, subject: Subject) -> str:
     keys = [keys for name in ("results", "arguments") if (keys := found.keys.get(name)) is not None]
     body = EXPERIMENTS[case.experiment].body(case, Wanted(found.fields, words.union(*keys)))
     needs = {need.name for need in PROPERTIES[finding.property].needs}
-    ends_anyhow = body.trainer and ("finished" not in needs or bool(found.fields & {"failure", "stuck"}))
+    ends_anyhow = body.trainer and (not needs & _FINISHED or bool(found.fields & {"failure", "stuck"}))
     identify = "identified" in found.fields or found.has("batches", "samples") or found.has("evaluations.batches", "samples")
     source = source_of(case, subject, identify=identify)
     # by epochs of rows that are fetched by position a run always ends, whatever its steps count
@@ -111,8 +113,18 @@ def _of_a_check(finding: Finding, check: Check, subject: Subject) -> str:
     if found.has("failure", "traceback"):
         imports.append("import traceback")
     definitions = [watched.record, source.definitions, *body.definitions, *code.definitions, compared.definition, *watched.definitions]
-    main = ["def main():", *_indented([*_inside_a_folder(_middle(run)), *_comparing(finding, check, code, compared, part)])]
+    middle = _middle(run)
+    if body.several:
+        definitions.append(_function(body, ["global record", watched.record, *middle, "return record"]))
+        middle = list(body.several)
+    ending = _comparing(finding, check, code, compared, part, several=bool(body.several))
+    main = ["def main():", *_indented([*_inside_a_folder(middle), *ending])]
     return _file(finding, imports, [*definitions, "\n".join(main)])
+
+
+def _function(body: Body, lines: Iterable[str]) -> str:
+    """The function that makes one of several runs."""
+    return "\n".join([f"def run({', '.join(['output_dir', *body.parameters])}):", *_indented(lines)])
 
 
 def _of_the_end(finding: Finding, subject: Subject) -> str:
@@ -121,18 +133,19 @@ def _of_the_end(finding: Finding, subject: Subject) -> str:
     body = EXPERIMENTS[case.experiment].body(case, Wanted())
     source = source_of(case, subject, identify=False)
     steps = [*(source.build.splitlines() if body.trainer else _without_trainer(source)), *body.lines]
+    functions = [_function(body, steps)] if body.several else []
     main = [
         "def main():",
         *_indented([
             f"faulthandler.dump_traceback_later({SECONDS}, exit=True)  # if the run hangs: its stack, and exit code 1",
             'print("expected:", json.dumps("it ends"), flush=True)',
-            *_inside_a_folder(steps),
+            *_inside_a_folder(body.several or steps),
             'print("observed:", json.dumps("it ends"))',
             "return 0",
         ]),
     ]  # fmt: skip
     imports = [*source.imports, *body.imports, "import faulthandler", "import json", "import tempfile"]
-    return _file(finding, imports, [source.definitions, *body.definitions, "\n".join(main)])
+    return _file(finding, imports, [source.definitions, *body.definitions, *functions, "\n".join(main)])
 
 
 def _file(finding: Finding, imports: Iterable[str], definitions: Iterable[str]) -> str:
@@ -229,9 +242,12 @@ def _of_a_part(finding: Finding, part: slice) -> Finding:
     return replace(finding, expected=expected[part], observed=observed[part], quantity=quantity)
 
 
-def _comparing(finding: Finding, check: Check, code: Measuring, compared: relations.Comparison, part: slice | None) -> list[str]:
+def _comparing(
+    finding: Finding, check: Check, code: Measuring, compared: relations.Comparison, part: slice | None, *, several: bool
+) -> list[str]:
     def taken(side: Any) -> str:
-        text = layout.call(code.names[side.measure], ["record", *(relations.literal(each) for each in side.arguments)])
+        taken_from = "runs" if several else "record"
+        text = layout.call(code.names[side.measure], [taken_from, *(relations.literal(each) for each in side.arguments)])
         return text if relations.is_plain(side.value) else f"json.loads(json.dumps({text}))"
 
     label = f'"expected:{" " if (words := relations.WORDS[check.relation].strip()) else ""}{words}"'

@@ -1,0 +1,261 @@
+"""The experiment that interrupts a run and goes on from its newest checkpoint, beside the same run without interruptions."""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from hypothesis import strategies as st
+
+from trainer_props import strategies
+from trainer_props.arguments import default
+from trainer_props.case import Case
+from trainer_props.experiments.registry import OUTPUT, Body, Experiment, Held, Wanted, register
+from trainer_props.oracles import accounting
+from trainer_props.record import Record, Runs
+from trainer_props.scenario import Scenario
+
+if TYPE_CHECKING:
+    from trainer_props.subjects import Subject
+
+NAME: Final = "resume"
+BASELINE: Final = "baseline"
+_EVENTS: Final = (
+    "on_save", "on_step_begin", "on_step_end", "on_optimizer_step", "on_pre_optimizer_step", "on_epoch_end", "on_log", "on_evaluate",
+    "on_substep_end", "on_epoch_begin",
+)  # fmt: skip
+_SHARED_BASELINES: Final = 16
+_LEFT_OUT: Final = ("eval_on_start",)
+"""A check before training is made again before each part; nothing says whether it should be."""
+_FLAVOURS: Final = ("regression", "saving")
+
+
+def cases(held: Held) -> st.SearchStrategy[Case]:
+    """Scenarios on map-style data, and where and how they are interrupted.
+
+    Parameters of a case: `interrupt_at` (updates, ascending), `how` (`stop`, or `exception`), `event` (where the exception is raised: the
+    next one of that name), `by` (`latest`: the Trainer looks for the checkpoint itself; `path`: it is given).
+    """
+    arguments = {**{argument: default(argument) for argument in held.forbidden}, **held.arguments}
+    flavours = {"regression": strategies.regression_scenarios, "saving": strategies.saving_scenarios}
+    fitting = [
+        scenarios(arguments=arguments, models=held.models)
+        for name, scenarios in flavours.items()
+        if held.models is None or set(held.models) & set(strategies.FLAVOURS[name].models)
+    ]
+
+    @st.composite
+    def drawn(draw: st.DrawFn) -> Case:
+        scenario = _plain(draw(st.one_of(fitting)), arguments)
+        total = max(1, accounting.total_updates(scenario))
+        first = draw(st.integers(1, total))
+        at = {first}
+        if draw(st.integers(0, 5)) == 5:
+            at.add(draw(st.integers(first, total)))
+        parameters: dict[str, Any] = {"interrupt_at": sorted(at)}
+        if draw(st.booleans()):
+            parameters["how"] = "exception"
+            event = draw(st.sampled_from(_EVENTS))
+            if event != _EVENTS[0]:
+                parameters["event"] = event
+        if draw(st.booleans()):
+            parameters["by"] = "path"
+        added: dict[str, Any] = {}
+        if scenario.components.early_stopping is not None and draw(st.integers(0, 7)) < 7:
+            added["restore_callback_states_from_checkpoint"] = True
+        if draw(st.integers(0, 9)) == 9:
+            added["ignore_data_skip"] = True
+        return Case(experiment=NAME, scenario=scenario.with_arguments(**{**added, **arguments}), parameters=parameters)
+
+    return drawn()
+
+
+def _plain(scenario: Scenario, held: dict[str, Any]) -> Scenario:
+    """The scenario without worker processes, which take seconds, and without what has no meaning when a run goes on: poisoned losses, which
+    are counted from the beginning, and a check before training.
+    """
+    left_out = [name for name in scenario.arguments if name in _LEFT_OUT or _is_of_workers(name)]
+    kept = scenario.without_arguments(*(name for name in left_out if name not in held))
+    return kept.replace(components=kept.components.replace(poisoned=()))  # type: ignore[no-any-return]
+
+
+def _is_of_workers(name: str) -> bool:
+    return name.startswith("dataloader_") and name != "dataloader_drop_last"
+
+
+def run(case: Case, subject: Subject) -> Runs:
+    """The baseline from beginning to end; then part by part the same run with its interruptions, each part by a fresh Trainer."""
+    at = tuple(int(step) for step in case.parameters.get("interrupt_at", (1,)))
+    runs = Runs({BASELINE: _baseline(_Hashed(subject), case.scenario, at)})
+    if runs.first.finished:
+        _parts(case, subject, at, runs)
+    return runs
+
+
+class _Hashed:
+    """A subject as part of the key of a cache: it is the one that made its Trainers."""
+
+    def __init__(self, subject: Subject) -> None:
+        self.subject = subject
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Hashed) and self.subject is other.subject
+
+    def __hash__(self) -> int:
+        return id(self.subject)
+
+
+@functools.lru_cache(maxsize=_SHARED_BASELINES)
+def _baseline(subject: _Hashed, scenario: Scenario, saves: tuple[int, ...]) -> Record:
+    """The run without interruptions; the last few are remembered, since cases that differ in their interruptions share it."""
+    from trainer_props.running import Interruption
+    from trainer_props.running import run as run_scenario
+
+    return run_scenario(scenario, subject.subject, _body(Interruption(saves), None))
+
+
+def _parts(case: Case, subject: Subject, at: tuple[int, ...], runs: Runs) -> None:
+    from trainer_props.running import Interruption, output_directory
+    from trainer_props.running import run as run_scenario
+
+    how, event = case.parameters.get("how", "stop"), case.parameters.get("event", _EVENTS[0])
+    with output_directory() as directory:
+        for number, step in enumerate((*at, None), start=1):
+            newest = newest_checkpoint(directory)
+            done = 0 if newest is None else json.loads((newest / "trainer_state.json").read_text(encoding="utf-8"))["global_step"]
+            interruption = Interruption(at, step, how, event)
+            resumed = None if newest is None else str(newest) if case.parameters.get("by") == "path" else True
+            scenario = continued(case.scenario, evaluations_until(runs.first, done))
+            record = run_scenario(scenario, subject, _body(interruption, resumed), directory=directory)
+            runs[f"part {number}"] = record
+            if not interruption.happened:
+                return
+
+
+def newest_checkpoint(directory: str) -> Path | None:
+    """The checkpoint with the highest number, or None."""
+    found = [path for path in Path(directory).glob("checkpoint-*") if (path / "trainer_state.json").is_file()]
+    return max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+def evaluations_until(record: Record, step: int) -> int:
+    """How often a run has evaluated by the end of an update."""
+    return sum(each.step <= step for each in record.evaluations) if step else 0
+
+
+def continued(scenario: Scenario, evaluations: int) -> Scenario:
+    """The scenario of a part that goes on after so many evaluations: a metric that is given in advance goes on where it was."""
+    scores = scenario.components.scores
+    rest = scores[min(evaluations, len(scores) - 1) :] if scores else ()
+    return scenario.replace(components=scenario.components.replace(scores=rest))  # type: ignore[no-any-return]
+
+
+def _body(interruption: Any, resumed: str | bool | None) -> Any:
+    def body(trainer: Any, record: Record, parts: Any) -> None:
+        import torch
+
+        trainer.add_callback(interruption)
+        output = trainer.train(resume_from_checkpoint=resumed)
+        record.results["random"] = torch.rand(()).item()
+        record.global_step, record.training_loss, record.metrics = output.global_step, output.training_loss, dict(output.metrics)
+
+    return body
+
+
+_INTERRUPTION: Final = '''\
+class Interruption(TrainerCallback):
+    """Saves after some updates, and ends the run after one of them."""
+
+    def __init__(self, at):
+        self.at, self.happened, self.over = at, False, False
+
+    def on_step_end(self, args, state, control, **kwargs):
+{before}        if state.global_step in {saves}:
+            control.should_save = True
+        if state.global_step == self.at:
+            {end}'''
+_RAISING: Final = """
+
+    def {event}(self, args, state, control, **kwargs):
+        self.maybe_raise()"""
+_MAYBE_RAISE: Final = """
+
+    def maybe_raise(self):
+        if self.over:
+            self.happened = True
+            raise Interrupted"""
+_INTERRUPTED: Final = '''\
+class Interrupted(Exception):
+    """Ends a run on purpose."""'''
+_NEWEST: Final = '''\
+def newest_checkpoint(folder):
+    """The checkpoint with the highest number, or None."""
+    found = glob.glob(f"{folder}/checkpoint-*")
+    return max(found, key=lambda path: int(path.rpartition("-")[2]), default=None)'''
+_EVALUATED: Final = '''\
+history = []  # of the run without interruptions
+
+
+def evaluated_until(checkpoint):
+    """How often that run had evaluated when it was where this checkpoint is."""
+    step = int(checkpoint.rpartition("-")[2]) if checkpoint else 0
+    return sum("eval_runtime" in entry and entry["step"] <= step for entry in history)'''
+
+
+def body(case: Case, wanted: Wanted) -> Body:
+    """The same in source: `run(output_dir, at, resumed)` makes one run, `main` makes the baseline and the parts."""
+    at = [int(step) for step in case.parameters.get("interrupt_at", (1,))]
+    how, event = case.parameters.get("how", "stop"), case.parameters.get("event", _EVENTS[0])
+    scores = list(case.scenario.components.scores)
+    kept = [f"record.{name} = {value}" for name, value in OUTPUT.items() if name in wanted.fields]
+    train = f"{'output = ' if kept else ''}trainer.train(resume_from_checkpoint=resumed)"
+    train = train if case.parameters.get("by") == "path" else train.replace("=resumed", "=resumed is not None")
+    lines = ["interruption = Interruption(at)", "trainer.add_callback(interruption)"]
+    if len(scores) > 1:
+        lines.append(f"trainer.compute_metrics = metric(*{scores!r}[min(evaluated_until(resumed), {len(scores) - 1}) :])")
+    definitions = [_interruption(at, how, event), _NEWEST, *([_EVALUATED] if len(scores) > 1 else [])]
+    done = [train, *(['record.results["random"] = torch.rand(()).item()'] if "random" in wanted.words else []), *kept]
+    if how == "stop":
+        lines += done
+    else:
+        lines += ["try:", *(f"    {line}" for line in done), "except Interrupted as error:", '    print("interrupted:", repr(error))']
+        definitions.insert(0, _INTERRUPTED)
+    lines.append("record.interrupted = interruption.happened")
+    several = [
+        f'runs = {{"{BASELINE}": run(f"{{output_dir}}/{BASELINE}", None, None)}}',
+        *(['history.extend(runs["baseline"].history)'] if len(scores) > 1 else []),
+        f"for number, at in enumerate({[*at, None]}, start=1):",
+        '    resumed = newest_checkpoint(f"{output_dir}/interrupted")',
+        '    runs[f"part {number}"] = run(f"{output_dir}/interrupted", at, resumed)',
+        '    if not runs[f"part {number}"].interrupted:',
+        "        break",
+    ]
+    if len(scores) > 1:
+        lines.append("record.history = trainer.state.log_history")
+    imports = ["import glob", "from transformers import TrainerCallback"]
+    return Body(lines, imports, definitions, parameters=("at", "resumed"), several=several)
+
+
+def _interruption(at: list[int], how: str, event: str) -> str:
+    """The callback that interrupts."""
+    if how == "stop":
+        return _INTERRUPTION.format(before="", saves=at, end="control.should_training_stop = self.happened = True")
+    before = "        self.maybe_raise()\n" if event == "on_step_end" else ""
+    text = _INTERRUPTION.format(before=before, saves=at, end="self.over = True") + _MAYBE_RAISE
+    return text if before else text + _RAISING.format(event=event)
+
+
+register(
+    Experiment(
+        NAME,
+        "Interrupt a run and resume it, once or several times; compare it with the same run without interruptions.",
+        "test_trainer_checkpointing",
+        cases,
+        run,
+        tuple(dict.fromkeys(name for flavour in _FLAVOURS for name in strategies.FLAVOURS[flavour].models)),
+        1.0,
+        body=body,
+    )
+)
