@@ -83,8 +83,9 @@ def prepared() -> Iterator[None]:
 def script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """Runs a source in a module of its own, and gives that."""
 
-    def run(source: Source) -> Any:
+    def run(source: Source, **variables: Any) -> Any:
         module = types.ModuleType("script")
+        module.__dict__.update(variables)
         monkeypatch.setitem(sys.modules, "script", module)
         exec("\n".join([*source.imports, source.definitions]), module.__dict__)  # noqa: S102  what scripts do
         module.__dict__["output_dir"] = str(tmp_path / "output")
@@ -298,6 +299,19 @@ def test_trainers_of_others(attribute: str, each: Scenario, importable: str, scr
     assert f"from {importable} import {attribute.partition('.')[0]}" in source.imports
     assert imported(source) <= MAY_IMPORT | {"their_package", "types"}
     agree(script(source), case, subject)
+
+
+@pytest.mark.parametrize("attribute", ["Subclass", "by_parts", "by_itself", None])
+def test_arguments_that_differ_between_runs_are_taken_from_a_variable(attribute: str | None, importable: str, script: Any) -> None:
+    subject = STOCK if attribute is None else subjects.load(f"{importable}:{attribute}")
+    varied = {"max_steps": 3, "logging_steps": 2, "report_to": "none"}
+    given = scenario(n_eval=0, arguments={"max_steps": 5, "logging_steps": 1, "learning_rate": 0.2})
+    source = source_of(Case(scenario=given), subject, identify=False, varied=list(varied))
+    for arguments in (varied, {**varied, "max_steps": 4}):
+        built = script(source, arguments=arguments)
+        ours = subject.make(Parts(given.with_arguments(**arguments)), built.output_dir)
+        assert fields(built.trainer.args) == fields(ours.args)
+        assert built.trainer.args.max_steps == arguments["max_steps"]
 
 
 def test_a_trainer_with_data_of_its_own(importable: str, script: Any) -> None:

@@ -43,6 +43,8 @@ class Body:
         definitions: module-level code that they need.
         trainer: whether a trainer is built before; if not, `arguments` is a dict of the keyword arguments of TrainingArguments instead.
         parameters: of several runs: what `run(output_dir, ...)`, the function that holds `lines` and returns the record, takes besides.
+        varied: of several runs: the arguments of TrainingArguments in which they differ; `run(output_dir, ..., **arguments)` is given all
+            of them by name, and the case's own values of them count for nothing.
         several: statements that call it and keep the records by name in a dict `runs`; empty: there is one run.
     """
 
@@ -51,6 +53,7 @@ class Body:
     definitions: Sequence[str] = ()
     trainer: bool = True
     parameters: Sequence[str] = ()
+    varied: Sequence[str] = ()
     several: Sequence[str] = ()
 
 

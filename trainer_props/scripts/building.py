@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -38,7 +38,11 @@ class Source:
     arguments: str
 
 
-def source_of(case: Case, subject: Subject, *, identify: bool) -> Source:
+VARIED: Final = "arguments"
+"""The variable that holds, as a dict, the arguments in which several runs differ."""
+
+
+def source_of(case: Case, subject: Subject, *, identify: bool, varied: Collection[str] = ()) -> Source:
     """The source that does by hand what a run of the case does before `train()`.
 
     Args:
@@ -46,6 +50,7 @@ def source_of(case: Case, subject: Subject, *, identify: bool) -> Source:
         subject: the trainer under test.
         identify: define `samples(inputs, split)`, which gives the positions, in the data set of that split, of the rows that reached
             forward, or None.
+        varied: arguments of TrainingArguments that are not written out, but taken from the variable `VARIED`.
 
     Raises:
         compat.Unsupported: the installed transformers lacks an argument.
@@ -54,10 +59,10 @@ def source_of(case: Case, subject: Subject, *, identify: bool) -> Source:
     if case.experiment == BUILD_ARGUMENTS:
         return _only_arguments(case, subject)
     name, parts = name_of(subject.name), components.parts(case.scenario.components)
-    arguments = _training_arguments("TrainingArguments", case.scenario)
+    given = _Given(case.scenario, varied)
     if subject.own_data:
-        return _by_plain_factory(case.scenario, name, [part for part in parts if not part.keyword], arguments, identify=identify)
-    return _by_parts(case, name, parts, arguments, identify=identify)
+        return _by_plain_factory(given, name, [part for part in parts if not part.keyword], identify=identify)
+    return _by_parts(case, given, name, parts, identify=identify)
 
 
 def _only_arguments(case: Case, subject: Subject) -> Source:
@@ -68,21 +73,20 @@ def _only_arguments(case: Case, subject: Subject) -> Source:
     scenario, bad = case.scenario, bad_value(case)
     if bad is not None:
         scenario = scenario.with_arguments(**{bad[0]: bad[1]})
-    arguments = _training_arguments(name.expression, scenario, always=bad[0] if bad is not None else None)
+    arguments = _Given(scenario).call(name.expression, always=bad[0] if bad is not None else None)
     return Source((name.line,), "", f"args = {arguments}", arguments)
 
 
-def _by_plain_factory(scenario: Scenario, name: Name, joining: list[components.Part], arguments: str, *, identify: bool) -> Source:
-    kwargs = _kwargs(scenario)
-    given = ["output_dir", str(scenario.data.n), *layout.keywords(kwargs)]
+def _by_plain_factory(given: _Given, name: Name, joining: list[components.Part], *, identify: bool) -> Source:
+    positional = ["output_dir", str(given.scenario.data.n)]
     definitions = [_ONE_THREAD, *(part.source.definitions for part in joining), data.NO_SAMPLES if identify else ""]
-    build = [f"trainer = {layout.call(name.expression, given)}", *(part.value for part in joining)]
+    build = [f"trainer = {layout.call(name.expression, [*positional, *given.keywords()])}", *(part.value for part in joining)]
     imports = [name.line, "import torch", *(line for part in joining for line in part.source.imports)]
-    return Source(merged(imports), layout.paragraphs(definitions), "\n".join(build), arguments)
+    return Source(merged(imports), layout.paragraphs(definitions), "\n".join(build), given.call("TrainingArguments"))
 
 
-def _by_parts(case: Case, name: Name, parts: list[components.Part], arguments: str, *, identify: bool) -> Source:
-    scenario = case.scenario
+def _by_parts(case: Case, given: _Given, name: Name, parts: list[components.Part], *, identify: bool) -> Source:
+    scenario, arguments = case.scenario, given.call("TrainingArguments")
     lengths = {"train": scenario.data.n}
     if scenario.data.n_eval:
         lengths["eval"] = scenario.data.n_eval
@@ -102,8 +106,8 @@ def _by_parts(case: Case, name: Name, parts: list[components.Part], arguments: s
         keywords = [f"{keyword}={value}" for keyword, value in {"model": "model", "args": "args", **handed}.items()]
         build = [*model.lines, f"args = {arguments}", f"trainer = {layout.call(name.expression, keywords)}"]
     else:
-        sources.append(Copy(("from types import SimpleNamespace",), _parts_class(scenario, model, handed)))
-        build = [f"trainer = {name.expression}(Parts(), output_dir)"]
+        sources.append(Copy(("from types import SimpleNamespace",), _parts_class(given, model, handed)))
+        build = [f"trainer = {name.expression}(Parts({'**' + VARIED if given.varied else ''}), output_dir)"]
     build += [part.value for part in parts if not part.keyword]
     needed = [line for each in sources for line in each.imports]
     return Source(
@@ -117,36 +121,58 @@ def _by_parts(case: Case, name: Name, parts: list[components.Part], arguments: s
 _ONE_THREAD: Final = "torch.set_num_threads(1)"
 
 
-def _kwargs(scenario: Scenario) -> dict[str, Any]:
-    """What a run gives to TrainingArguments beside the output directory."""
-    kwargs = Parts(scenario).training_arguments_kwargs("")
-    return {name: value for name, value in kwargs.items() if name != "output_dir"}
+@dataclass(frozen=True)
+class _Given:
+    """What a run gives to TrainingArguments beside the output directory.
+
+    Attributes:
+        scenario: whose arguments they are.
+        varied: names of those that the variable `VARIED` holds.
+    """
+
+    scenario: Scenario
+    varied: Collection[str] = ()
+
+    def call(self, kind: str, always: str | None = None) -> str:
+        """A call of the class of TrainingArguments. Defaults are left out, but for the argument that is `always` there."""
+        signature = compat.installed_signature()
+        said = {
+            name: value
+            for name, value in self._kwargs().items()
+            if name == always or name not in signature or repr(value) != repr(signature[name].default)
+        }
+        usual = {name: value for name, value in said.items() if name in QUIET and name not in self.scenario.arguments}
+        own = {name: value for name, value in said.items() if name not in usual}
+        quiet = [", ".join(layout.keywords(usual))] if usual else []
+        return layout.call(kind, ["output_dir=output_dir", *layout.keywords(own), *quiet, *self._rest()])
+
+    def keywords(self) -> list[str]:
+        """All of them, also defaults, as keyword arguments."""
+        return [*layout.keywords(self._kwargs()), *self._rest()]
+
+    def _kwargs(self) -> dict[str, Any]:
+        kwargs = Parts(self.scenario).training_arguments_kwargs("")
+        return {name: value for name, value in kwargs.items() if name != "output_dir" and name not in self.varied}
+
+    def _rest(self) -> list[str]:
+        return [f"**{VARIED}"] if self.varied else []
 
 
-def _training_arguments(kind: str, scenario: Scenario, always: str | None = None) -> str:
-    """A call of the class of TrainingArguments. Defaults are left out, but for the argument that is `always` there."""
-    signature = compat.installed_signature()
-    said = {
-        name: value
-        for name, value in _kwargs(scenario).items()
-        if name == always or name not in signature or repr(value) != repr(signature[name].default)
-    }
-    usual = {name: value for name, value in said.items() if name in QUIET and name not in scenario.arguments}
-    own = {name: value for name, value in said.items() if name not in usual}
-    return layout.call(kind, ["output_dir=output_dir", *layout.keywords(own), *([", ".join(layout.keywords(usual))] if usual else [])])
-
-
-def _parts_class(scenario: Scenario, model: ModelSource, handed: Mapping[str, str]) -> str:
+def _parts_class(given: _Given, model: ModelSource, handed: Mapping[str, str]) -> str:
     """The class that stands in for `Parts`, with all that is promised to factories."""
+    scenario = given.scenario
     described = {
         name: layout.call("SimpleNamespace", layout.keywords({field: getattr(value, field) for field in value.__struct_fields__}))
         for name, value in (("data", scenario.data), ("model", scenario.model))
     }
-    namespace = [f"arguments={layout.value(dict(scenario.arguments))}", *(f"{name}={value}" for name, value in described.items())]
+    fixed = {name: value for name, value in scenario.arguments.items() if name not in given.varied}
+    arguments = f"{{**{layout.value(fixed)}, **{VARIED}}}" if given.varied else layout.value(fixed)
+    namespace = [f"arguments={arguments}", *(f"{name}={value}" for name, value in described.items())]
     keywords = {"model": "self.model()", "args": "self.training_arguments(output_dir)", **handed}
     methods = {
         "training_arguments_kwargs(self, output_dir)": [
-            f"return {layout.call('dict', ['output_dir=output_dir', *layout.keywords(_kwargs(scenario))])}"
+            *([f"{VARIED} = self.varied"] if given.varied else []),
+            f"return {layout.call('dict', ['output_dir=output_dir', *given.keywords()])}",
         ],
         "training_arguments(self, output_dir)": ["return TrainingArguments(**self.training_arguments_kwargs(output_dir))"],
         "model(self)": [*model.lines, "return model"],
@@ -155,5 +181,8 @@ def _parts_class(scenario: Scenario, model: ModelSource, handed: Mapping[str, st
         "trainer_kwargs(self, output_dir)": [f"return {layout.call('dict', [f'{key}={value}' for key, value in keywords.items()])}"],
     }
     functions = [layout.block(f"def {head}:", lines) for head, lines in methods.items()]
-    body = ['"""What the factory is given."""', f"scenario = {layout.call('SimpleNamespace', namespace)}", *functions]
+    described_as = f"scenario = {layout.call('SimpleNamespace', namespace)}"
+    if given.varied:
+        described_as = layout.block(f"def __init__(self, **{VARIED}):", [f"self.varied = {VARIED}", f"self.{described_as}"])
+    body = ['"""What the factory is given."""', described_as, *functions]
     return layout.block("class Parts:", ["\n\n".join(body)])

@@ -15,7 +15,7 @@ from trainer_props.experiments import EXPERIMENTS, Body, Wanted
 from trainer_props.judgement import Check
 from trainer_props.properties import PROPERTIES
 from trainer_props.scripts import heading, layout, relations
-from trainer_props.scripts.building import Source, source_of
+from trainer_props.scripts.building import VARIED, Source, source_of
 from trainer_props.scripts.copying import merged
 from trainer_props.scripts.measuring import Measuring, measuring
 from trainer_props.scripts.probing import Circumstances, Probe, probe
@@ -99,7 +99,7 @@ def _of_a_check(finding: Finding, check: Check, subject: Subject) -> str:
     needs = {need.name for need in PROPERTIES[finding.property].needs}
     ends_anyhow = body.trainer and (not needs & _FINISHED or bool(found.fields & {"failure", "stuck"}))
     identify = "identified" in found.fields or found.has("batches", "samples") or found.has("evaluations.batches", "samples")
-    source = source_of(case, subject, identify=identify)
+    source = source_of(case, subject, identify=identify, varied=body.varied)
     # by epochs of rows that are fetched by position a run always ends, whatever its steps count
     endless = ends_anyhow and ("stuck" in found.fields or subject.own_data or not DATASETS[case.scenario.data.kind].map_style)
     watched = probe(found, circumstances(case, subject, endless=endless))
@@ -124,14 +124,15 @@ def _of_a_check(finding: Finding, check: Check, subject: Subject) -> str:
 
 def _function(body: Body, lines: Iterable[str]) -> str:
     """The function that makes one of several runs."""
-    return "\n".join([f"def run({', '.join(['output_dir', *body.parameters])}):", *_indented(lines)])
+    parameters = ["output_dir", *body.parameters, *([f"**{VARIED}"] if body.varied else [])]
+    return "\n".join([f"def run({', '.join(parameters)}):", *_indented(lines)])
 
 
 def _of_the_end(finding: Finding, subject: Subject) -> str:
     """The script of a run that ends its process, or never ends."""
     case = finding.case
     body = EXPERIMENTS[case.experiment].body(case, Wanted())
-    source = source_of(case, subject, identify=False)
+    source = source_of(case, subject, identify=False, varied=body.varied)
     steps = [*(source.build.splitlines() if body.trainer else _without_trainer(source)), *body.lines]
     functions = [_function(body, steps)] if body.several else []
     main = [
