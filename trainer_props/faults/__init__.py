@@ -14,6 +14,6 @@ from trainer_props.faults import (  # noqa: F401  registers
     resume,
     steps,
 )
-from trainer_props.faults.registry import FAULTS, Fault, fault
+from trainer_props.faults.registry import FAULTS, TEN, Fault, fault
 
-__all__ = ["FAULTS", "Fault", "fault"]
+__all__ = ["FAULTS", "TEN", "Fault", "fault"]
