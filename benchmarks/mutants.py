@@ -14,11 +14,10 @@ a line for each mutant and a table by area, which `--table` also writes as Markd
 from __future__ import annotations
 
 import argparse
-import concurrent.futures
 import fnmatch
+import functools
 import importlib.util
 import json
-import multiprocessing
 import os
 import random
 import statistics
@@ -30,6 +29,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
+
+from trainer_props.engine.side_by_side import Lost, side_by_side
 
 KILLED: Final = "killed"
 SURVIVED: Final = "survived"
@@ -95,12 +96,6 @@ def check(mutant: str, area: str, seconds: float, seed: int) -> Row:
     return Row(mutant, area, SURVIVED, time.monotonic() - begun, result.runs)
 
 
-def planted(tool: ModuleType, mutant: str, area: str, seconds: float, seed: int) -> Row:
-    """The check with the mutant in force in this process."""
-    tool.apply(mutant)
-    return check(mutant, area, seconds, seed)
-
-
 def at_import(corpus: Path, mutant: str, area: str, seconds: float, seed: int) -> Row:
     """The check in a process of its own, which plants the mutant before it imports anything."""
     command = [sys.executable, __file__, str(corpus), _FRESH, mutant, "--seconds", str(seconds), "--seed", str(seed)]
@@ -110,22 +105,16 @@ def at_import(corpus: Path, mutant: str, area: str, seconds: float, seed: int) -
     return Row(**{**json.loads(done.stdout.splitlines()[-1]), "area": area})
 
 
-def judge(corpus: Path, mutant: str, seconds: float, seed: int) -> Row:
-    """What becomes of a mutant."""
-    import warm
-
-    tool = sys.modules["mutate"]
+def judge(tool: ModuleType, corpus: Path, mutant: str, seconds: float, seed: int) -> Row:
+    """What becomes of a mutant, which stays in force in this process."""
     area = tool.catalogue()[mutant]["area"]
     try:
-        tool.mutated_code(mutant)
+        tool.apply(mutant)
     except tool.MutationError as error:
         if "import-time" in str(error):
             return at_import(corpus, mutant, area, seconds, seed)
         return Row(mutant, area, FAILED, killer=str(error))
-    try:
-        return warm.apart(planted, tool, mutant, area, seconds, seed, timeout=seconds + _GRACE)  # type: ignore[no-any-return]
-    except warm.Lost as error:  # a check says of everything how it ended; one that is gone itself has told nobody
-        return Row(mutant, area, SURVIVED, seconds, killer=f"the check was lost: {error}")
+    return check(mutant, area, seconds, seed)
 
 
 def table(rows: Sequence[Row], seconds: float, seed: int) -> Iterator[str]:
@@ -168,17 +157,6 @@ class State:
             written.replace(self._path)
 
 
-def side_by_side(jobs: int, mutants: Sequence[str], corpus: Path, seconds: float, seed: int) -> Iterator[Row]:
-    """The rows, as they are ready. All processes are forked before there is a thread."""
-    with concurrent.futures.ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("fork")) as pool:
-        waiting = [pool.submit(judge, corpus, mutant, seconds, seed) for mutant in mutants]
-        try:
-            for each in concurrent.futures.as_completed(waiting):
-                yield each.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
 def main() -> int:
     """Judge the mutants, print a line for each and the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -208,7 +186,11 @@ def main() -> int:
     print(f"seed {state.seed}, {options.seconds:g} s each", flush=True)
     _import_everything()
     left = [name for name in chosen if name not in state.rows]
-    for row in side_by_side(options.jobs, left, corpus, state.seconds, state.seed):
+    work = {name: functools.partial(judge, tool, corpus, name, state.seconds, state.seed) for name in left}
+    for name, outcome in side_by_side(work, options.jobs):
+        # a check says of everything how it ended; one that is gone itself has told nobody
+        lost = isinstance(outcome, Lost)
+        row = Row(name, catalogue[name]["area"], SURVIVED, killer=f"the check was lost: {outcome.message}") if lost else outcome
         state.add(row)
         print(f"{row.mutant:10} {row.area:24} {row.outcome:11} {row.seconds:6.1f} s {row.runs:5} runs  {row.killer}", flush=True)
     rows = [state.rows[name] for name in chosen if name in state.rows]
