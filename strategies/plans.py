@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from trainer_props.strategies.draft import Draft, check_bounds
 
-RATIOS: Final = (0.5, 0.25, 0.1, 0.3, 0.07, 0.9)
+RATIOS: Final = (0.5, 0.25, 0.1, 0.3, 0.28, 0.56, 0.07, 0.9)
 LOGGING_FEATURES: Final = {"logging_first_step": (True,), "logging_nan_inf_filter": (False,)}
 EVALUATION_FEATURES: Final[dict[str, tuple[Any, ...]]] = {
     "scores": (True,), "metric_for_best_model": (True,), "greater_is_better": (False, True),
@@ -128,12 +128,16 @@ def _draw_saving(draft: Draft, saving: Sequence[str]) -> None:
         draft.apply("save_only_model")
 
 
-def draw_evaluation(draft: Draft, watching: Watching) -> None:
-    """Decide how the run evaluates; the plan (`draw_watching`) comes first, and switches on the features it needs."""
+def draw_evaluation(draft: Draft, watching: Watching, *, least_rows: int = 1) -> None:
+    """Decide how the run evaluates; the plan (`draw_watching`) comes first, and switches on the features it needs.
+
+    Args:
+        least_rows: no evaluation batch is smaller.
+    """
     draft.apply("eval_on_start", "eval_delay", "eval_accumulation_steps", "eval_do_concat_batches")
     if watching.evaluates:
         # Evaluation data are short: with the default of 8 they would be a single batch.
-        size = draft.choose((None, 1, 2, 3, 4))
+        size = draft.choose((None, *range(least_rows, 5)))
         if size is not None:
             draft.set("per_device_eval_batch_size", size)
     draft.apply("include_for_metrics", "batch_eval_metrics")

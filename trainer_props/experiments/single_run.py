@@ -70,7 +70,7 @@ _experiment(
 )
 _experiment(
     "train_nothing",
-    "Ask for no update, or give too little data for a batch.",
+    "Ask for no update, or give too little data for a batch of training or of evaluation.",
     "test_trainer",
     strategies.idle_scenarios,
     "idle",
