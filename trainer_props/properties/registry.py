@@ -26,6 +26,8 @@ SINGLE_RUN: Final = (
     "train_seq2seq",
 )
 """The experiments whose record is that of one training run."""
+WITH_FLAGS: Final = (*SINGLE_RUN, "train_with_flags")
+"""Those, and the one whose callback sets control flags, for what holds whatever a callback asks for."""
 
 
 @dataclass(frozen=True)
