@@ -13,6 +13,7 @@ from trainer_props.faults import (  # noqa: F401  registers
     optimization,
     prediction,
     resume,
+    rotation,
     steps,
 )
 from trainer_props.faults.registry import FAULTS, Fault, fault

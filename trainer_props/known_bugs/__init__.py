@@ -7,6 +7,7 @@ from trainer_props.known_bugs import (  # noqa: F401  they register
     flags,
     losses,
     resume,
+    rotation,
     streams,
     training,
 )

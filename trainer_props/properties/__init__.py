@@ -13,6 +13,7 @@ from trainer_props.properties import (  # noqa: F401  they register
     optimization,
     prediction,
     resume,
+    rotation,
     steps,
 )
 from trainer_props.properties.registry import PROPERTIES, SINGLE_RUN, Property, trainer_property
