@@ -41,7 +41,10 @@ _COMMON: Final[dict[str, tuple[Any, ...]]] = {
     "seed": (0, 1, 7, 12345), "data_seed": (0, 1, 42), "dataloader_drop_last": (True,), "own_loss": (True,), "logging_first_step": (True,),
     "rows": parts.DATA_FEATURES["rows"], "poisoned": parts.COMPONENT_FEATURES["poisoned"],
 }  # fmt: skip
-_SAVING: Final = {"early_stopping": parts.STOPPING, "eval_on_start": (True,), "save_only_model": (True,)}
+_SAVING: Final[dict[str, tuple[Any, ...]]] = {
+    "early_stopping": parts.STOPPING, "eval_on_start": (True,), "save_only_model": (True,),
+    "odd_score": parts.COMPONENT_FEATURES["odd_score"],
+}  # fmt: skip
 _TOKENS: Final = {**parts.DATA_FEATURES, "include_num_input_tokens_seen": ("all", "non_padding")}
 _SMOOTHING: Final = (0.1, 0.5, 0.9)
 _UNUSUAL: Final[dict[str, tuple[Any, ...]]] = {

@@ -78,6 +78,9 @@ HELD: Final[Mapping[str, dict[str, Any]]] = {
     "updates-skipped-as-batches": {"gradient_accumulation_steps": 2, "num_train_epochs": 1},
     "first-log-divided-by-all-steps": {"logging_steps": 1},
     "refusal-after-an-update": {"save_only_model": True},
+    "best-metric-of-the-save-before": _SAVED,
+    "older-runs-not-counted": {"save_total_limit": 1},
+    "any-checkpoint-taken-for-the-best": {**_SCORED, "save_strategy": "steps", "save_steps": 2, "load_best_model_at_end": True},
 }
 
 
@@ -102,6 +105,10 @@ CASES: Final = {
             },
             data=Data(n=3),
         )
+    ),
+    "infinite-metrics-written-as-null": Case(
+        experiment="train_and_save",
+        scenario=Scenario(arguments={**_SAVED, "max_steps": 1}, data=Data(n_eval=1), components=Components(scores=(math.inf,))),
     ),
     "threshold-ignored": _stopped(EarlyStopping(patience=1, threshold=0.25), (0.5, 0.6, 0.7)),
     "patience-not-restored-by-improvement": _stopped(EarlyStopping(patience=2), (0.5, 0.25, 0.75, 0.5, 1.0)),

@@ -9,7 +9,7 @@ import trainer_props
 if TYPE_CHECKING:
     from trainer_props.checking import SubjectCase
 
-EXPERIMENTS = ["train_and_save", "resume"]
+EXPERIMENTS = ["train_and_save", "save_into_a_used_folder", "resume"]
 
 
 @trainer_props.parametrize("transformers:Trainer", experiments=EXPERIMENTS)

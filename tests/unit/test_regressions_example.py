@@ -166,6 +166,8 @@ def test_a_missing_key_is_named(key: str) -> None:
         (data(case=case(scenario={"arguments": {"learning_rat": 1}})), "no field 'learning_rat': did you mean 'learning_rate'?"),
         (data(case=case(scenario={"arguments": {"max_steps": 10**9}})), "max_steps is 1000000000: at most 2000"),
         (data(case=case(experiment="evaluate_and_predict", parameters={"predict": 10**12})), "parameters: 1000000000000"),
+        (data(case=case(experiment="evaluate_and_predict", parameters={"predict": 1, "prefix": "a'): import os"})), "is no name"),
+        (data(case=case(experiment="train_with_flags", parameters={"plan": [["../on_log", 1, "should_log"]]})), "is no name"),
     ],
 )  # fmt: skip
 def test_what_is_no_example_is_refused_by_name(changed: Any, said: str) -> None:

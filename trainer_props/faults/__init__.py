@@ -7,11 +7,13 @@ from trainer_props.faults import (  # noqa: F401  registers
     data_order,
     early_stopping,
     evaluation,
+    flags,
     logs,
     loss,
     optimization,
     prediction,
     resume,
+    rotation,
     steps,
 )
 from trainer_props.faults.registry import FAULTS, TEN, Fault, fault

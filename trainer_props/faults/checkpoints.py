@@ -244,3 +244,42 @@ def state_saved_from_before_the_log() -> Any:
                 self._before.save_to_json(str(written))
 
     return Before
+
+
+@fault(property="checkpoints.saved_state_knows_the_best")
+def best_metric_of_the_save_before() -> Any:
+    """A checkpoint that is saved after an evaluation is written before it is known whether that is the best."""
+    from transformers import Trainer
+
+    class TooEarly(Trainer):
+        def _determine_best_metric(self, *args: Any, **kwargs: Any) -> bool:
+            self._before = self.state.best_metric, self.state.best_global_step
+            return bool(super()._determine_best_metric(*args, **kwargs))
+
+        def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+            super()._save_checkpoint(*args, **kwargs)
+            written = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}" / "trainer_state.json"
+            if written.exists() and hasattr(self, "_before"):
+                state = copy.deepcopy(self.state)
+                state.best_metric, state.best_global_step = self._before
+                state.save_to_json(str(written))
+
+    return TooEarly
+
+
+@fault(property="checkpoints.saved_state_knows_the_best")
+def infinite_metrics_written_as_null() -> Any:
+    """Strict JSON has no infinities: they are written to `trainer_state.json` as null."""
+    import math
+
+    from transformers import Trainer
+
+    class AsNull(Trainer):
+        def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+            best = self.state.best_metric
+            if best is not None and math.isinf(best):
+                self.state.best_metric = None
+            super()._save_checkpoint(*args, **kwargs)
+            self.state.best_metric = best
+
+    return AsNull

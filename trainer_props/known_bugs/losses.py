@@ -135,6 +135,8 @@ known_bug(
             "logs.logged_loss_is_the_mean_since_the_last_log",
             "logs.train_loss_is_the_mean_of_all_updates",
             "loss.reported_loss_averages_updates",
+            "flags.logged_losses_are_of_updates",
+            "flags.train_loss_is_of_updates",
             "optimization.gradient_averages_own_micro_batches",
             "optimization.logged_grad_norm_is_before_clipping",
             "optimization.weights_match_reference",

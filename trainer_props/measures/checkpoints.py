@@ -161,6 +161,13 @@ def saved_step_and_maximum(record: Record, index: int) -> list[Any]:
 
 
 @measure
+def saved_best(record: Record, index: int) -> list[Any]:
+    """`best_metric` and `best_global_step` of the state in a checkpoint."""
+    state = record.checkpoints[index].state or {}
+    return [state.get("best_metric"), state.get("best_global_step")]
+
+
+@measure
 def epoch_at_save(record: Record, index: int) -> float | None:
     """`state.epoch` at a save."""
     return [event.epoch for event in record.events if event.name == "on_save"][index]

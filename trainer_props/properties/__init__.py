@@ -7,11 +7,13 @@ from trainer_props.properties import (  # noqa: F401  they register
     data_order,
     early_stopping,
     evaluation,
+    flags,
     logs,
     loss,
     optimization,
     prediction,
     resume,
+    rotation,
     steps,
 )
 from trainer_props.properties.registry import PROPERTIES, SINGLE_RUN, Property, trainer_property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -18,6 +19,9 @@ MOST_SAMPLES: Final = 10_000_000
 DEEPEST: Final = 40
 LONGEST_NUMBER: Final = 2**63
 """Whole numbers of this size and beyond are absurd: nothing here counts so far, and torch has no type for them."""
+
+_WORD: Final = re.compile(r"(?!\.)[A-Za-z0-9_.\-]*", re.ASCII)
+"""What a text of the parameters may be: the name of an event, a flag, a file. Such names stand in scripts."""
 
 _TRAINS_NOTHING: Final = "build_arguments"
 _NUMBERS: Final = (bool, int, float, type(None))
@@ -139,3 +143,5 @@ def _check_parameters(parameters: Any) -> None:
             _check_parameters(value)
     elif isinstance(parameters, (int, float)) and abs(parameters) > MOST_SAMPLES:
         raise serialization.InvalidData(f"parameters: {parameters} is more than {MOST_SAMPLES}")
+    elif isinstance(parameters, str) and not _WORD.fullmatch(parameters):
+        raise serialization.InvalidData(f"parameters: {parameters!r} is no name")

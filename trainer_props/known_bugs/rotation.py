@@ -1,0 +1,115 @@
+"""Known bugs of rotation in a directory that was used before."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trainer_props.case import Case
+from trainer_props.judgement import Violated
+from trainer_props.known_bugs.registry import KnownBug, known_bug
+from trainer_props.measures import rotation as measures
+from trainer_props.oracles import best_model, rotation
+from trainer_props.properties.rotation import saves_of
+from trainer_props.record import Record
+from trainer_props.scenario import Components, Data, Scenario
+
+_DOCS = "https://huggingface.co/docs/transformers/main_classes/trainer#transformers.TrainingArguments"
+
+
+def _limited(scenario: Scenario) -> bool:
+    return (scenario.argument("save_total_limit") or 0) > 0
+
+
+def _taken_for_checkpoints(judgement: Violated, record: Record, scenario: Scenario) -> bool:
+    """Folders whose names begin as those of checkpoints are counted, and removed, as the oldest of them."""
+    others = [name for name in record.results["others"] if name.startswith(best_model.PREFIX)]
+    gone = [name for name in record.results["others"] if name not in record.results["left"]]
+    if not others or not set(gone) <= set(others):
+        return False
+    if judgement.quantity == "other folders":
+        return True
+    reversed_times = record.results["times"] == "reversed"
+    older = [*others, *record.results["older"]]
+    left = rotation.left_after_each_save(scenario.argument("save_total_limit"), older, saves_of(record), reversed_times=reversed_times)
+    observed = measures.checkpoints_after_each_save(record).value
+    return bool(observed == [[name for name in names if name not in others] for names in left])
+
+
+def _lower_number(judgement: Violated, record: Record, scenario: Scenario) -> bool:
+    """All times are those of one second, and what a save has written is gone: of all that is left the numbers are higher."""
+    if record.results.get("times") != "same":
+        return False
+    lost = [each for each in record.checkpoints if best_model.folder(each.step) not in each.folders]
+    return bool(lost) and all(
+        int(name.rpartition("-")[2]) > each.step
+        for each in lost
+        for name in measures.checkpoints_among(each.folders)
+        if name != each.best_model_checkpoint
+    )
+
+
+def _step_of_the_best(judgement: Violated, record: Record, scenario: Scenario) -> bool:
+    """The checkpoint has the number of the best step, at which this run saved nothing, and was there before."""
+    name = record.state["best_model_checkpoint"]
+    return name in record.results["older"] and name == best_model.folder(record.state["best_global_step"])
+
+
+def _saving(n: int = 2, n_eval: int = 0, scores: tuple[float, ...] = (), *, parameters: dict[str, Any], **arguments: Any) -> Case:
+    usual = {"per_device_train_batch_size": 1, "num_train_epochs": 1, "save_strategy": "steps", "save_steps": 1}
+    scenario = Scenario(arguments={**usual, **arguments}, data=Data(n=n, n_eval=n_eval), components=Components(scores=scores))
+    return Case(experiment="save_into_a_used_folder", scenario=scenario, parameters=parameters)
+
+
+known_bug(
+    KnownBug(
+        id="rotation-takes-other-folders",
+        verdict="bug",
+        sentence=(
+            "With save_total_limit every folder in output_dir whose name begins with 'checkpoint-' is taken for a checkpoint and removed "
+            "when it is old, such as a checkpoint-best that was put aside."
+        ),
+        link=f"{_DOCS}.save_total_limit",
+        versions=">=4.52",
+        properties=("rotation.only_checkpoints_go", "rotation.the_oldest_go_first"),
+        region=_limited,
+        symptom=_taken_for_checkpoints,
+        example=_saving(n=1, parameters={"others": ["checkpoint-best"]}, save_total_limit=1),
+    )
+)
+
+known_bug(
+    KnownBug(
+        id="rotation-within-a-second",
+        verdict="bug",
+        sentence=(
+            "If all checkpoints in output_dir were written within a second, rotation goes by their numbers: beside those of an older, "
+            "longer run a checkpoint is removed by the save that has just written it."
+        ),
+        link="https://github.com/huggingface/transformers/pull/37260",
+        versions=">=4.46",
+        properties=("checkpoints.a_save_leaves_its_checkpoint",),
+        region=_limited,
+        symptom=_lower_number,
+        example=_saving(n=1, parameters={"older": [2], "times": "same"}, save_total_limit=1),
+    )
+)
+
+known_bug(
+    KnownBug(
+        id="best-checkpoint-of-another-run",
+        verdict="bug",
+        sentence=(
+            "If the best evaluation has no checkpoint, and an older run has left one of the same number in output_dir, that one is taken "
+            "for the best: load_best_model_at_end loads the weights of the older run."
+        ),
+        link=f"{_DOCS}.load_best_model_at_end",
+        versions=">=4.50",
+        properties=("rotation.the_best_checkpoint_is_one_of_this_run",),
+        region=lambda scenario: best_model.metric_name(scenario) is not None,
+        symptom=_step_of_the_best,
+        example=_saving(
+            n_eval=1, scores=(1.0, 0.0), parameters={"older": [1]}, eval_strategy="steps", eval_steps=1, save_steps=2,
+            load_best_model_at_end=True, metric_for_best_model="score",
+        ),
+    )
+)  # fmt: skip
