@@ -10,7 +10,9 @@ from trainer_props.faults import (  # noqa: F401  registers
     logs,
     loss,
     optimization,
+    observe,
     prediction,
+    regroup,
     resume,
     steps,
 )

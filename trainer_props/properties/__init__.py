@@ -10,7 +10,10 @@ from trainer_props.properties import (  # noqa: F401  they register
     logs,
     loss,
     optimization,
+    observe,
     prediction,
+    regroup,
+    repeat,
     resume,
     steps,
 )

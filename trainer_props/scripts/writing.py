@@ -108,7 +108,7 @@ def _of_a_check(finding: Finding, check: Check, subject: Subject) -> str:
     compared = relations.comparison(check, finding.expected)
     run = _Run(source, body, watched, found, ends_anyhow, endless)
     imports = [*source.imports, *body.imports, *watched.imports, *code.imports, *compared.imports, "import json", "import tempfile"]
-    if body.trainer:
+    if body.trainer and not body.prints:
         imports.append("from transformers import PrinterCallback")
     if found.has("failure", "traceback"):
         imports.append("import traceback")
@@ -195,7 +195,8 @@ def _middle(run: _Run) -> list[str]:
     steps, after = list(run.body.lines), list(run.probe.after)
     if not run.body.trainer:
         return [*build, *(_caught(steps, run.reads) if "failure" in run.reads.fields else steps)]
-    build.append(_UNPRINTED)
+    if not run.body.prints:
+        build.append(_UNPRINTED)
     if run.probe.watches:
         build.append("watch(trainer)")
     if not run.ends_anyhow:
