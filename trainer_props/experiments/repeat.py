@@ -77,14 +77,13 @@ def run(case: Case, subject: Subject) -> Runs:
         return run_pair(case, subject, changes(case), train_again if case.parameters.get("again") else train)
 
 
-_AGAIN: Final = """\
-if again:
-    trainer.train()
-    for rows in vars(record).values():  # what it says is about what follows
-        if isinstance(rows, list):
-            rows.clear()"""
-_WEIGHTS: Final = """\
-    record.results["weights at the beginning"] = torch.cat([weights.detach().reshape(-1) for weights in trainer.model.parameters()])"""
+_AGAIN: Final = ("if again:", "    trainer.train()")
+_BEGINNING: Final = '''\
+class Beginning(TrainerCallback):
+    """Keeps the weights with which a training begins, in a row."""
+
+    def on_train_begin(self, args, state, control, model=None, **kwargs):
+        self.weights = torch.cat([parameter.detach().reshape(-1) for parameter in model.parameters()])'''
 
 
 def body(case: Case, wanted: Wanted) -> Body:
@@ -92,8 +91,12 @@ def body(case: Case, wanted: Wanted) -> Body:
     usual = train_body(case, wanted)
     if not case.parameters.get("again"):
         return pair_body(case, changes(case), usual)
-    again = _AGAIN.splitlines() + (_WEIGHTS.splitlines() if "results" in wanted.fields else [])
-    return pair_body(case, {}, replace(usual, lines=[*again, *usual.lines]), {"again": (False, True)})
+    usual = replace(usual, before=_AGAIN)
+    if "results" in wanted.fields:
+        kept = 'record.results["weights at the beginning"] = beginning.weights'
+        lines = ["beginning = Beginning()", "trainer.add_callback(beginning)", *usual.lines, kept]
+        usual = replace(usual, lines=lines, imports=[*usual.imports, "from transformers import TrainerCallback"], definitions=[_BEGINNING])
+    return pair_body(case, {}, usual, {"again": (False, True)})
 
 
 register(

@@ -13,6 +13,7 @@ from trainer_props.faults import (  # noqa: F401  registers
     observe,
     prediction,
     regroup,
+    repeat,
     resume,
     steps,
 )

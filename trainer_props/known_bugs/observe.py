@@ -43,7 +43,7 @@ known_bug(
         ),
         link="https://github.com/huggingface/transformers/pull/48025",
         versions=">=4.46",
-        properties=("observe.micro_batches_have_the_same_samples",),
+        properties=("observe.micro_batches_have_the_same_samples", "repeat.the_order_is_that_of_the_data_seed"),
         region=groups_by_length,
         symptom=another_order,
         example=Case(

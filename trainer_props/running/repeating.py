@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import torch
-from transformers import Trainer
+from transformers import Trainer, TrainerCallback
 
 from trainer_props.record import Record
 from trainer_props.running.recorder import Recorder
@@ -19,9 +20,20 @@ def train_again(trainer: Trainer, record: Record, parts: Parts) -> None:
     """Train twice with one Trainer; the record is that of the second time."""
     trainer.train()
     recorder = next(each for each in trainer.callback_handler.callbacks if isinstance(each, Recorder))
-    again = recorder.begin_again()
-    again.results["weights at the beginning"] = again.initial_weights
+    again, beginning = recorder.begin_again(), Beginning()
+    trainer.add_callback(beginning)
     train(trainer, again, parts)
+    again.results["weights at the beginning"] = beginning.weights
+
+
+class Beginning(TrainerCallback):
+    """Keeps the weights with which a training begins, in a row."""
+
+    weights: torch.Tensor
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+        """Keep them."""
+        self.weights = torch.cat([parameter.detach().reshape(-1) for parameter in model.parameters()])
 
 
 @contextlib.contextmanager

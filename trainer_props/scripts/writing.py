@@ -38,7 +38,7 @@ _TAIL: Final = """\
 if __name__ == "__main__":
     sys.exit(main())"""
 _UNPRINTED: Final = "trainer.remove_callback(PrinterCallback)  # it takes entries out of what it prints"
-_FINISHED: Final = frozenset({"finished", "baseline_finished"})
+_FINISHED: Final = frozenset({"finished", "baseline_finished", "both_finished"})
 """Preconditions by which a run finishes."""
 _TAKEN: Final = frozenset({
     "record", "run", "runs", "watch", "main", "samples", "observed", "expected", "equal", "close", "trainer", "output_dir", "args", "json",
@@ -133,7 +133,7 @@ def _of_the_end(finding: Finding, subject: Subject) -> str:
     case = finding.case
     body = EXPERIMENTS[case.experiment].body(case, Wanted())
     source = source_of(case, subject, identify=False, varied=body.varied)
-    steps = [*(source.build.splitlines() if body.trainer else _without_trainer(source)), *body.lines]
+    steps = [*(source.build.splitlines() if body.trainer else _without_trainer(source)), *body.before, *body.lines]
     functions = [_function(body, steps)] if body.several else []
     main = [
         "def main():",
@@ -197,6 +197,7 @@ def _middle(run: _Run) -> list[str]:
         return [*build, *(_caught(steps, run.reads) if "failure" in run.reads.fields else steps)]
     if not run.body.prints:
         build.append(_UNPRINTED)
+    build += run.body.before
     if run.probe.watches:
         build.append("watch(trainer)")
     if not run.ends_anyhow:
