@@ -78,6 +78,8 @@ HELD: Final[Mapping[str, dict[str, Any]]] = {
     "updates-skipped-as-batches": {"gradient_accumulation_steps": 2, "num_train_epochs": 1},
     "first-log-divided-by-all-steps": {"logging_steps": 1},
     "refusal-after-an-update": {"save_only_model": True},
+    "schedule-stepped-by-logs": {"lr_scheduler_type": "linear", "max_steps": 6},
+    "gradient-norm-of-the-log-before": {"max_steps": 6, "logging_steps": 2, "max_grad_norm": 0.0},
 }
 
 

@@ -34,7 +34,8 @@ _PLAIN: Final[tuple[dict[str, Any], ...]] = (
 _WATCHING: Final[tuple[dict[str, Any], ...]] = (
     {"eval_strategy": "steps", "eval_steps": 1}, {"eval_strategy": "epoch"}, {"eval_strategy": "no"}, {"eval_on_start": True},
     {"save_strategy": "steps", "save_steps": 1}, {"save_strategy": "epoch"}, {"save_strategy": "no"},
-    {"save_strategy": "steps", "save_steps": 1, "save_total_limit": 1}, {"save_strategy": "steps", "save_steps": 1, "save_only_model": True},
+    {"save_strategy": "steps", "save_steps": 1, "save_total_limit": 1},
+    {"save_strategy": "steps", "save_steps": 1, "save_only_model": True},
 )  # fmt: skip
 """Ways to observe that a run reacts to if it goes by its evaluations."""
 
@@ -52,7 +53,8 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
     def drawn(draw: st.DrawFn) -> Case:
         kind = draw(st.sampled_from(kinds))
         scenario = _watchable(draw(_FLAVOURS[kind](arguments=arguments, models=held.models)), arguments)
-        ways = [each for each in (*_PLAIN, *(() if follows_evaluations(scenario) else _WATCHING)) if _makes_sense(each, scenario, arguments)]
+        possible = _PLAIN if follows_evaluations(scenario) else (*_PLAIN, *_WATCHING)
+        ways = [each for each in possible if _makes_sense(each, scenario, arguments)]
         chosen = draw(st.lists(st.sampled_from(ways), max_size=3)) if ways else []
         observed = {name: value for each in chosen for name, value in each.items()}
         parameters: dict[str, Any] = {}
@@ -140,8 +142,8 @@ def body(case: Case, wanted: Wanted) -> Body:
     usual, at = replace(train_body(case, wanted), prints=True), case.parameters.get("predict_at")
     if at is None:
         return pair_body(case, changes(case), usual)
-    predicts = ["if predicts:", f"    {'trainer.add_callback(Prediction(trainer, ' + str(at) + '))' if at else 'trainer.predict(test_dataset)'}"]
-    usual = replace(usual, lines=[*predicts, *usual.lines])
+    predict = f"trainer.add_callback(Prediction(trainer, {at}))" if at else "trainer.predict(test_dataset)"
+    usual = replace(usual, lines=["if predicts:", f"    {predict}", *usual.lines])
     if at:
         usual = replace(usual, imports=[*usual.imports, "from transformers import TrainerCallback"], definitions=[_PREDICTION])
     return pair_body(case, changes(case), usual, {"predicts": (False, True)})

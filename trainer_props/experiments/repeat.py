@@ -32,8 +32,8 @@ _ELSE: Final[tuple[dict[str, Any], ...]] = ({"learning_rate": 0.001}, {"weight_d
 def cases(held: Held) -> st.SearchStrategy[Case]:
     """Runs, and how they are repeated.
 
-    Parameters of a case: `again` (the second run is a second `train()` of the same Trainer), or `change` (arguments of the second run); with
-    neither, a fresh Trainer does the same.
+    Parameters of a case: `again` (the second run is a second `train()` of the same Trainer), or `change` (arguments of the second run);
+    with neither, a fresh Trainer does the same.
     """
     arguments = held_arguments(held)
     kinds = [name for name in _KINDS if held.models is None or set(held.models) & set(strategies.FLAVOURS[name].models)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 from trainer_props.faults.registry import fault
 
@@ -47,7 +47,7 @@ def history_of_all_trainers() -> Any:
     from transformers import Trainer
 
     class Shares(Trainer):
-        _history: list[dict[str, Any]] = []
+        _history: ClassVar[list[dict[str, Any]]] = []
 
         def _init_training_state(self, *args: Any, **kwargs: Any) -> Any:
             found = super()._init_training_state(*args, **kwargs)

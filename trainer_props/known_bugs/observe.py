@@ -38,8 +38,8 @@ known_bug(
         id="group-by-length-draws-from-the-global-generator",
         verdict="bug",
         sentence=(
-            "train_sampling_strategy='group_by_length' draws the order of an epoch from torch's global generator, whatever seed and data_seed "
-            "say: an evaluation or a prediction before it changes the order of the training data."
+            "train_sampling_strategy='group_by_length' draws the order of an epoch from torch's global generator, whatever data_seed says: "
+            "an evaluation or a prediction before it changes the order of the training data."
         ),
         link="https://github.com/huggingface/transformers/pull/48025",
         versions=">=4.46",

@@ -133,7 +133,7 @@ def returned_loss(record: Record) -> float | None:
 
 @measure
 def names_of_metrics(runs: Runs, name: str) -> list[str]:
-    """The names of the metrics that `train()` returned, in alphabetical order, but for the number of tokens, which is there if asked for."""
+    """The names of the metrics that `train()` returned, but for the number of tokens, which is there if it is asked for."""
     return names_returned(runs[name])
 
 
@@ -185,9 +185,7 @@ def beginning(record: Record) -> list[Any]:
 @measure
 def history_without_clocks(runs: Runs, name: str) -> list[list[Any]]:
     """The log history without what a clock says: names and values of each entry, in alphabetical order."""
-    return [
-        [part for key in sorted(entry) if not key.endswith(CLOCKS) for part in (key, entry[key])] for entry in history(runs[name])
-    ]
+    return [[part for key in sorted(entry) if not key.endswith(CLOCKS) for part in (key, entry[key])] for entry in history(runs[name])]
 
 
 @measure

@@ -32,7 +32,9 @@ def both(met: Callable[[Record, Scenario], bool]) -> Callable[[Runs, Scenario], 
 
 CHANGES: Final = Need("changes", "nothing could be changed", lambda runs, scenario: CHANGED in runs)
 BOTH_FINISHED: Final = Need("both_finished", "a run did not finish", lambda runs, scenario: all(each.finished for each in runs.values()))
-IDENTIFIED: Final = Need("identified", "samples could not be identified", lambda runs, scenario: all(each.identified for each in runs.values()))
+IDENTIFIED: Final = Need(
+    "identified", "samples could not be identified", lambda runs, scenario: all(each.identified for each in runs.values())
+)
 PAIR: Final = (CHANGES, BOTH_FINISHED)
 
 

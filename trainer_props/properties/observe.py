@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from trainer_props.judgement import Judgement, close, holds_for_all, not_applicable, same
+from trainer_props.judgement import Judgement, close, holds_for_all, same
 from trainer_props.measures import pairs as measures
 from trainer_props.measures.pairs import BASELINE, CHANGED
 from trainer_props.properties import sources
@@ -57,8 +57,9 @@ def weights_are_the_same(runs: Runs, scenario: Scenario) -> Judgement:
 
 
 @trainer_property(
-    source=sources.docs("TrainingArguments.logging_steps"), experiments=OBSERVE, needs=_SAME_DATA, tolerance=LOG_TOLERANCE, catalogue=[52, 53]
-)
+    source=sources.docs("TrainingArguments.logging_steps"), experiments=OBSERVE, needs=_SAME_DATA, tolerance=LOG_TOLERANCE,
+    catalogue=[52, 53],
+)  # fmt: skip
 def train_loss_is_the_same(runs: Runs, scenario: Scenario) -> Judgement:
     """The same training loss is returned, however often it was logged."""
     return close("training_loss", **both_sides(measures.training_loss, runs), tolerance=LOG_TOLERANCE)

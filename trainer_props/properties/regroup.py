@@ -9,8 +9,17 @@ from trainer_props.measures import pairs as measures
 from trainer_props.oracles import accounting
 from trainer_props.properties import sources
 from trainer_props.properties._pairs import (
-    CHANGES, IDENTIFIED, PAIR, both, both_sides, ends_alike, rows, same_numbers, same_rows, scenario_of,
-)  # fmt: skip
+    CHANGES,
+    IDENTIFIED,
+    PAIR,
+    both,
+    both_sides,
+    ends_alike,
+    rows,
+    same_numbers,
+    same_rows,
+    scenario_of,
+)
 from trainer_props.properties._prediction import is_smoothed, loss_reduction, spans
 from trainer_props.properties.logs import LOG_TOLERANCE
 from trainer_props.properties.loss import predicted_items

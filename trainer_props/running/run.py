@@ -69,8 +69,7 @@ def run(scenario: Scenario, subject: Subject, body: Body = train, *, directory: 
         try:
             with wall_clock(WALL_CLOCK_SECONDS + _SECONDS_A_MICRO_BATCH * batch_budget(scenario)):
                 trainer = subject.make(parts, output_dir)
-                if not prints:
-                    trainer.remove_callback(PrinterCallback)
+                _silence(trainer, prints)
                 recorder = Recorder(identify, poisoned, batch_budget(scenario))
                 recorder.attach(trainer)
                 where = "train"
@@ -103,6 +102,11 @@ def run(scenario: Scenario, subject: Subject, body: Body = train, *, directory: 
         if is_prepared():
             freeze_again()
         return record
+
+
+def _silence(trainer: Trainer, prints: bool) -> None:
+    if not prints:
+        trainer.remove_callback(PrinterCallback)
 
 
 def _directory(path: str | None) -> AbstractContextManager[str]:
