@@ -81,6 +81,8 @@ HELD: Final[Mapping[str, dict[str, Any]]] = {
     "best-metric-of-the-save-before": _SAVED,
     "older-runs-not-counted": {"save_total_limit": 1},
     "any-checkpoint-taken-for-the-best": {**_SCORED, "save_strategy": "steps", "save_steps": 2, "load_best_model_at_end": True},
+    "schedule-stepped-by-logs": {"lr_scheduler_type": "linear", "max_steps": 6},
+    "gradient-norm-of-the-log-before": {"max_steps": 6, "logging_steps": 2, "max_grad_norm": 0.0},
 }
 
 

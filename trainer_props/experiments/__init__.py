@@ -1,6 +1,16 @@
 """The experiments: which runs belong together, and where their cases come from."""
 
-from trainer_props.experiments import arguments, evaluate, flags, resume, single_run, used_folder  # noqa: F401  they register
+from trainer_props.experiments import (  # noqa: F401  they register
+    arguments,
+    evaluate,
+    flags,
+    observe,
+    regroup,
+    repeat,
+    resume,
+    single_run,
+    used_folder,
+)
 from trainer_props.experiments.registry import EXPERIMENTS, Body, Experiment, Held, Wanted, suitable
 
 __all__ = ["EXPERIMENTS", "Body", "Experiment", "Held", "Wanted", "suitable"]

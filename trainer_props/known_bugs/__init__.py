@@ -6,6 +6,8 @@ from trainer_props.known_bugs import (  # noqa: F401  they register
     evaluation,
     flags,
     losses,
+    observe,
+    repeat,
     resume,
     rotation,
     streams,

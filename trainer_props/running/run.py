@@ -33,11 +33,12 @@ def train(trainer: Trainer, record: Record, parts: Parts) -> None:
     record.global_step, record.training_loss, record.metrics = output.global_step, output.training_loss, dict(output.metrics)
 
 
-def run(scenario: Scenario, subject: Subject, body: Body = train, *, directory: str | None = None) -> Record:
+def run(scenario: Scenario, subject: Subject, body: Body = train, *, directory: str | None = None, prints: bool = False) -> Record:
     """Build the scenario's trainer, do `body` with it, and return the record; an exception of the run is part of the record.
 
     Args:
         directory: an output directory that is left as it is afterwards, for runs that share one; default: one of its own.
+        prints: what the Trainer brings to print what it logs stays.
 
     Raises:
         SubjectError: the subject gave no Trainer.
@@ -68,7 +69,7 @@ def run(scenario: Scenario, subject: Subject, body: Body = train, *, directory: 
         try:
             with wall_clock(WALL_CLOCK_SECONDS + _SECONDS_A_MICRO_BATCH * batch_budget(scenario)):
                 trainer = subject.make(parts, output_dir)
-                trainer.remove_callback(PrinterCallback)
+                _silence(trainer, prints)
                 recorder = Recorder(identify, poisoned, batch_budget(scenario))
                 recorder.attach(trainer)
                 where = "train"
@@ -101,6 +102,11 @@ def run(scenario: Scenario, subject: Subject, body: Body = train, *, directory: 
         if is_prepared():
             freeze_again()
         return record
+
+
+def _silence(trainer: Trainer, prints: bool) -> None:
+    if not prints:
+        trainer.remove_callback(PrinterCallback)
 
 
 def _directory(path: str | None) -> AbstractContextManager[str]:
