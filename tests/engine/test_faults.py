@@ -18,7 +18,7 @@ from trainer_props.faults import FAULTS
 from trainer_props.faults._source import SourceChanged, rewritten
 from trainer_props.properties import PROPERTIES
 from trainer_props.running import prepared
-from trainer_props.scenario import Components, Data, EarlyStopping, Scenario
+from trainer_props.scenario import Components, Data, EarlyStopping, Model, Scenario
 
 Run = Callable[..., Session]
 
@@ -78,6 +78,7 @@ HELD: Final[Mapping[str, dict[str, Any]]] = {
     "updates-skipped-as-batches": {"gradient_accumulation_steps": 2, "num_train_epochs": 1},
     "first-log-divided-by-all-steps": {"logging_steps": 1},
     "refusal-after-an-update": {"save_only_model": True},
+    "losses-given-with-those-of-a-full-batch": {"include_for_metrics": ["loss"]},
 }
 
 
@@ -107,6 +108,16 @@ CASES: Final = {
     "patience-not-restored-by-improvement": _stopped(EarlyStopping(patience=2), (0.5, 0.25, 0.75, 0.5, 1.0)),
     "patience-begins-anew": _stopped(EarlyStopping(patience=2), (1.0, 0.5, 0.25), restore_callback_states_from_checkpoint=True).replace(
         experiment="resume", parameters={"interrupt_at": [2]}
+    ),
+    "moved-arrays-stacked-without-padding": Case(
+        experiment="evaluate_in_batches",
+        scenario=Scenario(
+            arguments={"per_device_eval_batch_size": 1},
+            data=Data(kind="dynamic", n=1, n_eval=9),
+            model=Model(name="lstm"),
+            components=Components(collator="padding"),
+        ),
+        parameters={"eval_accumulation_steps": 1},
     ),
 }
 MAX_EXAMPLES: Final = 100

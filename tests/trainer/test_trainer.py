@@ -9,7 +9,7 @@ import trainer_props
 if TYPE_CHECKING:
     from trainer_props.checking import SubjectCase
 
-EXPERIMENTS = ["build_arguments", "evaluate_and_predict", "train_once", "train_nothing", "train_hub_models"]
+EXPERIMENTS = ["build_arguments", "evaluate_and_predict", "evaluate_in_batches", "train_once", "train_nothing", "train_hub_models"]
 
 
 @trainer_props.parametrize("transformers:Trainer", experiments=EXPERIMENTS)
