@@ -18,7 +18,7 @@ from trainer_props.faults import FAULTS
 from trainer_props.faults._source import SourceChanged, rewritten
 from trainer_props.properties import PROPERTIES
 from trainer_props.running import prepared
-from trainer_props.scenario import Components, Data, EarlyStopping, Scenario
+from trainer_props.scenario import Components, Data, EarlyStopping, Model, Scenario
 
 Run = Callable[..., Session]
 
@@ -83,6 +83,7 @@ HELD: Final[Mapping[str, dict[str, Any]]] = {
     "any-checkpoint-taken-for-the-best": {**_SCORED, "save_strategy": "steps", "save_steps": 2, "load_best_model_at_end": True},
     "schedule-stepped-by-logs": {"lr_scheduler_type": "linear", "max_steps": 6},
     "gradient-norm-of-the-log-before": {"max_steps": 6, "logging_steps": 2, "max_grad_norm": 0.0},
+    "losses-given-with-those-of-a-full-batch": {"include_for_metrics": ["loss"]},
 }
 
 
@@ -116,6 +117,16 @@ CASES: Final = {
     "patience-not-restored-by-improvement": _stopped(EarlyStopping(patience=2), (0.5, 0.25, 0.75, 0.5, 1.0)),
     "patience-begins-anew": _stopped(EarlyStopping(patience=2), (1.0, 0.5, 0.25), restore_callback_states_from_checkpoint=True).replace(
         experiment="resume", parameters={"interrupt_at": [2]}
+    ),
+    "moved-arrays-stacked-without-padding": Case(
+        experiment="evaluate_in_batches",
+        scenario=Scenario(
+            arguments={"per_device_eval_batch_size": 1},
+            data=Data(kind="dynamic", n=1, n_eval=9),
+            model=Model(name="lstm"),
+            components=Components(collator="padding"),
+        ),
+        parameters={"eval_accumulation_steps": 1},
     ),
 }
 MAX_EXAMPLES: Final = 100

@@ -20,6 +20,7 @@ EXPERIMENTS = [
     "regroup",
     "observe",
     "repeat",
+    "evaluate_in_batches",
 ]
 
 

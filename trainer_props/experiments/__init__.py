@@ -3,6 +3,7 @@
 from trainer_props.experiments import (  # noqa: F401  they register
     arguments,
     evaluate,
+    evaluate_in_batches,
     flags,
     observe,
     regroup,

@@ -4,6 +4,7 @@ from trainer_props.known_bugs import (  # noqa: F401  they register
     arguments,
     checkpoints,
     evaluation,
+    evaluation_batches,
     flags,
     losses,
     observe,
