@@ -18,7 +18,7 @@ from trainer_props.faults import FAULTS
 from trainer_props.faults._source import SourceChanged, rewritten
 from trainer_props.properties import PROPERTIES
 from trainer_props.running import prepared
-from trainer_props.scenario import Components, Data, EarlyStopping, Scenario
+from trainer_props.scenario import Components, Data, EarlyStopping, Model, Scenario
 
 Run = Callable[..., Session]
 
@@ -86,6 +86,11 @@ def _stopped(stopping: EarlyStopping, scores: tuple[float, ...], **more: Any) ->
     return Case(scenario=Scenario(arguments=arguments, data=Data(n_eval=2), components=Components(scores=scores, early_stopping=stopping)))
 
 
+def _frozen_between(before: str, then: str, **arguments: Any) -> Case:
+    scenario = Scenario(arguments=arguments, model=Model(frozen=(before,)))
+    return Case(experiment="train_frozen", scenario=scenario, parameters={"how": "again", "then": [then]})
+
+
 # Faults that show in few of the runs that are drawn, for what can't be held.
 CASES: Final = {
     "infinite-losses-not-filtered": Case(
@@ -108,6 +113,8 @@ CASES: Final = {
     "patience-begins-anew": _stopped(EarlyStopping(patience=2), (1.0, 0.5, 0.25), restore_callback_states_from_checkpoint=True).replace(
         experiment="resume", parameters={"interrupt_at": [2]}
     ),
+    "gradients-zeroed-and-kept": _frozen_between("a", "b"),
+    "schedule-of-the-first-call-goes-on": _frozen_between("a", "a", optim="sgd", learning_rate=0.1, max_steps=2),
 }
 MAX_EXAMPLES: Final = 100
 
