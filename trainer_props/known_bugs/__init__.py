@@ -4,6 +4,7 @@ from trainer_props.known_bugs import (  # noqa: F401  they register
     arguments,
     checkpoints,
     evaluation,
+    find_batch_size,
     frozen,
     losses,
     resume,
