@@ -92,6 +92,23 @@ def _stopped(stopping: EarlyStopping, scores: tuple[float, ...], **more: Any) ->
     return Case(scenario=Scenario(arguments=arguments, data=Data(n_eval=2), components=Components(scores=scores, early_stopping=stopping)))
 
 
+def _frozen_between(before: str, then: str, **arguments: Any) -> Case:
+    scenario = Scenario(arguments=arguments, model=Model(frozen=(before,)))
+    return Case(experiment="train_frozen", scenario=scenario, parameters={"how": "again", "then": [then]})
+
+
+def _short(capacity: int, after: int = 0, error: str = "cuda", **more: Any) -> Case:
+    arguments = {
+        "auto_find_batch_size": True, "per_device_train_batch_size": 4, "gradient_accumulation_steps": 2, "num_train_epochs": 1,
+        "optim": "sgd", "learning_rate": 0.1, **more,
+    }  # fmt: skip
+    return Case(
+        experiment="find_batch_size",
+        scenario=Scenario(arguments=arguments),
+        parameters={"capacity": capacity, "after": after, "error": error},
+    )
+
+
 # Faults that show in few of the runs that are drawn, for what can't be held.
 CASES: Final = {
     "infinite-losses-not-filtered": Case(
@@ -128,6 +145,13 @@ CASES: Final = {
         ),
         parameters={"eval_accumulation_steps": 1},
     ),
+    "every-error-taken-for-memory": _short(1, error="other"),
+    "rest-of-a-window-used": _short(1, after=1),
+    "tokens-of-failed-attempts-counted": _short(1, after=1, include_num_input_tokens_seen="all"),
+    "history-of-failed-attempts-stays": _short(1, after=2, logging_steps=1),
+    "not-below-half": _short(1),
+    "gradients-zeroed-and-kept": _frozen_between("a", "b"),
+    "schedule-of-the-first-call-goes-on": _frozen_between("a", "a", optim="sgd", learning_rate=0.1, max_steps=2),
 }
 MAX_EXAMPLES: Final = 100
 

@@ -127,7 +127,10 @@ def _end_workers(trainer: Trainer | None, scenario: Scenario) -> None:
 
 def batch_budget(scenario: Scenario) -> int:
     """Training micro-batches after which a run is surely stuck: twice what its arguments can ask for, and some."""
-    per_epoch = math.ceil(scenario.data.n / max(1, scenario.argument("per_device_train_batch_size")))
+    size, attempts = max(1, scenario.argument("per_device_train_batch_size")), 1
+    if scenario.argument("auto_find_batch_size"):  # it may begin again with each smaller batch size
+        size, attempts = 1, size
+    per_epoch = math.ceil(scenario.data.n / size)
     by_steps = max(0, scenario.argument("max_steps")) * scenario.argument("gradient_accumulation_steps")
     by_epochs = math.ceil(scenario.argument("num_train_epochs")) * per_epoch if scenario.argument("max_steps") < 0 else 0
-    return 16 + 2 * int(max(by_steps, by_epochs))
+    return 16 + 2 * attempts * int(max(by_steps, by_epochs))
