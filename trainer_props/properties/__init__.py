@@ -7,6 +7,7 @@ from trainer_props.properties import (  # noqa: F401  they register
     data_order,
     early_stopping,
     evaluation,
+    life,
     logs,
     loss,
     optimization,
