@@ -30,21 +30,20 @@ _WEIGHTS: Final = "model.safetensors"
 _STATE: Final = "trainer_state.json"
 _METRIC: Final = ("metric_for_best_model", "greater_is_better", "load_best_model_at_end")
 _ADAPTIVE: Final = ("reduce_lr_on_plateau", "greedy")
-_MOST_STEPS: Final = 5
-_LONGEST: Final = 3
+_MOST_STEPS: Final = 12
+_LONGEST: Final = 2
 """Updates after which a run is ended, at most: the runs that are drawn have a dozen or so."""
 
 
 def cases(held: Held) -> st.SearchStrategy[Case]:
     """Runs on map-style data, and lives of them. The parameter of a case: `life`, a list of steps (`trainer_props.oracles.life`)."""
     arguments = {**{argument: default(argument) for argument in held.forbidden}, **held.arguments}
-    scenarios = strategies.regression_scenarios(arguments=arguments, models=held.models)
 
     @st.composite
     def drawn(draw: st.DrawFn) -> Case:
-        scenario = _simple(draw(scenarios), arguments)
-        added = {name: value for name, value in draw(_saving()).items() if name not in arguments}
-        scenario = scenario.with_arguments(**added)
+        length = {} if set(arguments) & {"max_steps", "num_train_epochs"} else draw(_LENGTHS)
+        scenarios = strategies.regression_scenarios(arguments={**length, **arguments}, models=held.models)
+        scenario = _watched(draw, _simple(draw(scenarios), arguments), arguments)
         steps = draw(lives(scenario, held=arguments))
         return Case(experiment=NAME, scenario=scenario, parameters={"life": steps})
 
@@ -60,7 +59,7 @@ def lives(scenario: Scenario, *, held: Mapping[str, Any] | None = None) -> st.Se
 
     @st.composite
     def drawn(draw: st.DrawFn) -> list[list[Any]]:
-        wanted = draw(st.lists(steps(scenario, held=held), max_size=_MOST_STEPS))
+        wanted = draw(st.lists(steps(scenario, held=held), min_size=2, max_size=_MOST_STEPS))
         if draw(st.integers(0, 7)) < 7:
             wanted = [*wanted, ["finish"]]
         return [list(step) for step in life.possible(scenario, wanted)] or [["finish"]]
@@ -79,8 +78,9 @@ def steps(scenario: Scenario, *, held: Mapping[str, Any] | None = None) -> st.Se
     crash = st.builds(lambda k, event: ["crash", k, event], updates, st.sampled_from(life.EVENTS))
     again = st.builds(lambda k: ["again", k] if k else ["again"], st.integers(0, _LONGEST))
     change = st.builds(lambda changed: ["change", changed], changes(scenario, held=held))
-    others = [["lose"], ["evaluate"], ["predict"], ["move"], ["finish"]]
-    return st.one_of(train, crash, again, st.sampled_from(others), change, train, crash, st.just(["lose"]))
+    looks = st.sampled_from([["evaluate"], ["predict"]]) if scenario.data.n_eval else train
+    others = st.sampled_from([["lose"], ["move"], ["lose"], ["finish"]])
+    return st.one_of(train, looks, crash, again, others, looks, change, crash, train)
 
 
 def changes(scenario: Scenario, *, held: Mapping[str, Any] | None = None) -> st.SearchStrategy[dict[str, Any]]:
@@ -89,26 +89,44 @@ def changes(scenario: Scenario, *, held: Mapping[str, Any] | None = None) -> st.
     Args:
         held: arguments that never change.
     """
-    every = st.integers(1, 3)
     plans: list[st.SearchStrategy[dict[str, Any]]] = [
-        st.fixed_dictionaries({"save_total_limit": every}),
-        st.fixed_dictionaries({"save_strategy": st.just("steps"), "save_steps": every}),
-        st.fixed_dictionaries({"logging_strategy": st.just("steps"), "logging_steps": every}),
+        st.fixed_dictionaries({"save_total_limit": _EVERY}),
+        st.fixed_dictionaries({"save_strategy": st.just("steps"), "save_steps": _EVERY}),
+        st.fixed_dictionaries({"logging_strategy": st.just("steps"), "logging_steps": _EVERY}),
         st.fixed_dictionaries({"save_strategy": st.sampled_from(["no", "epoch"])}),
         st.fixed_dictionaries({"logging_strategy": st.sampled_from(["no", "epoch"])}),
         st.fixed_dictionaries({"eval_strategy": st.just("no")}),
     ]
     if scenario.data.n_eval:
-        plans.append(st.fixed_dictionaries({"eval_strategy": st.just("steps"), "eval_steps": every}))
-        plans.append(st.fixed_dictionaries({"per_device_eval_batch_size": every}))
+        plans.append(st.fixed_dictionaries({"eval_strategy": st.just("steps"), "eval_steps": _EVERY}))
+    if scenario.data.n_eval and not scenario.argument("dataloader_drop_last"):  # which leaves out as many samples as batches are large
+        plans.append(st.fixed_dictionaries({"per_device_eval_batch_size": _EVERY}))
     return st.one_of(plans).map(lambda changed: {name: value for name, value in changed.items() if name not in (held or {})})
 
 
-def _saving() -> st.SearchStrategy[dict[str, Any]]:
-    every, limits = st.integers(1, 3), st.sampled_from([None, None, 1, 2, 3])
-    by_steps = st.fixed_dictionaries({"save_strategy": st.just("steps"), "save_steps": every, "save_total_limit": limits})
-    by_epoch = st.fixed_dictionaries({"save_strategy": st.just("epoch"), "save_total_limit": limits})
-    return st.one_of(by_steps, st.just({"save_strategy": "no"}), by_epoch, by_steps)
+_LIMITS: Final = st.sampled_from([None, None, None, 1, 2, 3])
+_EVERY: Final = st.integers(1, 3)
+_SAVING: Final = st.one_of(
+    st.fixed_dictionaries({"save_strategy": st.just("steps"), "save_steps": _EVERY, "save_total_limit": _LIMITS}),
+    st.just({"save_strategy": "no"}),
+    st.fixed_dictionaries({"save_strategy": st.just("epoch"), "save_total_limit": _LIMITS}),
+    st.fixed_dictionaries({"save_strategy": st.just("steps"), "save_steps": _EVERY, "save_total_limit": _LIMITS}),
+)
+_EVALUATING: Final = st.sampled_from([{}, {"eval_strategy": "steps", "eval_steps": 1}, {"eval_strategy": "steps", "eval_steps": 2}])
+_LENGTHS: Final = st.one_of(
+    st.fixed_dictionaries({"max_steps": st.integers(3, 8)}), st.fixed_dictionaries({"num_train_epochs": st.sampled_from([2, 3, 2.5])})
+)
+"""A job of a single update has no life."""
+
+
+def _watched(draw: st.DrawFn, scenario: Scenario, held: Mapping[str, Any]) -> Scenario:
+    """The scenario with a plan for checkpoints, and mostly one for evaluations: what a life is about."""
+    plans = {**draw(_SAVING), **draw(_EVALUATING)}
+    kept = scenario.with_arguments(**{name: value for name, value in plans.items() if name not in held})
+    if kept.argument("eval_strategy") == "no" or kept.data.n_eval:
+        return kept
+    least = int(kept.argument("per_device_eval_batch_size")) if kept.argument("dataloader_drop_last") else 1
+    return kept.replace(data=kept.data.replace(n_eval=draw(st.integers(least, least + 3))))  # type: ignore[no-any-return]
 
 
 def _simple(scenario: Scenario, held: dict[str, Any]) -> Scenario:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
 
-from trainer_props.judgement import Judgement, close, holds_for_all, not_applicable, same
+from trainer_props.judgement import Judgement, Measured, close, holds_for_all, not_applicable, same
 from trainer_props.measures import life as measures
 from trainer_props.oracles import accounting, life
 from trainer_props.properties import resume, sources
@@ -26,9 +26,51 @@ def scenario_of(record: Record, scenario: Scenario) -> Scenario:
     return scenario.with_arguments(**record.results["changed"])
 
 
-def predicted(record: Record, scenario: Scenario) -> life.Piece:
-    """What a training run of a life should have done, given the checkpoints that it found."""
-    return life.piece(scenario_of(record, scenario), record.results["step"], record.results["before"])
+def scenarios_of(runs: Runs, scenario: Scenario) -> list[Scenario]:
+    """The scenarios of the training runs of a life."""
+    return [scenario_of(record, scenario) for record in measures.pieces(runs)]
+
+
+def predicted(runs: Runs, scenarios: Sequence[Scenario]) -> list[life.Piece]:
+    """What each training run should have done, given its scenario and the checkpoints that it found."""
+    pairs = zip(measures.pieces(runs), scenarios, strict=True)
+    return [life.piece(scenario, record.results["step"], record.results["before"]) for record, scenario in pairs]
+
+
+def endings(runs: Runs, scenarios: Sequence[Scenario]) -> list[str]:
+    """How each run should end, given the scenarios of the training runs."""
+    crashes = iter([measures.CRASHES if each.crashes else measures.ENDS for each in predicted(runs, scenarios)])
+    return [next(crashes) if record.results["step"][0] in life.TRAINING else measures.ENDS for record in measures.lived(runs)]
+
+
+def last_steps(runs: Runs, scenarios: Sequence[Scenario]) -> list[int]:
+    """`global_step` with which each training run should end, given their scenarios."""
+    return [each.ends for each in predicted(runs, scenarios)]
+
+
+def checkpoints(runs: Runs, scenarios: Sequence[Scenario]) -> list[list[int]]:
+    """The steps of the checkpoints that should be there after each run, given the scenarios of the training runs."""
+    left = iter([list(each.disk) for each in predicted(runs, scenarios)])
+    trains = [record.results["step"][0] in life.TRAINING for record in measures.lived(runs)]
+    return [next(left) if train else list(record.results["before"]) for record, train in zip(measures.lived(runs), trains, strict=True)]
+
+
+def history(runs: Runs, scenarios: Sequence[Scenario]) -> list[list[Any]]:
+    """Step and kind of the losses and evaluations that the log history should have, given the scenarios of the training runs."""
+    return life.history(scenarios, measures.first_steps(runs).value, accounting.total_updates(scenarios[-1]))
+
+
+PLANNED: Final[Mapping[str, Callable[[Runs, Sequence[Scenario]], list[Any]]]] = {
+    "how each run ends": endings,
+    "global_step at the end of each run": last_steps,
+    "steps of the checkpoints after each run": checkpoints,
+    "losses and evaluations in the log history": history,
+}
+"""What the plans of the training runs decide: the quantity, and what it should be, given their scenarios."""
+
+
+def _planned(quantity: str, runs: Runs, scenario: Scenario, observed: Measured, at: str) -> Judgement:
+    return same(quantity, expected=PLANNED[quantity](runs, scenarios_of(runs, scenario)), observed=observed, at=at)
 
 
 def _named(runs: Runs) -> Iterator[tuple[str, Record]]:
@@ -100,35 +142,26 @@ _RESUMING: Final = sources.docs("Trainer.train.resume_from_checkpoint")
 @trainer_property(source=_RESUMING, experiments=LIFE, needs=_ALWAYS, catalogue=[74])
 def runs_end_as_asked(runs: Runs, scenario: Scenario) -> Judgement:
     """Each run of a job ends by itself, or by the exception that it was asked to raise; none fails."""
-    expected = [
-        measures.CRASHES if record.results["step"][0] in life.TRAINING and predicted(record, scenario).crashes else measures.ENDS
-        for record in measures.lived(runs)
-    ]
-    return same("how the runs end", expected=expected, observed=measures.endings(runs), at="run")
+    return _planned("how each run ends", runs, scenario, measures.endings(runs), "run")
 
 
 @trainer_property(source=_RESUMING, experiments=LIFE, needs=[*_ALWAYS, BEGAN], catalogue=[74, 75])
 def goes_on_from_the_newest_checkpoint(runs: Runs, scenario: Scenario) -> Judgement:
     """A run goes on after the update of the newest checkpoint, or from the beginning where there is none."""
-    expected = [predicted(record, scenario).begins for record in measures.pieces(runs)]
+    expected = [max(record.results["before"], default=0) for record in measures.pieces(runs)]
     return same("global_step at the beginning of each run", expected=expected, observed=measures.first_steps(runs), at="run")
 
 
 @trainer_property(source=sources.docs("TrainingArguments.max_steps"), experiments=LIFE, needs=_SAME, catalogue=[2, 74, 75])
 def makes_the_updates_that_are_left(runs: Runs, scenario: Scenario) -> Judgement:
     """A run ends where it is asked to, or after the last update of the job."""
-    expected = [predicted(record, scenario).ends for record in measures.pieces(runs)]
-    return same("global_step at the end of each run", expected=expected, observed=measures.last_steps(runs), at="run")
+    return _planned("global_step at the end of each run", runs, scenario, measures.last_steps(runs), "run")
 
 
 @trainer_property(source=sources.docs("TrainingArguments.save_total_limit"), experiments=LIFE, needs=_SAME, catalogue=[69, 70, 71])
 def checkpoints_are_those_of_the_plan(runs: Runs, scenario: Scenario) -> Judgement:
     """After each run there are the checkpoints of before and those that its arguments ask for, less those beyond its limit."""
-    expected = [
-        list(predicted(record, scenario).disk if record.results["step"][0] in life.TRAINING else record.results["before"])
-        for record in measures.lived(runs)
-    ]
-    return same("steps of the checkpoints after each run", expected=expected, observed=measures.checkpoints(runs), at="run")
+    return _planned("steps of the checkpoints after each run", runs, scenario, measures.checkpoints(runs), "run")
 
 
 @trainer_property(
@@ -179,11 +212,7 @@ def updates_have_the_learning_rates_of_one_run(runs: Runs, scenario: Scenario) -
 )
 def log_history_has_each_entry_once(runs: Runs, scenario: Scenario) -> Judgement:
     """At the end of a job its log history has the losses and evaluations that the run asked for which made the update, each once."""
-    pieces = measures.pieces(runs)
-    expected = life.history(
-        [scenario_of(record, scenario) for record in pieces], measures.first_steps(runs).value, accounting.total_updates(scenario)
-    )
-    return same("losses and evaluations in the log history", expected=expected, observed=measures.history(runs), at="entry")
+    return _planned("losses and evaluations in the log history", runs, scenario, measures.history(runs), "entry")
 
 
 @trainer_property(
