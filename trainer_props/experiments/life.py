@@ -80,7 +80,7 @@ def steps(scenario: Scenario, *, held: Mapping[str, Any] | None = None) -> st.Se
     change = st.builds(lambda changed: ["change", changed], changes(scenario, held=held))
     looks = st.sampled_from([["evaluate"], ["predict"]]) if scenario.data.n_eval else train
     others = st.sampled_from([["lose"], ["move"], ["lose"], ["finish"]])
-    return st.one_of(train, looks, crash, again, others, looks, change, crash, train)
+    return st.one_of(train, again, looks, crash, others, again, change, crash, looks, train)
 
 
 def changes(scenario: Scenario, *, held: Mapping[str, Any] | None = None) -> st.SearchStrategy[dict[str, Any]]:

@@ -7,6 +7,7 @@ from trainer_props.faults import (  # noqa: F401  registers
     data_order,
     early_stopping,
     evaluation,
+    life,
     logs,
     loss,
     optimization,

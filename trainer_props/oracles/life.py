@@ -107,8 +107,8 @@ def possible(scenario: Scenario, steps: Sequence[Step]) -> list[Step]:
 
 
 def updates_of(step: Step) -> int | None:
-    """After how many more updates a training step ends; None at the end of the job."""
-    return int(step[1]) if len(step) > 1 else None
+    """After how many more updates a training step ends; None at the end of the job, and for steps that train nothing."""
+    return int(step[1]) if step[0] in TRAINING and len(step) > 1 else None
 
 
 def event_of(step: Step) -> str | None:
