@@ -9,7 +9,12 @@ import trainer_props
 if TYPE_CHECKING:
     from trainer_props.checking import SubjectCase
 
-EXPERIMENTS = ["train_and_save", "save_into_a_used_folder", "resume"]
+EXPERIMENTS = [
+    "train_and_save",
+    "save_into_a_used_folder",
+    "resume",
+    "life",
+]
 
 
 @trainer_props.parametrize("transformers:Trainer", experiments=EXPERIMENTS)

@@ -7,6 +7,7 @@ from trainer_props.experiments import (  # noqa: F401  they register
     find_batch_size,
     flags,
     frozen,
+    life,
     observe,
     regroup,
     repeat,

@@ -11,6 +11,7 @@ from trainer_props.faults import (  # noqa: F401  registers
     find_batch_size,
     flags,
     frozen,
+    life,
     logs,
     loss,
     observe,

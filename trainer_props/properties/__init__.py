@@ -11,6 +11,7 @@ from trainer_props.properties import (  # noqa: F401  they register
     find_batch_size,
     flags,
     frozen,
+    life,
     logs,
     loss,
     observe,
