@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from hypothesis import strategies as st
@@ -12,7 +9,18 @@ from hypothesis import strategies as st
 from trainer_props import strategies
 from trainer_props.arguments import default
 from trainer_props.case import Case
-from trainer_props.experiments.registry import OUTPUT, Body, Experiment, Held, Wanted, register
+from trainer_props.experiments.registry import Body, Experiment, Held, Wanted, register
+from trainer_props.experiments.resume_parts import (
+    BASELINE,
+    NEWEST,
+    baseline,
+    interruption_source,
+    newest_checkpoint,
+    plain,
+    step_of,
+    training,
+    training_source,
+)
 from trainer_props.oracles import accounting
 from trainer_props.record import Record, Runs
 from trainer_props.scenario import Scenario
@@ -21,14 +29,10 @@ if TYPE_CHECKING:
     from trainer_props.subjects import Subject
 
 NAME: Final = "resume"
-BASELINE: Final = "baseline"
 _EVENTS: Final = (
     "on_save", "on_step_begin", "on_step_end", "on_optimizer_step", "on_pre_optimizer_step", "on_epoch_end", "on_log", "on_evaluate",
     "on_substep_end", "on_epoch_begin",
 )  # fmt: skip
-_SHARED_BASELINES: Final = 16
-_LEFT_OUT: Final = ("eval_on_start",)
-"""A check before training is made again before each part; nothing says whether it should be."""
 _FLAVOURS: Final = ("regression", "saving")
 
 
@@ -48,7 +52,7 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
 
     @st.composite
     def drawn(draw: st.DrawFn) -> Case:
-        scenario = _plain(draw(st.one_of(fitting)), arguments)
+        scenario = plain(draw(st.one_of(fitting)), arguments)
         total = max(1, accounting.total_updates(scenario))
         first = draw(st.integers(1, total))
         at = {first}
@@ -72,48 +76,13 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
     return drawn()
 
 
-def _plain(scenario: Scenario, held: dict[str, Any]) -> Scenario:
-    """The scenario without worker processes, which take seconds, and without what has no meaning when a run goes on: poisoned losses, which
-    are counted from the beginning, and a check before training.
-    """
-    left_out = [name for name in scenario.arguments if name in _LEFT_OUT or _is_of_workers(name)]
-    kept = scenario.without_arguments(*(name for name in left_out if name not in held))
-    return kept.replace(components=kept.components.replace(poisoned=()))  # type: ignore[no-any-return]
-
-
-def _is_of_workers(name: str) -> bool:
-    return name.startswith("dataloader_") and name != "dataloader_drop_last"
-
-
 def run(case: Case, subject: Subject) -> Runs:
     """The baseline from beginning to end; then part by part the same run with its interruptions, each part by a fresh Trainer."""
     at = tuple(int(step) for step in case.parameters.get("interrupt_at", (1,)))
-    runs = Runs({BASELINE: _baseline(_Hashed(subject), case.scenario, at)})
+    runs = Runs({BASELINE: baseline(subject, case.scenario, at)})
     if runs.first.finished:
         _parts(case, subject, at, runs)
     return runs
-
-
-class _Hashed:
-    """A subject as part of the key of a cache: it is the one that made its Trainers."""
-
-    def __init__(self, subject: Subject) -> None:
-        self.subject = subject
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Hashed) and self.subject is other.subject
-
-    def __hash__(self) -> int:
-        return id(self.subject)
-
-
-@functools.lru_cache(maxsize=_SHARED_BASELINES)
-def _baseline(subject: _Hashed, scenario: Scenario, saves: tuple[int, ...]) -> Record:
-    """The run without interruptions; the last few are remembered, since cases that differ in their interruptions share it."""
-    from trainer_props.running import Interruption
-    from trainer_props.running import run as run_scenario
-
-    return run_scenario(scenario, subject.subject, _body(Interruption(saves), None))
 
 
 def _parts(case: Case, subject: Subject, at: tuple[int, ...], runs: Runs) -> None:
@@ -124,20 +93,13 @@ def _parts(case: Case, subject: Subject, at: tuple[int, ...], runs: Runs) -> Non
     with output_directory() as directory:
         for number, step in enumerate((*at, None), start=1):
             newest = newest_checkpoint(directory)
-            done = 0 if newest is None else json.loads((newest / "trainer_state.json").read_text(encoding="utf-8"))["global_step"]
             interruption = Interruption(at, step, how, event)
             resumed = None if newest is None else str(newest) if case.parameters.get("by") == "path" else True
-            scenario = continued(case.scenario, evaluations_until(runs.first, done))
-            record = run_scenario(scenario, subject, _body(interruption, resumed), directory=directory)
+            scenario = continued(case.scenario, evaluations_until(runs.first, step_of(newest)))
+            record = run_scenario(scenario, subject, training(interruption, resumed), directory=directory)
             runs[f"part {number}"] = record
             if not interruption.happened:
                 return
-
-
-def newest_checkpoint(directory: str) -> Path | None:
-    """The checkpoint with the highest number, or None."""
-    found = [path for path in Path(directory).glob("checkpoint-*") if (path / "trainer_state.json").is_file()]
-    return max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
 
 
 def evaluations_until(record: Record, step: int) -> int:
@@ -152,48 +114,9 @@ def continued(scenario: Scenario, evaluations: int) -> Scenario:
     return scenario.replace(components=scenario.components.replace(scores=rest))  # type: ignore[no-any-return]
 
 
-def _body(interruption: Any, resumed: str | bool | None) -> Any:
-    def body(trainer: Any, record: Record, parts: Any) -> None:
-        import torch
-
-        trainer.add_callback(interruption)
-        output = trainer.train(resume_from_checkpoint=resumed)
-        record.results["random"] = torch.rand(()).item()
-        record.global_step, record.training_loss, record.metrics = output.global_step, output.training_loss, dict(output.metrics)
-
-    return body
-
-
-_INTERRUPTION: Final = '''\
-class Interruption(TrainerCallback):
-    """Saves after some updates, and ends the run after one of them."""
-
-    def __init__(self, at):
-        self.at, self.happened, self.over = at, False, False
-
-    def on_step_end(self, args, state, control, **kwargs):
-{before}        if state.global_step in {saves}:
-            control.should_save = True
-        if state.global_step == self.at:
-            {end}'''
-_RAISING: Final = """
-
-    def {event}(self, args, state, control, **kwargs):
-        self.maybe_raise()"""
-_MAYBE_RAISE: Final = """
-
-    def maybe_raise(self):
-        if self.over:
-            self.happened = True
-            raise Interrupted"""
 _INTERRUPTED: Final = '''\
 class Interrupted(Exception):
     """Ends a run on purpose."""'''
-_NEWEST: Final = '''\
-def newest_checkpoint(folder):
-    """The checkpoint with the highest number, or None."""
-    found = glob.glob(f"{folder}/checkpoint-*")
-    return max(found, key=lambda path: int(path.rpartition("-")[2]), default=None)'''
 _EVALUATED: Final = '''\
 history = []  # of the run without interruptions
 
@@ -209,14 +132,11 @@ def body(case: Case, wanted: Wanted) -> Body:
     at = [int(step) for step in case.parameters.get("interrupt_at", (1,))]
     how, event = case.parameters.get("how", "stop"), case.parameters.get("event", _EVENTS[0])
     scores = list(case.scenario.components.scores)
-    kept = [f"record.{name} = {value}" for name, value in OUTPUT.items() if name in wanted.fields]
-    train = f"{'output = ' if kept else ''}trainer.train(resume_from_checkpoint=resumed)"
-    train = train if case.parameters.get("by") == "path" else train.replace("=resumed", "=resumed is not None")
     lines = ["interruption = Interruption(at)", "trainer.add_callback(interruption)"]
     if len(scores) > 1:
         lines.append(f"trainer.compute_metrics = metric(*{scores!r}[min(evaluated_until(resumed), {len(scores) - 1}) :])")
-    definitions = [_interruption(at, how, event), _NEWEST, *([_EVALUATED] if len(scores) > 1 else [])]
-    done = [train, *(['record.results["random"] = torch.rand(()).item()'] if "random" in wanted.words else []), *kept]
+    definitions = [interruption_source(at, how, event), NEWEST, *([_EVALUATED] if len(scores) > 1 else [])]
+    done = training_source(wanted, "resumed" if case.parameters.get("by") == "path" else "resumed is not None")
     if how == "stop":
         lines += done
     else:
@@ -236,15 +156,6 @@ def body(case: Case, wanted: Wanted) -> Body:
         lines.append("record.history = trainer.state.log_history")
     imports = ["import glob", "from transformers import TrainerCallback"]
     return Body(lines, imports, definitions, parameters=("at", "resumed"), several=several)
-
-
-def _interruption(at: list[int], how: str, event: str) -> str:
-    """The callback that interrupts."""
-    if how == "stop":
-        return _INTERRUPTION.format(before="", saves=at, end="control.should_training_stop = self.happened = True")
-    before = "        self.maybe_raise()\n" if event == "on_step_end" else ""
-    text = _INTERRUPTION.format(before=before, saves=at, end="self.over = True") + _MAYBE_RAISE
-    return text if before else text + _RAISING.format(event=event)
 
 
 register(
