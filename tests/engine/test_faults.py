@@ -37,6 +37,7 @@ EXPERIMENT: Final = {
     "ignored-labels-counted": "train_hub_models",
     "smoothing-weights-swapped": "train_hub_models",
     "decay-divided-by-what-warmup-leaves": "train_with_optimizers",
+    "length-of-the-checkpoint-kept": "resume_changed",
 }
 # What a fault needs and few draws bring: held, so that this file stays fast.
 _SCORED: Final = {"eval_strategy": "steps", "eval_steps": 1, "metric_for_best_model": "score", "max_steps": 6}
@@ -78,6 +79,8 @@ HELD: Final[Mapping[str, dict[str, Any]]] = {
     "updates-skipped-as-batches": {"gradient_accumulation_steps": 2, "num_train_epochs": 1},
     "first-log-divided-by-all-steps": {"logging_steps": 1},
     "refusal-after-an-update": {"save_only_model": True},
+    "logs-counted-from-the-resume": {"logging_steps": 2},
+    "no-save-after-the-first-update": {"save_strategy": "steps", "save_steps": 1},
 }
 
 

@@ -12,6 +12,7 @@ from trainer_props.faults import (  # noqa: F401  registers
     optimization,
     prediction,
     resume,
+    resume_changed,
     steps,
 )
 from trainer_props.faults.registry import FAULTS, Fault, fault

@@ -27,6 +27,11 @@ def last(runs: Runs) -> Record:
     return runs[list(runs)[-1]]
 
 
+def arguments_before(runs: Runs) -> list[str]:
+    """Names of the arguments that differed before the interruption."""
+    return sorted(parts(runs)[0].arguments)
+
+
 def first_step(record: Record) -> int:
     """`global_step` when a run begins."""
     return record.events[0].step if record.events else 0

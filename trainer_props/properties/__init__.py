@@ -12,6 +12,7 @@ from trainer_props.properties import (  # noqa: F401  they register
     optimization,
     prediction,
     resume,
+    resume_changed,
     steps,
 )
 from trainer_props.properties.registry import PROPERTIES, SINGLE_RUN, Property, trainer_property
