@@ -12,6 +12,7 @@ from trainer_props.faults import (  # noqa: F401  registers
     optimization,
     prediction,
     resume,
+    resume_among_others,
     resume_changed,
     steps,
 )

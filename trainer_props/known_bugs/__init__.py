@@ -1,6 +1,16 @@
 """The known bugs of released versions."""
 
-from trainer_props.known_bugs import arguments, checkpoints, evaluation, losses, resume, resume_changed, streams, training  # noqa: F401  they register
+from trainer_props.known_bugs import (  # noqa: F401  they register
+    arguments,
+    checkpoints,
+    evaluation,
+    losses,
+    resume,
+    resume_among_others,
+    resume_changed,
+    streams,
+    training,
+)
 from trainer_props.known_bugs.registry import KNOWN_BUGS, KnownBug, explain
 
 __all__ = ["KNOWN_BUGS", "KnownBug", "explain"]

@@ -12,6 +12,7 @@ from trainer_props.properties import (  # noqa: F401  they register
     optimization,
     prediction,
     resume,
+    resume_among_others,
     resume_changed,
     steps,
 )

@@ -17,7 +17,7 @@ from trainer_props.scenario import Scenario
 from trainer_props.zoo import MODELS
 
 RESUME: Final = ("resume",)
-RESUMED_RUNS: Final = (*RESUME, "resume_changed")
+RESUMED_RUNS: Final = (*RESUME, "resume_changed", "resume_among_others")
 """The experiments of which the last part is to come to what the baseline comes to."""
 TOLERANCE: Final = {"float64": 1e-12, "float32": 1e-6}
 """By the type of the model: continuing is exact, and `places=6` is what float32 is promised."""
@@ -85,6 +85,11 @@ BEGAN = Need("began", "a part did not begin to train", lambda runs, scenario: al
 RESUMED = Need("resumed", "nothing was left to interrupt", lambda runs, scenario: len(measures.parts(runs)) > 1)
 RESUMED_RUN_FINISHED = Need("resumed_run_finished", "the resumed run does not finish", lambda runs, scenario: measures.last(runs).finished)
 WENT_ON = Need("went_on", "early stopping had ended the run where it was interrupted", _went_on)
+WHOLE = Need("whole", "the newest checkpoint is damaged, or no checkpoint", lambda runs, scenario: not measures.damage(runs))
+OWN = Need(
+    "own", "it goes on from a checkpoint of another run (resume.resumes_from_the_last_save says so)",
+    lambda runs, scenario: measures.first_step(measures.last(runs)) not in measures.steps_of_others(runs),
+)  # fmt: skip
 RESUMABLE = Need(
     "resumable", "checkpoints with the model alone can't be resumed from, as documented",
     lambda runs, scenario: not scenario.argument("save_only_model"),
@@ -132,9 +137,9 @@ def _same_work(before: Collection[str], scenario: Scenario) -> bool:
     return not evaluates_otherwise or not (_follows_losses(scenario) or scenario.argument("load_best_model_at_end"))
 
 
-_ALWAYS: Final = (BASELINE_FINISHED, RESUMED)
+_ALWAYS: Final = (BASELINE_FINISHED, RESUMED, WHOLE)
 _DONE: Final = (*_ALWAYS, RESUMED_RUN_FINISHED, RESUMABLE)
-_TO_THE_END: Final = (*_DONE, WENT_ON, PATIENCE_RESTORED, EPOCHS_GO_ON, NOT_BEYOND)
+_TO_THE_END: Final = (*_DONE, WENT_ON, PATIENCE_RESTORED, EPOCHS_GO_ON, NOT_BEYOND, OWN)
 _SAME_RUN: Final = (*_TO_THE_END, SAME_WORK)
 _OVER: Final = (*_SAME_RUN, DATA_SKIPPED, ENDS_KEPT)
 _EXACT: Final = (*_OVER, SOMETHING_LEFT)
