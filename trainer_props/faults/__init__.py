@@ -13,6 +13,7 @@ from trainer_props.faults import (  # noqa: F401  registers
     prediction,
     resume,
     resume_among_others,
+    resume_callbacks,
     resume_changed,
     steps,
 )

@@ -7,6 +7,7 @@ from trainer_props.known_bugs import (  # noqa: F401  they register
     losses,
     resume,
     resume_among_others,
+    resume_callbacks,
     resume_changed,
     streams,
     training,

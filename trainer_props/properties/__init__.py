@@ -13,6 +13,7 @@ from trainer_props.properties import (  # noqa: F401  they register
     prediction,
     resume,
     resume_among_others,
+    resume_callbacks,
     resume_changed,
     steps,
 )
