@@ -37,6 +37,7 @@ EXPERIMENT: Final = {
     "ignored-labels-counted": "train_hub_models",
     "smoothing-weights-swapped": "train_hub_models",
     "decay-divided-by-what-warmup-leaves": "train_with_optimizers",
+    "length-of-the-checkpoint-kept": "resume_changed",
 }
 # What a fault needs and few draws bring: held, so that this file stays fast.
 _SCORED: Final = {"eval_strategy": "steps", "eval_steps": 1, "metric_for_best_model": "score", "max_steps": 6}
@@ -84,6 +85,8 @@ HELD: Final[Mapping[str, dict[str, Any]]] = {
     "schedule-stepped-by-logs": {"lr_scheduler_type": "linear", "max_steps": 6},
     "gradient-norm-of-the-log-before": {"max_steps": 6, "logging_steps": 2, "max_grad_norm": 0.0},
     "losses-given-with-those-of-a-full-batch": {"include_for_metrics": ["loss"]},
+    "logs-counted-from-the-resume": {"logging_steps": 2},
+    "no-save-after-the-first-update": {"save_strategy": "steps", "save_steps": 1},
 }
 
 

@@ -14,6 +14,9 @@ EXPERIMENTS = [
     "save_into_a_used_folder",
     "resume",
     "life",
+    "resume_among_others",
+    "resume_callbacks",
+    "resume_changed",
 ]
 
 

@@ -12,6 +12,9 @@ from trainer_props.experiments import (  # noqa: F401  they register
     regroup,
     repeat,
     resume,
+    resume_among_others,
+    resume_callbacks,
+    resume_changed,
     single_run,
     used_folder,
 )

@@ -132,6 +132,12 @@ def newest_checkpoint(folder):
 
 def interruption_source(at: list[int], how: str = "stop", event: str = SIMPLEST_EVENT) -> str:
     """The callback that interrupts, in source."""
+def interruption_source(at: list[int] | str, how: str = "stop", event: str = SIMPLEST_EVENT) -> str:
+    """The callback that interrupts, in source.
+
+    Args:
+        at: the updates after which it saves, or an expression for them.
+    """
     if how == "stop":
         return _INTERRUPTION.format(before="", saves=at, end="control.should_training_stop = self.happened = True")
     before = "        self.maybe_raise()\n" if event == "on_step_end" else ""

@@ -20,6 +20,9 @@ from trainer_props.faults import (  # noqa: F401  registers
     regroup,
     repeat,
     resume,
+    resume_among_others,
+    resume_callbacks,
+    resume_changed,
     rotation,
     steps,
 )

@@ -20,6 +20,9 @@ from trainer_props.properties import (  # noqa: F401  they register
     regroup,
     repeat,
     resume,
+    resume_among_others,
+    resume_callbacks,
+    resume_changed,
     rotation,
     steps,
 )
