@@ -130,8 +130,6 @@ def newest_checkpoint(folder):
     return max(found, key=lambda path: int(path.rpartition("-")[2]), default=None)'''
 
 
-def interruption_source(at: list[int], how: str = "stop", event: str = SIMPLEST_EVENT) -> str:
-    """The callback that interrupts, in source."""
 def interruption_source(at: list[int] | str, how: str = "stop", event: str = SIMPLEST_EVENT) -> str:
     """The callback that interrupts, in source.
 
