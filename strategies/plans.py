@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, Final
 
 from hypothesis import strategies as st
@@ -197,8 +198,12 @@ def _draw_steps(draft: Draft, updates: int, *, tied: bool, close: bool) -> None:
 
 
 def _interval(draft: Draft, kind: str, updates: int) -> float:
+    if kind == "ratio":
+        # A ratio that makes whole updates is where rounding shows: those come up more.
+        whole = [each for each in RATIOS if updates and (Fraction(str(each)) * updates).denominator == 1]
+        return draft.choose((*RATIOS, *whole, *whole))
     # What is due several times in a run says more than what is due once: small intervals come up most.
-    return draft.choose(RATIOS) if kind == "ratio" else draft.choose((1, 2, 3, max(1, updates // 2), max(1, updates - 1), updates + 1))
+    return draft.choose((1, 2, 3, max(1, updates // 2), max(1, updates - 1), updates + 1))
 
 
 def _multiples(step: float) -> list[float]:

@@ -10,6 +10,7 @@ from typing import Any, Final
 from hypothesis import strategies as st
 from hypothesis.errors import InvalidArgument
 
+from trainer_props.arguments import default
 from trainer_props.scenario import Components, Scenario
 from trainer_props.strategies import optimization, parts, plans, sizes
 from trainer_props.strategies.draft import Draft, check_names
@@ -52,11 +53,11 @@ _UNUSUAL: Final[dict[str, tuple[Any, ...]]] = {
     "logging_nan_inf_filter": (False,),
     "include_num_input_tokens_seen": ("all", "non_padding"), "remove_unused_columns": (False,),
     "torch_empty_cache_steps": (1, 2), "average_tokens_across_devices": (False,), "unused_eval_data": (1, 2),
-    "hardly_ever": ("zero", "workers", "table", "workers"),
+    "hardly_ever": ("workers", "table", "workers"),
 }  # fmt: skip
 _SEVERAL: Final = 3
 """Evaluations after which the best one can be neither the first nor the last."""
-_WORKERS: Final = {"dataloader_prefetch_factor": (1, 3), "dataloader_persistent_workers": (True,)}
+_WORKERS: Final = {"dataloader_prefetch_factor": (1, 3, 1, 3), "dataloader_persistent_workers": (True,)}
 
 _LINES: Final = tuple(name for name in MODELS if name.startswith("regression"))
 
@@ -210,7 +211,8 @@ def draw_scenario(draft: Draft, flavour: Flavour, models: Sequence[str], *, allo
     optimization.draw_schedule(draft, rate)
     plans.draw_logging(draft, size.updates)
     stopping = draft.option("early_stopping") if draft.held.get("eval_strategy") != "no" else None
-    watching = plans.draw_watching(draft, size.updates, saving=flavour.saving, metrics=metrics, needed=stopping is not None, close=close)
+    needed = stopping is not None or (lacking == "evaluation batches" and draft.choose((False, True)))
+    watching = plans.draw_watching(draft, size.updates, saving=flavour.saving, metrics=metrics, needed=needed, close=close)
     if lacking == "evaluation batches" and not watching.evaluates:
         draft.turn_on("eval_on_start", True)
     plans.draw_evaluation(draft, watching, least_rows=2 if lacking == "evaluation batches" else 1)
@@ -256,8 +258,6 @@ def _draw_features(draft: Draft, flavour: Flavour, model: ModelKind) -> None:
         if model.classifies and not model.pretrained:  # a module without a config can't be smoothed in 5.23.0: a known bug
             unusual["label_smoothing_factor"] = _SMOOTHING
         draft.switch_on(unusual, 4)
-        if draft.option("hardly_ever") == "workers":
-            draft.switch_on(_WORKERS, 2)
 
 
 def _often(flavour: Flavour, model: ModelKind, follow: Sequence[str]) -> dict[str, Sequence[Any]]:
@@ -274,6 +274,7 @@ def _often(flavour: Flavour, model: ModelKind, follow: Sequence[str]) -> dict[st
         often["early_stopping"] = (None, None, None, (1, 0.0), (2, 0.0), (1, 0.3))
     else:
         often["poisoned"] = (*[None] * 7, ((1, math.nan),), ((0, math.nan),))
+        often["long"] = (*[None] * 19, "round")
     if model.classifies and model.pretrained:
         often["label_smoothing_factor"] = (None, None, 0.1, 0.5)
     return often
@@ -294,7 +295,7 @@ def _draw_close(draft: Draft, flavour: Flavour, metrics: bool) -> bool:
     """Decide whether a run that goes by evaluations has one after each of several updates, and goes by a score."""
     follows = draft.option("lr_scheduler_type") in optimization.ADAPTIVE_SCHEDULES
     free = draft.free("eval_strategy", "eval_steps", "metric_for_best_model", "max_steps")
-    return metrics and bool(flavour.saving or follows) and free and draft.choose((False, True))
+    return metrics and bool(flavour.saving or follows) and free and draft.choose((False, True, True) if follows else (False, True))
 
 
 def _draw_kind(draft: Draft, flavour: Flavour, model: ModelKind) -> str:
@@ -317,7 +318,8 @@ def _apply_rest(draft: Draft, kind: DatasetKind, evaluates: bool) -> None:
     if draft.option("hardly_ever") == "workers" and not evaluates:
         draft.set("dataloader_num_workers", 1)
     if draft.get("dataloader_num_workers"):
-        draft.apply(*_WORKERS)
+        for name, options in _WORKERS.items():
+            draft.set(name, draft.choose((default(name), *options)))
 
 
 def _draw_eval_length(draft: Draft, evaluates: bool, allow_empty: bool, *, short: bool) -> int:

@@ -12,7 +12,7 @@ from trainer_props.strategies.draft import Draft, check_bounds
 
 MAX_ROWS = 40
 
-ROUND_STEPS = (25, 50)
+ROUND_STEPS = (25, 20, 25, 50)
 """Numbers of updates of which many a ratio in hundredths is a whole number: there rounding shows, and rarely anywhere below."""
 
 _FRACTIONS = (0.5, 1.5, 0.3, 1.1, 0.7, 0.1, 2.25, 0.01)
@@ -133,8 +133,11 @@ def _draw_accumulation(draft: Draft, max_micro_batches: int) -> int:
 def _draw_length(draft: Draft, per_epoch: int, budget: int, unsized: bool, least: int) -> int:
     """Decide epochs or `max_steps`, and return how many updates that makes; `budget` updates at most, where there is a choice."""
     if draft.free("max_steps", "num_train_epochs") or (unsized and draft.free("max_steps")):
-        many = [each for each in ROUND_STEPS if draft.option("long") == "round" and each <= 4 * budget]
-        kind = "round" if many else "steps" if unsized else draft.choose(("epochs", "steps", "fraction"))
+        many = [each for each in ROUND_STEPS if each <= 4 * budget]
+        rounds = draft.option("long") == "round" and len(many) > 1
+        # As many options and draws in each case, so that a run can leave out that it is long.
+        kinds = ("epochs", "round", "round") if rounds else ("epochs", "steps", "fraction")
+        kind = ("round" if rounds else "steps") if unsized else draft.choose(kinds)
         if kind == "round":
             draft.set("max_steps", draft.choose(many))
         elif kind == "steps":

@@ -74,7 +74,7 @@ _experiment(
     "test_trainer",
     strategies.idle_scenarios,
     "idle",
-    0.4,
+    0.7,
 )
 _experiment(
     "train_and_save",
