@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, Final
 
 from trainer_props.case import Case
 from trainer_props.judgement import Violated
@@ -13,6 +14,7 @@ from trainer_props.properties.rotation import saves_of
 from trainer_props.record import Record
 from trainer_props.scenario import Components, Data, Scenario
 
+_NUMBERED: Final = re.compile(r"checkpoint-([0-9]+)")
 _DOCS = "https://huggingface.co/docs/transformers/main_classes/trainer#transformers.TrainingArguments"
 
 
@@ -35,17 +37,27 @@ def _taken_for_checkpoints(judgement: Violated, record: Record, scenario: Scenar
     return bool(observed == [[name for name in names if name not in others] for names in left])
 
 
-def _lower_number(judgement: Violated, record: Record, scenario: Scenario) -> bool:
-    """All times are those of one second, and what a save has written is gone: of all that is left the numbers are higher."""
+def _by_number(judgement: Violated, record: Record, scenario: Scenario) -> bool:
+    """All times are those of one second, and what is left is what rotation leaves that takes the highest number for the newest."""
     if record.results.get("times") != "same":
         return False
-    lost = [each for each in record.checkpoints if best_model.folder(each.step) not in each.folders]
-    return bool(lost) and all(
-        int(name.rpartition("-")[2]) > each.step
-        for each in lost
-        for name in measures.checkpoints_among(each.folders)
-        if name != each.best_model_checkpoint
-    )
+    limit = int(scenario.argument("save_total_limit"))
+    numbered = [name for name in record.results["others"] if _NUMBERED.match(name)]
+    present = [*record.results["older"], *numbered]
+    for each in record.checkpoints:
+        present = sorted({*present, best_model.folder(each.step)}, key=_number)
+        kept = {present[-1], each.best_model_checkpoint}
+        removable = [name for name in present if name not in kept]
+        gone = removable[: max(0, len(present) - max(limit, len(kept - {None})))]
+        present = [name for name in present if name not in gone]
+        if sorted(name for name in present if name not in numbered) != measures.checkpoints_among(each.folders):
+            return False
+    return True
+
+
+def _number(name: str) -> tuple[int, str]:
+    found = _NUMBERED.match(name)
+    return (int(found.group(1)) if found else 0), name
 
 
 def _step_of_the_best(judgement: Violated, record: Record, scenario: Scenario) -> bool:
@@ -87,9 +99,9 @@ known_bug(
         ),
         link="https://github.com/huggingface/transformers/pull/37260",
         versions=">=4.46",
-        properties=("checkpoints.a_save_leaves_its_checkpoint",),
+        properties=("checkpoints.a_save_leaves_its_checkpoint", "rotation.at_most_the_limit_is_left"),
         region=_limited,
-        symptom=_lower_number,
+        symptom=_by_number,
         example=_saving(n=1, parameters={"older": [2], "times": "same"}, save_total_limit=1),
     )
 )
