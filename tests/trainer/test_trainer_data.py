@@ -9,7 +9,7 @@ import trainer_props
 if TYPE_CHECKING:
     from trainer_props.checking import SubjectCase
 
-EXPERIMENTS = ["train_on_streams", "train_on_tokens", "train_on_identical_samples"]
+EXPERIMENTS = ["train_on_streams", "train_on_tokens", "identical_samples"]
 
 
 @trainer_props.parametrize("transformers:Trainer", experiments=EXPERIMENTS)

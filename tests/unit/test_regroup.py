@@ -149,7 +149,7 @@ def test_what_the_sampler_repeats_is_not_judged() -> None:
 def alike(n: int, *, kind: str = "regression", model: str = "regression", **arguments: Any) -> Case:
     usual = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 2, "max_steps": 4, "learning_rate": 0.0, "max_grad_norm": 0.0}
     scenario = Scenario(arguments={**usual, **arguments}, data=Data(kind=kind, n=n, alike=True), model=Model(name=model))
-    return Case(experiment="train_on_identical_samples", scenario=scenario)
+    return Case(experiment="identical_samples", scenario=scenario)
 
 
 @pytest.mark.parametrize("kind", ["regression", "sized_stream"])
@@ -167,7 +167,7 @@ def test_identical_samples_hold(n: int, kind: str) -> None:
 
 def test_cases_of_identical_samples_never_move() -> None:
     @settings(max_examples=30, database=None, deadline=None, suppress_health_check=list(HealthCheck))
-    @given(EXPERIMENTS["train_on_identical_samples"].cases(Held()))
+    @given(EXPERIMENTS["identical_samples"].cases(Held()))
     def check(drawn: Case) -> None:
         assert drawn.scenario.data.alike
         assert drawn.scenario.argument("learning_rate") == 0.0

@@ -12,7 +12,7 @@ from trainer_props.experiments.pairs import held_arguments, without_workers
 from trainer_props.experiments.registry import Experiment, Held, register
 from trainer_props.experiments.single_run import train_once
 
-NAME: Final = "train_on_identical_samples"
+NAME: Final = "identical_samples"
 _FLAVOURS: Final = {
     "regression": strategies.regression_scenarios, "stream": strategies.stream_scenarios, "token": strategies.token_scenarios,
     "hub": strategies.hub_scenarios,

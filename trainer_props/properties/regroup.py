@@ -105,8 +105,8 @@ def ends_at_the_same_step(runs: Runs, scenario: Scenario) -> Judgement:
 
 
 @trainer_property(
-    source=sources.docs("TrainingArguments.gradient_accumulation_steps"), experiments=REGROUP, needs=[*_SAME_WORK, BOTH_UNPADDED, IDENTIFIED],
-    catalogue=[33, 36],
+    source=sources.docs("TrainingArguments.gradient_accumulation_steps"), experiments=REGROUP,
+    needs=[*_SAME_WORK, BOTH_UNPADDED, IDENTIFIED], catalogue=[33, 36],
 )  # fmt: skip
 def updates_have_the_same_samples(runs: Runs, scenario: Scenario) -> Judgement:
     """Each update is made of the same samples, in the same order unless the sampler balances micro-batches."""
@@ -196,7 +196,7 @@ STILL: Final = Need("still", "the samples differ, or the weights move", _is_stil
 
 
 @trainer_property(
-    source=BLOG, experiments=("train_on_identical_samples",), needs=[FINISHED, SOME_UPDATE, STILL], tolerance=TOLERANCE["float64"],
+    source=BLOG, experiments=("identical_samples",), needs=[FINISHED, SOME_UPDATE, STILL], tolerance=TOLERANCE["float64"],
     catalogue=[16, 35, 36],
 )  # fmt: skip
 def identical_samples_give_identical_gradients(record: Record, scenario: Scenario) -> Judgement:
