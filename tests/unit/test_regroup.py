@@ -137,3 +137,40 @@ def test_what_is_held_is_not_regrouped(held: Held) -> None:
         assert all(drawn.scenario.argument(name) == value for name, value in held.arguments.items())
 
     check()
+
+
+def test_what_the_sampler_repeats_is_not_judged() -> None:
+    rebalanced = {"train_sampling_strategy": "batch_rebalance", "gradient_accumulation_steps": 3}
+    found = judged(case(3, 1, arguments=rebalanced, data=Data(kind="tokens", n=4), model="lstm"))
+    assert found.findings == ()
+    assert "regroup.updates_have_the_same_samples" in dict(found.not_applicable)
+
+
+def alike(n: int, *, kind: str = "regression", model: str = "regression", **arguments: Any) -> Case:
+    usual = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 2, "max_steps": 4, "learning_rate": 0.0, "max_grad_norm": 0.0}
+    scenario = Scenario(arguments={**usual, **arguments}, data=Data(kind=kind, n=n, alike=True), model=Model(name=model))
+    return Case(experiment="identical_samples", scenario=scenario)
+
+
+@pytest.mark.parametrize("kind", ["regression", "sized_stream"])
+@pytest.mark.parametrize("n", [4, 5, 7])
+def test_identical_samples_hold(n: int, kind: str) -> None:
+    only = [PROPERTIES["regroup.identical_samples_give_identical_gradients"]]
+    found = judge(alike(n, kind=kind), SUBJECT, only)
+    assert kind == "sized_stream" or found.findings == ()
+    assert {each.known_bug for each in found.findings} <= {"stream-leftover-gradient"}
+    moving = judge(alike(n, learning_rate=0.1), SUBJECT, only)
+    assert dict(moving.not_applicable) == {only[0].id: "the samples differ, or the weights move"}
+    inflated = judge(alike(5, model="regression_kwargs_unaware"), SUBJECT, only)
+    assert [each.known_bug for each in inflated.findings] == ["accumulation-inflates-loss"]
+
+
+def test_cases_of_identical_samples_never_move() -> None:
+    @settings(max_examples=30, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(EXPERIMENTS["identical_samples"].cases(Held()))
+    def check(drawn: Case) -> None:
+        assert drawn.scenario.data.alike
+        assert drawn.scenario.argument("learning_rate") == 0.0
+        assert Case.from_json(drawn.to_json()) == drawn
+
+    check()

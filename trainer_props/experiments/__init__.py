@@ -1,6 +1,7 @@
 """The experiments: which runs belong together, and where their cases come from."""
 
 from trainer_props.experiments import (  # noqa: F401  they register
+    alike,
     arguments,
     evaluate,
     evaluate_in_batches,

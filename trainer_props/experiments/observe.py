@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from trainer_props import strategies
 from trainer_props.case import Case
-from trainer_props.experiments.pairs import held_arguments, pair_body, run_pair, without_workers
+from trainer_props.experiments.pairs import CONSOLE, held_arguments, pair_body, run_pair, without_workers
 from trainer_props.experiments.registry import Body, Experiment, Held, Wanted, register, train_body
 from trainer_props.oracles import accounting
 from trainer_props.record import Record, Runs
@@ -27,8 +27,8 @@ _FLAVOURS: Final = {
 _KINDS: Final = ("regression", "saving", "token", "stream")
 _PLAIN: Final[tuple[dict[str, Any], ...]] = (
     {"logging_strategy": "steps", "logging_steps": 1}, {"logging_strategy": "no"}, {"logging_strategy": "epoch"},
-    {"logging_first_step": True}, {"disable_tqdm": False}, {"log_level": "info"}, {"include_num_input_tokens_seen": "all"},
-    {"torch_empty_cache_steps": 1},
+    {"logging_first_step": True}, *({name: value} for name, values in CONSOLE.items() for value in values),
+    {"include_num_input_tokens_seen": "all"}, {"torch_empty_cache_steps": 1},
 )  # fmt: skip
 """Ways to observe that no run reacts to."""
 _WATCHING: Final[tuple[dict[str, Any], ...]] = (

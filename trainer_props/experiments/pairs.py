@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from trainer_props.subjects import Subject
 
 _SHARED_BASELINES: Final = 16
+CHANGES: Final = ("observe", "change")
+"""The parameters of cases that hold arguments of the changed run."""
+CONSOLE: Final[Mapping[str, tuple[Any, ...]]] = {"disable_tqdm": (False,), "log_level": ("info",)}
+"""What a changed run may be told to print, where nobody sees it."""
 
 
 def held_arguments(held: Held) -> dict[str, Any]:

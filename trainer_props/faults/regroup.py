@@ -158,3 +158,17 @@ def norm_of_the_sum_logged() -> Any:
             super().log(logs, *args, **kwargs)
 
     return OfTheSum
+
+
+@fault(property="regroup.identical_samples_give_identical_gradients")
+def short_window_scaled_up() -> Any:
+    """The loss of a window with fewer micro-batches than usual is scaled up, as if some had been forgotten."""
+    from transformers import Trainer
+
+    class ScalesUp(Trainer):
+        def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
+            loss = super().compute_loss(*args, **kwargs)
+            factor = self.args.gradient_accumulation_steps / self.current_gradient_accumulation_steps
+            return loss * factor if self.model.training else loss
+
+    return ScalesUp

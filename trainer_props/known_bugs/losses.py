@@ -146,6 +146,7 @@ known_bug(
             "regroup.weights_are_the_same",
             "regroup.logged_losses_are_the_same",
             "regroup.gradient_norms_are_the_same",
+            "regroup.identical_samples_give_identical_gradients",
         ),
         region=swallows,
         symptom=in_each_run(_times_accumulation),

@@ -96,6 +96,7 @@ known_bug(
             "loss.reported_loss_averages_updates",
             "regroup.updates_have_the_same_samples",
             "regroup.log_history_has_the_same_entries",
+            "regroup.identical_samples_give_identical_gradients",
         ),
         region=_leftover,
         symptom=in_each_run(_windows_run_on),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 import torch
 from torch import Tensor
@@ -58,7 +58,14 @@ def ends_alike(runs: Runs) -> Judgement:
     return same("the run", expected=measures.ENDED, observed=measures.ending(runs, other), symptom=f"{other} does not end", verdict=verdict)
 
 
-def both_sides(measure: Callable[..., Measured], runs: Runs, *arguments: Any) -> dict[str, Measured]:
+class Sides(TypedDict):
+    """The two sides of a comparison."""
+
+    expected: Measured
+    observed: Measured
+
+
+def both_sides(measure: Callable[..., Measured], runs: Runs, *arguments: Any) -> Sides:
     """A measure of both runs, as the two sides of a comparison."""
     return {"expected": measure(runs, BASELINE, *arguments), "observed": measure(runs, CHANGED, *arguments)}
 

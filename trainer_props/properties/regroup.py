@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from trainer_props.judgement import Judgement, close, holds_for_all, not_applicable, same
+import torch
+
+from trainer_props.judgement import Judgement, Measured, close, holds_for_all, not_applicable, same
+from trainer_props.measures import optimization
 from trainer_props.measures import pairs as measures
 from trainer_props.oracles import accounting
 from trainer_props.properties import sources
@@ -21,9 +24,11 @@ from trainer_props.properties._pairs import (
     scenario_of,
 )
 from trainer_props.properties._prediction import is_smoothed, loss_reduction, spans
+from trainer_props.properties._vectors import Element, close_rows
+from trainer_props.properties.data_order import NOT_PADDED
 from trainer_props.properties.logs import LOG_TOLERANCE
 from trainer_props.properties.loss import predicted_items
-from trainer_props.properties.needs import WHOLE_WINDOWS, Need
+from trainer_props.properties.needs import FINISHED, SOME_UPDATE, WHOLE_WINDOWS, Need
 from trainer_props.properties.optimization import ADAPTIVE, BLOG
 from trainer_props.properties.registry import trainer_property
 from trainer_props.record import Record, Runs
@@ -74,7 +79,8 @@ SMOOTH: Final = Need(
 )  # fmt: skip
 _SAME_WORK: Final = (*PAIR, SAME_ROWS)
 BOTH_WHOLE_WINDOWS: Final = Need(WHOLE_WINDOWS.name, WHOLE_WINDOWS.reason, both(WHOLE_WINDOWS.met))
-_SAME_NUMBERS: Final = (*_SAME_WORK, BOTH_WHOLE_WINDOWS, INVARIANT)
+BOTH_UNPADDED: Final = Need(NOT_PADDED.name, NOT_PADDED.reason, both(NOT_PADDED.met))
+_SAME_NUMBERS: Final = (*_SAME_WORK, BOTH_UNPADDED, BOTH_WHOLE_WINDOWS, INVARIANT)
 
 
 def _tolerance(scenario: Scenario) -> float:
@@ -99,8 +105,8 @@ def ends_at_the_same_step(runs: Runs, scenario: Scenario) -> Judgement:
 
 
 @trainer_property(
-    source=sources.docs("TrainingArguments.gradient_accumulation_steps"), experiments=REGROUP, needs=[*_SAME_WORK, IDENTIFIED],
-    catalogue=[33, 36],
+    source=sources.docs("TrainingArguments.gradient_accumulation_steps"), experiments=REGROUP,
+    needs=[*_SAME_WORK, BOTH_UNPADDED, IDENTIFIED], catalogue=[33, 36],
 )  # fmt: skip
 def updates_have_the_same_samples(runs: Runs, scenario: Scenario) -> Judgement:
     """Each update is made of the same samples, in the same order unless the sampler balances micro-batches."""
@@ -124,7 +130,9 @@ def log_history_has_the_same_entries(runs: Runs, scenario: Scenario) -> Judgemen
     return same("entries of the log history", **both_sides(measures.entries_of_history, runs), at="entry")
 
 
-@trainer_property(source=BLOG, experiments=REGROUP, needs=[*_SAME_NUMBERS, SMOOTH], tolerance=TOLERANCE["float64"], catalogue=[33, 34, 36])
+@trainer_property(
+    source=BLOG, experiments=REGROUP, needs=[*_SAME_NUMBERS, SMOOTH], tolerance=TOLERANCE["float64"], catalogue=[33, 34, 36]
+)
 def gradients_are_the_same(runs: Runs, scenario: Scenario) -> Judgement:
     """Each update uses the same gradient, however its samples are cut into micro-batches.
 
@@ -178,3 +186,32 @@ def gradient_norms_are_the_same(runs: Runs, scenario: Scenario) -> Judgement:
     if _enlarges(runs, scenario):
         return not_applicable("an adaptive optimizer makes steps of the rounding of gradients")
     return same_numbers("grad_norm", measures.logged_values, runs, "grad_norm", tolerance=_tolerance(scenario), at="value")
+
+
+def _is_still(record: Record, scenario: Scenario) -> bool:
+    return scenario.data.alike and not record.own_data and all(not any(update.learning_rates) for update in record.updates)
+
+
+STILL: Final = Need("still", "the samples differ, or the weights move", _is_still)
+
+
+@trainer_property(
+    source=BLOG, experiments=("identical_samples",), needs=[FINISHED, SOME_UPDATE, STILL], tolerance=TOLERANCE["float64"],
+    catalogue=[16, 35, 36],
+)  # fmt: skip
+def identical_samples_give_identical_gradients(record: Record, scenario: Scenario) -> Judgement:
+    """At learning rate 0, and with samples that are all the same, each update uses the same gradient: also one whose window is short, and
+    whatever the kind of data set.
+    """
+    used = [update.gradient for update in record.updates]
+    seen = torch.stack([gradient for gradient in used if gradient is not None]) if None not in used and used else None
+    if seen is None or not bool(torch.isfinite(seen).all()):
+        return not_applicable("no update, one without a gradient, or a run that diverges")
+
+    def first(place: Element) -> Measured:
+        return optimization.gradient_element(record, 1, place.parameter, place.position)
+
+    return close_rows(
+        "gradient", expected=seen[:1].expand_as(seen), observed=seen, tolerance=_tolerance(scenario), parameters=record.parameters,
+        measured=lambda place: optimization.gradient_element(record, *place), measured_expected=first,
+    )  # fmt: skip

@@ -11,7 +11,7 @@ from trainer_props import serialization, zoo
 from trainer_props.arguments import DEFAULTS, DRAWN, FIELDS, QUIET, nearest
 from trainer_props.arguments_file import MOST
 from trainer_props.case import Case
-from trainer_props.experiments import EXPERIMENTS
+from trainer_props.experiments import EXPERIMENTS, pairs
 from trainer_props.scenario import Scenario, thaw
 from trainer_props.strategies.argument_values import BAD_VALUES, FURTHER_VALUES
 
@@ -49,6 +49,7 @@ def read_case(data: Any) -> Case:
         _check_argument(name, value, {each.name: (*FURTHER_VALUES.get(name, ()), *_bad_values(name)) for each in BAD_VALUES}, bounded=False)
     elif not builds:
         _check_parameters(case.parameters)
+        _check_changes(case.parameters)
     return case
 
 
@@ -145,3 +146,17 @@ def _check_parameters(parameters: Any) -> None:
         raise serialization.InvalidData(f"parameters: {parameters} is more than {MOST_SAMPLES}")
     elif isinstance(parameters, str) and not _WORD.fullmatch(parameters):
         raise serialization.InvalidData(f"parameters: {parameters!r} is no name")
+
+
+def _check_changes(parameters: Mapping[str, Any]) -> None:
+    """Arguments of a changed run are arguments like any other, but for what it may print."""
+    for key in (key for key in pairs.CHANGES if key in parameters):
+        if not isinstance(parameters[key], Mapping):
+            raise serialization.InvalidData(f"parameters: {key} is no object")
+        for name, value in parameters[key].items():
+            _check_argument(name, thaw(value), pairs.CONSOLE)
+    regroup, counts = parameters.get("regroup", (1, 1)), [parameters.get(key, 0) for key in ("predict", "predict_at")]
+    if not isinstance(regroup, tuple) or [type(each) for each in regroup] != [int, int] or min(regroup) < 1:
+        raise serialization.InvalidData(f"parameters: regroup is {thaw(regroup)!r}, not two numbers above 0")
+    if not all(type(each) is int and each >= 0 for each in counts):
+        raise serialization.InvalidData(f"parameters: predict and predict_at are {counts}, not numbers")
