@@ -78,6 +78,7 @@ HELD: Final[Mapping[str, dict[str, Any]]] = {
     "updates-skipped-as-batches": {"gradient_accumulation_steps": 2, "num_train_epochs": 1},
     "first-log-divided-by-all-steps": {"logging_steps": 1},
     "refusal-after-an-update": {"save_only_model": True},
+    "batches-averaged-during-training": {"eval_strategy": "epoch", "per_device_eval_batch_size": 2},
     "first-name-only-during-training": {"eval_strategy": "epoch"},
     "train-mode-after-every-evaluation": {"eval_strategy": "epoch"},
     "losses-given-with-those-of-a-full-batch": {"include_for_metrics": ["loss"]},

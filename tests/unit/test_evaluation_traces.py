@@ -95,6 +95,7 @@ def test_the_trainer_leaves_what_it_should(parameters: dict[str, Any]) -> None:
     assert {f"evaluation_traces.{name}_stay" for name in ("optimizer_and_schedule", "state_and_control", "gradients", "hooks")} <= {
         *judged.holds
     }  # fmt: skip
+    assert ("evaluation_traces.training_evaluates_as_evaluate_does" in judged.holds) == ("train" in parameters)
     assert ("evaluation_traces.each_evaluation_goes_through_all_names" in judged.holds) == ("named" in parameters)
 
 

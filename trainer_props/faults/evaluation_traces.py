@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from trainer_props.faults._source import rewritten
 from trainer_props.faults.registry import fault
 
 
@@ -104,3 +105,16 @@ def first_name_only_during_training() -> Any:
             return super().evaluate(self.eval_dataset[name], metric_key_prefix=f"eval_{name}")
 
     return TheFirst
+
+
+@fault(property="evaluation_traces.training_evaluates_as_evaluate_does")
+def batches_averaged_during_training() -> Any:
+    """During training the evaluation loss is the mean over batches, whatever their size."""
+    from transformers import Trainer
+
+    class AveragesBatches(Trainer):
+        evaluation_loop = rewritten(
+            Trainer, "evaluation_loop", "losses.repeat(batch_size)", "losses.repeat(1 if self.is_in_train else batch_size)"
+        )
+
+    return AveragesBatches

@@ -14,7 +14,7 @@ def _has_evaluation_data(scenario: Scenario) -> bool:
 
 
 def _all_in_eval_mode(judgement: Violated, record: Record, scenario: Scenario) -> bool:
-    return judgement.observed == [False]
+    return bool(judgement.observed == [False])
 
 
 known_bug(

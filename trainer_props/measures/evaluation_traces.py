@@ -24,3 +24,17 @@ def after(record: Record, name: str) -> Any:
 def prefixes(record: Record) -> list[list[Any]]:
     """The step and the prefix of each evaluation during training."""
     return [[each.step, each.prefix] for each in record.evaluations[: record.results["trained_evaluations"]]]
+
+
+@measure
+def metric_of_evaluation(record: Record, index: int, name: str) -> float | None:
+    """A metric of an evaluation, counted from 0, or None."""
+    value: float | None = record.evaluations[index].metrics.get(name)
+    return value
+
+
+@measure
+def metric_afterwards(record: Record, name: str) -> float | None:
+    """A metric of the evaluation after training, or None."""
+    value: float | None = record.results["evaluate"].get(name)
+    return value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from trainer_props.judgement import Judgement, not_applicable, same
+from trainer_props.judgement import Judgement, close, holds_for_all, not_applicable, same
 from trainer_props.measures import evaluation_traces as measures
 from trainer_props.properties import sources
 from trainer_props.properties.needs import FINISHED, Need
@@ -18,6 +18,7 @@ NO_WORKERS = Need(
     lambda record, scenario: not scenario.argument("dataloader_num_workers"),
 )  # fmt: skip
 NAMED = Need("named", "the evaluation data have one name", lambda record, scenario: "named" in record.results)
+_TOLERANCES: Final = {"float64": 1e-9, "float32": 1e-4}
 _EVALUATE: Final = sources.docs("Trainer.evaluate")
 
 
@@ -69,6 +70,24 @@ def each_evaluation_goes_through_all_names(record: Record, scenario: Scenario) -
     times = {step: sum(each == step for each, _ in found.value) for step in steps}
     expected = [[step, name] for step in steps for _ in range(max(1, round(times[step] / len(names)))) for name in names]
     return same("steps and prefixes of evaluations", expected=expected, observed=found, at="evaluation")
+
+
+@trainer_property(source=_EVALUATE, experiments=EXPERIMENTS, needs=[FINISHED], tolerance=1e-9, catalogue=[55, 61])
+def training_evaluates_as_evaluate_does(record: Record, scenario: Scenario) -> Judgement:
+    """An evaluation during training finds the loss that `evaluate` finds afterwards, if the weights are the same."""
+    found = record.evaluations[: record.results["trained_evaluations"]]
+    same_weights = [
+        (index, f"{each.prefix}_loss")
+        for index, each in enumerate(found)
+        if record.final_weights is not None and each.weights.equal(record.final_weights) and f"{each.prefix}_loss" in each.metrics
+    ]
+    return holds_for_all("evaluations at the end of training", [
+        close(
+            name, expected=measures.metric_of_evaluation(record, index, name), observed=measures.metric_afterwards(record, name),
+            tolerance=_TOLERANCES[scenario.model.dtype], at=f"evaluation {index}",
+        )
+        for index, name in same_weights
+    ])  # fmt: skip
 
 
 def _stays(record: Record, name: str, quantity: str) -> Judgement:
