@@ -8,6 +8,7 @@ from trainer_props.faults import (  # noqa: F401  registers
     early_stopping,
     evaluation,
     evaluation_batches,
+    evaluation_traces,
     find_batch_size,
     flags,
     frozen,

@@ -5,6 +5,7 @@ from trainer_props.known_bugs import (  # noqa: F401  they register
     checkpoints,
     evaluation,
     evaluation_batches,
+    evaluation_traces,
     find_batch_size,
     flags,
     frozen,

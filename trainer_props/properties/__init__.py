@@ -8,6 +8,7 @@ from trainer_props.properties import (  # noqa: F401  they register
     early_stopping,
     evaluation,
     evaluation_batches,
+    evaluation_traces,
     find_batch_size,
     flags,
     frozen,
