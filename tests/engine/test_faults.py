@@ -25,6 +25,8 @@ Run = Callable[..., Session]
 # Where a fault shows soonest; the others in the first experiment of their property.
 CHAPTERS: Final = {"checkpoints": "train_and_save", "early_stopping": "train_and_save"}
 EXPERIMENT: Final = {
+    "saved-in-half-precision": "save_and_reload",
+    "weights-saved-under-another-name": "save_and_reload",
     "passes-of-a-stream-not-counted": "train_on_streams",
     "short-window-breaks-the-run": "train_on_streams",
     "stream-peeked-into": "train_on_streams",

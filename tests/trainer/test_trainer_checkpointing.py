@@ -9,7 +9,7 @@ import trainer_props
 if TYPE_CHECKING:
     from trainer_props.checking import SubjectCase
 
-EXPERIMENTS = ["train_and_save", "resume"]
+EXPERIMENTS = ["train_and_save", "resume", "save_and_reload"]
 
 
 @trainer_props.parametrize("transformers:Trainer", experiments=EXPERIMENTS)
