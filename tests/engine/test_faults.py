@@ -133,6 +133,9 @@ CASES: Final = {
     "history-of-failed-attempts-stays": _short(1, after=2, logging_steps=1),
     "not-below-half": _short(1),
     "gradients-zeroed-and-kept": _frozen_between("a", "b"),
+    "optimizer-state-lost-where-some-are-frozen": _frozen_between("a", "a", max_steps=3).replace(
+        parameters={"how": "resume", "then": ["a"], "at": 2}
+    ),
     "schedule-of-the-first-call-goes-on": _frozen_between("a", "a", optim="sgd", learning_rate=0.1, max_steps=2),
 }
 MAX_EXAMPLES: Final = 100
