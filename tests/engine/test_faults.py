@@ -25,6 +25,8 @@ Run = Callable[..., Session]
 # Where a fault shows soonest; the others in the first experiment of their property.
 CHAPTERS: Final = {"checkpoints": "train_and_save", "early_stopping": "train_and_save"}
 EXPERIMENT: Final = {
+    "saved-in-half-precision": "save_and_reload",
+    "weights-saved-under-another-name": "save_and_reload",
     "passes-of-a-stream-not-counted": "train_on_streams",
     "short-window-breaks-the-run": "train_on_streams",
     "stream-peeked-into": "train_on_streams",
@@ -157,6 +159,9 @@ CASES: Final = {
     "history-of-failed-attempts-stays": _short(1, after=2, logging_steps=1),
     "not-below-half": _short(1),
     "gradients-zeroed-and-kept": _frozen_between("a", "b"),
+    "optimizer-state-lost-where-some-are-frozen": _frozen_between("a", "a", max_steps=3).replace(
+        parameters={"how": "resume", "then": ["a"], "at": 2}
+    ),
     "schedule-of-the-first-call-goes-on": _frozen_between("a", "a", optim="sgd", learning_rate=0.1, max_steps=2),
 }
 MAX_EXAMPLES: Final = 100

@@ -17,6 +17,7 @@ EXPERIMENTS = [
     "resume_among_others",
     "resume_callbacks",
     "resume_changed",
+    "save_and_reload",
 ]
 
 

@@ -16,6 +16,7 @@ from trainer_props.experiments import (  # noqa: F401  they register
     resume_among_others,
     resume_callbacks,
     resume_changed,
+    save_and_reload,
     single_run,
     used_folder,
 )

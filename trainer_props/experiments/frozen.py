@@ -45,10 +45,11 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
         scenario = _plain(draw(st.one_of(fitting)), arguments)
         names = parameter_names(scenario.model.name)
         scenario = scenario.replace(model=scenario.model.replace(frozen=draw(_subsets(names, 1))))
-        how = draw(st.sampled_from(["once", "again", "resume"]))
+        how = draw(st.sampled_from(["once", "again", "again", "resume", "resume"]))
         if how == "once":
             return Case(experiment=NAME, scenario=scenario)
-        parameters: dict[str, Any] = {"how": how, "then": list(draw(_subsets(names, 0)))}
+        then = draw(_subsets(names, 0)) if draw(st.booleans()) else scenario.model.frozen
+        parameters: dict[str, Any] = {"how": how, "then": list(then)}
         if how == "resume":
             parameters["at"] = draw(st.integers(1, max(1, accounting.total_updates(scenario))))
         return Case(experiment=NAME, scenario=scenario, parameters=parameters)

@@ -10,7 +10,7 @@ from trainer_props.measures import checkpoints as measures
 from trainer_props.oracles import best_model
 from trainer_props.properties import sources
 from trainer_props.properties._facts import facts
-from trainer_props.properties.needs import FINISHED, INTERVALS_KNOWN, SOME_UPDATE, WHOLE_WINDOWS, Need
+from trainer_props.properties.needs import FINISHED, INTERVALS_KNOWN, SOME_BATCH, SOME_UPDATE, WHOLE_WINDOWS, Need
 from trainer_props.properties.registry import WITH_FLAGS, WITH_SAVES, trainer_property
 from trainer_props.record import Record
 from trainer_props.scenario import Scenario
@@ -251,3 +251,30 @@ def _same_weights(quantity: str, expected: Measured, observed: Measured, at: str
     """NaN is what NaN was."""
     judgement = same(quantity, expected=expected, observed=observed, symptom="different")
     return replace(judgement, divergence=at) if isinstance(judgement, Violated) else judgement
+
+
+RELOADED = Need("reloaded", "nothing was saved and loaded again", lambda record, scenario: "differing" in record.results)
+
+
+@trainer_property(
+    source=sources.docs("Trainer.save_model"), experiments=("save_and_reload",), needs=[FINISHED, SOME_UPDATE, RELOADED], catalogue=[81]
+)
+def a_saved_model_loads_as_it_was(record: Record, scenario: Scenario) -> Judgement:
+    """What `save_model` or a checkpoint wrote, `from_pretrained` loads again: the same state, bit for bit, and what was one tensor (tied
+    weights) is one again.
+    """
+    ties = {which: measures.entries_that_are_one_tensor(record, which) for which in ("trained", "reloaded")}
+    return holds_for_all("reloaded model", [
+        same("entries that differ", expected=[], observed=measures.entries_that_differ_when_reloaded(record), symptom="different"),
+        same("entries that are one tensor", expected=ties["trained"], observed=ties["reloaded"], symptom="different"),
+    ])  # fmt: skip
+
+
+@trainer_property(
+    source=sources.docs("Trainer.save_model"), experiments=("save_and_reload",), needs=[SOME_BATCH, SOME_UPDATE], catalogue=[81]
+)
+def saving_and_loading_raise_nothing(record: Record, scenario: Scenario) -> Judgement:
+    """A model that was trained can be saved, and loaded again."""
+    if record.failure is None or not any(event.name == "on_train_end" for event in record.events):
+        return HOLDS if record.finished else not_applicable("training did not come to its end")
+    return same("the run", expected="it ends", observed=measures.failure_after_training(record), symptom="does not end", verdict="crashed")

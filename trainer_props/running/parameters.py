@@ -53,3 +53,22 @@ class States(TrainerCallback):
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Write it down."""
         self._results["states"] = states(self._trainer)
+
+
+def differing(model: torch.nn.Module, other: torch.nn.Module) -> list[str]:
+    """The entries of the state of two models that are not the same, bit for bit."""
+    one, two = model.state_dict(), other.state_dict()
+    same = {
+        name
+        for name in one.keys() & two.keys()
+        if one[name].dtype == two[name].dtype and torch.allclose(one[name], two[name], rtol=0, atol=0, equal_nan=True)
+    }
+    return sorted((one.keys() | two.keys()) - same)
+
+
+def shared(model: torch.nn.Module) -> list[list[str]]:
+    """The groups of entries of a model's state that are one tensor."""
+    groups: dict[int, list[str]] = {}
+    for name, value in model.state_dict().items():
+        groups.setdefault(value.data_ptr(), []).append(name)
+    return sorted(names for names in groups.values() if len(names) > 1)
