@@ -142,7 +142,7 @@ _RESUMING: Final = sources.docs("Trainer.train.resume_from_checkpoint")
 @trainer_property(source=_RESUMING, experiments=LIFE, needs=_ALWAYS, catalogue=[74])
 def runs_end_as_asked(runs: Runs, scenario: Scenario) -> Judgement:
     """Each run of a job ends by itself, or by the exception that it was asked to raise; none fails."""
-    return _planned("how each run ends", runs, scenario, measures.endings(runs), "run")
+    return _planned("how each run ends", runs, scenario, measures.endings(runs, len(measures.lived(runs))), "run")
 
 
 @trainer_property(source=_RESUMING, experiments=LIFE, needs=[*_ALWAYS, BEGAN], catalogue=[74, 75])
