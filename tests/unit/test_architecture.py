@@ -30,7 +30,7 @@ ROWS = (
     ("auditing", "keeper"),
     ("reports",),
     ("checking", "explaining", "listings"),
-    ("cli", "pytest_plugin", ""),
+    ("cli", "pytest_plugin", "stateful", ""),
 )
 ROW = {room: number for number, row in enumerate(ROWS) for room in row}
 

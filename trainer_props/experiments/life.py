@@ -36,16 +36,30 @@ _LONGEST: Final = 2
 
 
 def cases(held: Held) -> st.SearchStrategy[Case]:
-    """Runs on map-style data, and lives of them. The parameter of a case: `life`, a list of steps (`trainer_props.oracles.life`)."""
-    arguments = {**{argument: default(argument) for argument in held.forbidden}, **held.arguments}
+    """Runs, and lives of them. The parameter of a case: `life`, a list of steps (`trainer_props.oracles.life`)."""
 
     @st.composite
     def drawn(draw: st.DrawFn) -> Case:
+        scenario = draw(scenarios(held))
+        return Case(experiment=NAME, scenario=scenario, parameters={"life": draw(lives(scenario, held=arguments_of(held)))})
+
+    return drawn()
+
+
+def arguments_of(held: Held) -> dict[str, Any]:
+    """The arguments that are the same in every run: held ones, and forbidden ones at their defaults."""
+    return {**{argument: default(argument) for argument in held.forbidden}, **held.arguments}
+
+
+def scenarios(held: Held) -> st.SearchStrategy[Scenario]:
+    """Runs of several updates on map-style data, most with a plan for checkpoints and evaluations."""
+    arguments = arguments_of(held)
+
+    @st.composite
+    def drawn(draw: st.DrawFn) -> Scenario:
         length = {} if set(arguments) & {"max_steps", "num_train_epochs"} else draw(_LENGTHS)
-        scenarios = strategies.regression_scenarios(arguments={**length, **arguments}, models=held.models)
-        scenario = _watched(draw, _simple(draw(scenarios), arguments), arguments)
-        steps = draw(lives(scenario, held=arguments))
-        return Case(experiment=NAME, scenario=scenario, parameters={"life": steps})
+        drawn_scenarios = strategies.regression_scenarios(arguments={**length, **arguments}, models=held.models)
+        return _watched(draw, _simple(draw(drawn_scenarios), arguments), arguments)
 
     return drawn()
 
@@ -156,6 +170,7 @@ class Life:
         stack: the output directory goes away with it.
 
     Attributes:
+        scenario: as it was given.
         runs: the baseline, and what was run since. `results` of their records: `step`, `changed` (arguments that are not those of the
             scenario), `before` (steps of the checkpoints on disk before it), `crashed` (the exception that was asked for came).
         job: where the job stands, by what is on disk.
@@ -164,6 +179,7 @@ class Life:
     def __init__(self, scenario: Scenario, subject: Subject, stack: contextlib.ExitStack) -> None:
         from trainer_props.running import output_directory
 
+        self.scenario = scenario
         self.runs = Runs({BASELINE: baseline(subject, scenario, ())})
         self.job = life.Job(scenario)
         self._steps = 0

@@ -88,14 +88,13 @@ known_bug(
         id="life-keeps-the-intervals-of-its-first-run",
         verdict="trap",
         sentence=(
-            "A run that is resumed with other logging_steps, eval_steps or save_steps goes on with those of the checkpoint, after a warning "
-            "that these differ; also where the first run had no use for them."
+            "A run that is resumed with other logging_steps, eval_steps or save_steps goes on with those of the checkpoint, after a "
+            "warning that these differ; also where the first run had no use for them."
         ),
         link="https://github.com/huggingface/transformers/pull/36303",
         versions=">=4.46",
         properties=(
-            "life.checkpoints_are_those_of_the_plan", "life.log_history_has_each_entry_once", "life.runs_end_as_asked",
-            "life.makes_the_updates_that_are_left",
+            "life.checkpoints_are_those_of_the_plan", "life.log_history_has_each_entry_once", "life.makes_the_updates_that_are_left",
         ),
         region=_several_updates,
         symptom=_by_the_intervals_of_the_first_run,

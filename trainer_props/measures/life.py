@@ -51,9 +51,9 @@ def how_it_ended(record: Record) -> str:
 
 
 @measure
-def endings(runs: Runs) -> list[str]:
-    """How each run of the life ended."""
-    return [how_it_ended(record) for record in lived(runs)]
+def endings(runs: Runs, number: int) -> list[str]:
+    """How the first runs of the life ended, as many as that."""
+    return [how_it_ended(record) for record in lived(runs)[:number]]
 
 
 @measure

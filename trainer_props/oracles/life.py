@@ -2,7 +2,8 @@
 
 A *step* of its life is a JSON list, a kind and what belongs to it:
 
-- `["train", k]`: a fresh Trainer goes on from the newest checkpoint, or begins where there is none; after k more updates it saves and stops;
+- `["train", k]`: a fresh Trainer goes on from the newest checkpoint, or begins where there is none; it saves and stops after k more
+  updates;
 - `["finish"]`: the same, to the end;
 - `["crash", k, event]`: the same, but an exception comes at the next `event` after k more updates;
 - `["again", k]`, `["again"]`: the Trainer that trained last goes on, from the newest checkpoint too; for k more updates, or to the end;

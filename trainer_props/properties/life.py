@@ -116,22 +116,22 @@ def _ends_are_kept(runs: Runs, scenario: Scenario) -> bool:
     return True
 
 
+def _is_done(runs: Runs, scenario: Scenario) -> bool:
+    last = measures.pieces(runs)[-1]
+    return last.global_step == accounting.total_updates(scenario) and not last.results.get("crashed")
+
+
 BASELINE_FINISHED = Need("baseline_finished", "the run does not finish in one piece", lambda runs, scenario: runs.first.finished)
 LIVED = Need("lived", "nothing is trained", lambda runs, scenario: bool(measures.pieces(runs)))
 BEGAN = Need("began", "a run does not begin to train", lambda runs, scenario: all(record.events for record in measures.lived(runs)))
 WELL = Need("well", "a run fails (life.runs_end_as_asked says so)", lambda runs, scenario: all(each.finished for each in runs.values()))
-DONE = Need("done", "the job is not brought to its end", lambda runs, scenario: _is_done(runs, scenario))
+DONE = Need("done", "the job is not brought to its end", _is_done)
 FOLLOWS_NO_METRIC = Need(
     "follows_no_metric", "training follows a metric (best model, early stopping, schedule), which depends on when it is evaluated",
     _follows_no_metric,
 )  # fmt: skip
 EPOCHS_GO_ON = Need("epochs_go_on", resume.EPOCHS_GO_ON.reason, _ends_no_epoch)
 ENDS_KEPT = Need("ends_kept", resume.ENDS_KEPT.reason, _ends_are_kept)
-
-
-def _is_done(runs: Runs, scenario: Scenario) -> bool:
-    last = measures.pieces(runs)[-1]
-    return last.global_step == accounting.total_updates(scenario) and not last.results.get("crashed")
 
 
 _ALWAYS: Final = (BASELINE_FINISHED, resume.RESUMABLE, LIVED)
@@ -142,7 +142,7 @@ _RESUMING: Final = sources.docs("Trainer.train.resume_from_checkpoint")
 @trainer_property(source=_RESUMING, experiments=LIFE, needs=_ALWAYS, catalogue=[74])
 def runs_end_as_asked(runs: Runs, scenario: Scenario) -> Judgement:
     """Each run of a job ends by itself, or by the exception that it was asked to raise; none fails."""
-    return _planned("how each run ends", runs, scenario, measures.endings(runs), "run")
+    return _planned("how each run ends", runs, scenario, measures.endings(runs, len(measures.lived(runs))), "run")
 
 
 @trainer_property(source=_RESUMING, experiments=LIFE, needs=[*_ALWAYS, BEGAN], catalogue=[74, 75])
@@ -180,13 +180,13 @@ def updates_have_the_weights_of_one_run(runs: Runs, scenario: Scenario) -> Judge
     tolerance, judgements = TOLERANCE[scenario.model.dtype], []
     for name, record in _named(runs):
         begins = measures.first_step(record)
-        for update in range(begins + 1, begins + len(record.updates) + 1):
-            judgements.append(
-                close(
-                    "weights after an update", expected=measures.weights_of_the_baseline(runs, update),
-                    observed=measures.weights(runs, name, update), tolerance=tolerance, at=f"run {name}, update {update}, weight",
-                )
-            )  # fmt: skip
+        judgements += [
+            close(
+                "weights after an update", expected=measures.weights_of_the_baseline(runs, update),
+                observed=measures.weights(runs, name, update), tolerance=tolerance, at=f"run {name}, update {update}, weight",
+            )
+            for update in range(begins + 1, begins + len(record.updates) + 1)
+        ]  # fmt: skip
         if record.updates:
             judgements.append(
                 close(
