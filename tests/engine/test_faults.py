@@ -111,6 +111,11 @@ CASES: Final = {
     "patience-begins-anew": _stopped(EarlyStopping(patience=2), (1.0, 0.5, 0.25), restore_callback_states_from_checkpoint=True).replace(
         experiment="resume", parameters={"interrupt_at": [2]}
     ),
+    "state-saved-before-the-rest": Case(
+        experiment="resume_after_a_kill",
+        scenario=Scenario(arguments={"max_steps": 3, "optim": "sgd", "learning_rate": 0.1, "save_strategy": "steps", "save_steps": 1}),
+        parameters={"write": 5},
+    ),
 }
 MAX_EXAMPLES: Final = 100
 

@@ -9,7 +9,7 @@ import trainer_props
 if TYPE_CHECKING:
     from trainer_props.checking import SubjectCase
 
-EXPERIMENTS = ["train_and_save", "resume", "resume_among_others", "resume_callbacks", "resume_changed"]
+EXPERIMENTS = ["train_and_save", "resume", "resume_after_a_kill", "resume_among_others", "resume_callbacks", "resume_changed"]
 
 
 @trainer_props.parametrize("transformers:Trainer", experiments=EXPERIMENTS)

@@ -12,6 +12,7 @@ from trainer_props.faults import (  # noqa: F401  registers
     optimization,
     prediction,
     resume,
+    resume_after_a_kill,
     resume_among_others,
     resume_callbacks,
     resume_changed,

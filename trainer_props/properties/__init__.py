@@ -12,6 +12,7 @@ from trainer_props.properties import (  # noqa: F401  they register
     optimization,
     prediction,
     resume,
+    resume_after_a_kill,
     resume_among_others,
     resume_callbacks,
     resume_changed,
