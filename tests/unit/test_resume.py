@@ -80,7 +80,9 @@ def test_the_events_are_those_of_the_callback() -> None:
 def test_a_baseline_is_shared_by_cases_that_differ_in_their_interruption() -> None:
     one, other = (runs_of(case(3, **more)) for more in ({}, {"how": "exception"}))
     assert one.first is other.first
-    assert runs_of(case(4)).first is not one.first
+    assert runs_of(case(4)).first is one.first
+    saving = {"save_strategy": "steps", "save_steps": 2}
+    assert runs_of(case(3, arguments=saving)).first is not runs_of(case(4, arguments=saving)).first
 
 
 def test_of_updates_that_were_done_again_the_later_ones_count() -> None:

@@ -62,10 +62,10 @@ class _Hashed:
 
 
 def baseline(subject: Subject, scenario: Scenario, saves: tuple[int, ...]) -> Record:
-    """The run without interruptions, which saves after these updates too. The last few are remembered: cases that differ in their
-    interruptions alone share it.
+    """The run without interruptions, which saves after these updates too if checkpoints are any matter of the scenario: by rotation, or by
+    the best one. The last few are remembered: cases that differ in their interruptions alone share it.
     """
-    return _baseline(_Hashed(subject), scenario, saves)
+    return _baseline(_Hashed(subject), scenario, saves if scenario.argument("save_strategy") != "no" else ())
 
 
 @functools.lru_cache(maxsize=_SHARED_BASELINES)
