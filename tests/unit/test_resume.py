@@ -85,6 +85,32 @@ def test_a_baseline_is_shared_by_cases_that_differ_in_their_interruption() -> No
     assert runs_of(case(3, arguments=saving)).first is not runs_of(case(4, arguments=saving)).first
 
 
+@pytest.mark.parametrize("how", [{}, {"how": "exception"}], ids=str)
+def test_the_same_trainer_goes_on(how: dict[str, Any]) -> None:
+    judged = judge(case(3, trainer="same", **how), SUBJECT, MINE)
+    assert (judged.findings, judged.errors) == ((), ())
+    assert {"resume.weights_go_on_where_they_were", "resume.resumes_from_the_last_save"} <= set(judged.holds)
+
+
+def test_the_same_trainer_does_not_go_on_from_nothing() -> None:
+    assert list(runs_of(case(3, how="exception", event="on_log", trainer="same"))) == [BASELINE, "part 1"]
+
+
+def test_one_trainer_is_given_each_time_without_what_joined_it() -> None:
+    made = []
+
+    class Kept(Trainer):
+        def train(self, *args: Any, **kwargs: Any) -> Any:
+            made.append((self, len(self.callback_handler.callbacks)))
+            return super().train(*args, **kwargs)
+
+    EXPERIMENTS["resume"].run(case(3, trainer="same"), subjects.wrap(Kept, "kept"))
+    (baseline, _), (first, callbacks), (second, again) = made
+    assert first is second
+    assert first is not baseline
+    assert callbacks == again
+
+
 def test_of_updates_that_were_done_again_the_later_ones_count() -> None:
     assert measures.joined([0, 2, 1], [["a", "b", "c"], ["C", "D"], ["B!", "C!"]]) == ["a", "B!", "C!"]
     assert measures.joined([0], [["a"]]) == ["a"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 from pathlib import Path
@@ -88,6 +89,20 @@ def training(interruption: Interruption, resumed: str | bool | None) -> Any:
         record.global_step, record.training_loss, record.metrics = output.global_step, output.training_loss, dict(output.metrics)
 
     return body
+
+
+def one_trainer(subject: Subject) -> Subject:
+    """The subject, which gives the same Trainer each time: that which it made first, without the callbacks of ours that joined it since."""
+    made: list[Any] = []
+
+    def make(parts: Any, output_dir: str) -> Any:
+        if not made:
+            made.append(subject.make(parts, output_dir))
+            made.append(list(made[0].callback_handler.callbacks))
+        made[0].callback_handler.callbacks[:] = made[1]
+        return made[0]
+
+    return dataclasses.replace(subject, make=make)
 
 
 def newest_checkpoint(directory: str) -> Path | None:
