@@ -18,6 +18,7 @@ EXPERIMENTS = [
     "resume_callbacks",
     "resume_changed",
     "save_and_reload",
+    "resume_after_a_kill",
 ]
 
 

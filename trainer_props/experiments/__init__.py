@@ -13,6 +13,7 @@ from trainer_props.experiments import (  # noqa: F401  they register
     regroup,
     repeat,
     resume,
+    resume_after_a_kill,
     resume_among_others,
     resume_callbacks,
     resume_changed,

@@ -21,6 +21,7 @@ from trainer_props.faults import (  # noqa: F401  registers
     regroup,
     repeat,
     resume,
+    resume_after_a_kill,
     resume_among_others,
     resume_callbacks,
     resume_changed,

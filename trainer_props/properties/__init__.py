@@ -21,6 +21,7 @@ from trainer_props.properties import (  # noqa: F401  they register
     regroup,
     repeat,
     resume,
+    resume_after_a_kill,
     resume_among_others,
     resume_callbacks,
     resume_changed,

@@ -82,7 +82,7 @@ def _saved_after_the_end_of_an_epoch(record: Record, step: int) -> bool:
 
 BASELINE_FINISHED = Need("baseline_finished", "the run does not finish, interrupted or not", lambda runs, scenario: runs.first.finished)
 BEGAN = Need("began", "a part did not begin to train", lambda runs, scenario: all(part.events for part in measures.parts(runs)))
-RESUMED = Need("resumed", "nothing was left to interrupt", lambda runs, scenario: len(measures.parts(runs)) > 1)
+RESUMED = Need("resumed", "nothing was left to interrupt, or to resume from", lambda runs, scenario: len(measures.parts(runs)) > 1)
 RESUMED_RUN_FINISHED = Need("resumed_run_finished", "the resumed run does not finish", lambda runs, scenario: measures.last(runs).finished)
 WENT_ON = Need("went_on", "early stopping had ended the run where it was interrupted", _went_on)
 WHOLE = Need("whole", "the newest checkpoint is damaged, or no checkpoint", lambda runs, scenario: not measures.damage(runs))
