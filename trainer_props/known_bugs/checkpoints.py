@@ -6,8 +6,10 @@ import math
 
 from trainer_props.case import Case
 from trainer_props.judgement import Violated
+from trainer_props.known_bugs.flags import deviates
 from trainer_props.known_bugs.registry import KnownBug, known_bug
 from trainer_props.oracles import accounting, best_model, plans
+from trainer_props.oracles import flags as oracle
 from trainer_props.oracles.course import course
 from trainer_props.properties._facts import tracked_values
 from trainer_props.record import Record
@@ -59,6 +61,8 @@ def _may_be_infinite(scenario: Scenario) -> bool:
 
 def _worst_is_nothing(judgement: Violated, record: Record, scenario: Scenario) -> bool:
     """An evaluation whose value is the worst infinity is passed over, as if it had given no number."""
+    if "plan" in record.results:  # a callback sets flags
+        return deviates(oracle.WORST_PASSED_OVER)(judgement, record, scenario)
     values = tracked_values(record, scenario) or ()
     worst = _worst(scenario)
     if worst not in values:
@@ -68,15 +72,16 @@ def _worst_is_nothing(judgement: Violated, record: Record, scenario: Scenario) -
     followed = course(scenario, total, (*numbers, *[math.nan] * (2 * total + 2)), start_counts=False)
     if judgement.quantity == "best_model_checkpoint":
         passed = [(step, math.nan if value == worst else value) for step, value in _values(record, scenario)]
-        return bool(record.state["best_model_checkpoint"] == _last_of_the_best(passed, record, scenario))
-    if judgement.quantity == "state.best_global_step":
-        return bool(record.state["best_global_step"] == (followed.best.step if followed.best else None))
-    if [each.step for each in record.checkpoints] != [save.step for save in followed.saves]:
-        return False
-    if judgement.quantity != "best metric and step in a checkpoint":
-        return True
-    saved = [(each.state or {}).get("best_global_step") for each in record.checkpoints]
-    return saved == [save.best.step if save.best else None for save in followed.saves]
+        as_seen = record.state["best_model_checkpoint"] == _last_of_the_best(passed, record, scenario)
+    elif judgement.quantity == "state.best_global_step":
+        as_seen = record.state["best_global_step"] == (followed.best.step if followed.best else None)
+    else:
+        as_seen = [each.step for each in record.checkpoints] == [save.step for save in followed.saves]
+    if judgement.quantity == "best metric and step in a checkpoint":
+        saved = [(each.state or {}).get("best_global_step") for each in record.checkpoints]
+        return as_seen and saved == [save.best.step if save.best else None for save in followed.saves]
+    return bool(as_seen)
+
 
 
 def _start_is_left_out(judgement: Violated, record: Record, scenario: Scenario) -> bool:
@@ -204,6 +209,7 @@ known_bug(
             "checkpoints.checkpoints_are_written_when_due",
             "checkpoints.saved_state_knows_the_best",
             "callbacks.events_are_those_of_the_plans",
+            "flags.events_are_those_that_flags_ask_for",
         ),
         region=_may_be_infinite,
         symptom=_worst_is_nothing,

@@ -22,7 +22,7 @@ _CONTROL = f"{_DOCS}/callback#transformers.TrainerControl"
 _TOLERANCE = 1e-5
 
 
-def _deviates(deviation: str) -> Symptom:
+def deviates(deviation: str) -> Symptom:
     """The events are those of a run with the known deviations, and would be others without this one."""
 
     def symptom(judgement: Violated, record: Record, scenario: Scenario) -> bool:
@@ -113,7 +113,7 @@ known_bug(
             "callbacks.a_stop_is_obeyed_at_once",
         ),
         region=lambda scenario: True,
-        symptom=_deviates(oracle.STOP_SEEN_AFTER_A_BATCH),
+        symptom=deviates(oracle.STOP_SEEN_AFTER_A_BATCH),
         example=_asking(("on_train_begin", 1, "should_training_stop"), max_steps=1),
     )
 )
@@ -130,7 +130,7 @@ known_bug(
         versions=">=4.46",
         properties=("flags.events_are_those_that_flags_ask_for", "flags.windows_are_cut_where_flags_say"),
         region=lambda scenario: int(scenario.argument("max_steps")) > 0,
-        symptom=_deviates(oracle.EPOCHS_INSTEAD_OF_STEPS),
+        symptom=deviates(oracle.EPOCHS_INSTEAD_OF_STEPS),
         example=_asking(("on_step_end", 1, "should_epoch_stop"), n=2, max_steps=2),
     )
 )
@@ -147,7 +147,7 @@ known_bug(
         versions=">=4.48",
         properties=("flags.events_are_those_that_flags_ask_for",),
         region=lambda scenario: bool(scenario.argument("save_strategy") == "best"),
-        symptom=_deviates(oracle.BEST_OVERRULES),
+        symptom=deviates(oracle.BEST_OVERRULES),
         example=_asking(
             ("on_step_end", 2, "should_save"), n=1, n_eval=1, scores=(1.0, 0.0), max_steps=2, eval_strategy="steps", eval_steps=1,
             save_strategy="best", metric_for_best_model="score",

@@ -32,12 +32,14 @@ SET_BACK: Final = {
 STOP_SEEN_AFTER_A_BATCH: Final = "stop_seen_after_a_batch"
 BEST_OVERRULES: Final = "best_overrules"
 EPOCHS_INSTEAD_OF_STEPS: Final = "epochs_instead_of_steps"
-DEVIATIONS: Final = (STOP_SEEN_AFTER_A_BATCH, BEST_OVERRULES, EPOCHS_INSTEAD_OF_STEPS)
+WORST_PASSED_OVER: Final = "worst_passed_over"
+DEVIATIONS: Final = (STOP_SEEN_AFTER_A_BATCH, BEST_OVERRULES, EPOCHS_INSTEAD_OF_STEPS, WORST_PASSED_OVER)
 """In what a run may deviate from the documents:
 
 - a stop that is asked for before a step begins is seen after the first micro-batch of that step only;
 - under `save_strategy="best"` an evaluation that is not the best takes back what a callback has asked to be saved;
-- `max_steps` is turned into a number of epochs, and an epoch that was stopped counts as a whole one.
+- `max_steps` is turned into a number of epochs, and an epoch that was stopped counts as a whole one;
+- the worst infinity is no number, and never the best.
 """
 
 
@@ -234,7 +236,10 @@ class _Run:
         """Count an evaluation; whether it is better than all before."""
         value = self.values[self.evaluations] if self.evaluations < len(self.values) else math.nan
         self.evaluations += 1
-        better = best_model.is_better(value, self.best, best_model.greater_is_better(self.scenario))
+        greater = best_model.greater_is_better(self.scenario)
+        if WORST_PASSED_OVER in self.deviations and value == (-math.inf if greater else math.inf):
+            return False
+        better = best_model.is_better(value, self.best, greater)
         if better:
             self.best = value
         return better
