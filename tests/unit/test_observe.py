@@ -19,7 +19,7 @@ from trainer_props.measures.pairs import BASELINE, CHANGED
 from trainer_props.properties import PROPERTIES
 from trainer_props.record import Runs
 from trainer_props.running import prepared
-from trainer_props.scenario import Data, Model, Scenario
+from trainer_props.scenario import Components, Data, EarlyStopping, Model, Scenario
 
 SUBJECT = subjects.load(subjects.DEFAULT)
 MINE = [each for each in PROPERTIES.values() if "observe" in each.experiments]
@@ -109,3 +109,12 @@ def test_cases_change_no_evaluation_that_a_run_goes_by() -> None:
         assert Case.from_json(drawn.to_json()) == drawn
 
     check()
+
+
+def test_other_evaluations_may_end_a_run_elsewhere() -> None:
+    arguments = {"eval_strategy": "steps", "metric_for_best_model": "score", "greater_is_better": True}
+    stopped = Components(scores=(1.0, 0.5), early_stopping=EarlyStopping(patience=1))
+    given_case = case(arguments, observe={"logging_steps": 1})  # eval_steps is logging_steps where it is not given
+    found = judged(given_case.replace(scenario=given_case.scenario.replace(components=stopped)))
+    assert found.findings == ()
+    assert dict(found.not_applicable)["observe.ends_at_the_same_step"] == "the run goes by evaluations, and is evaluated at other updates"
