@@ -18,7 +18,7 @@ from trainer_props.faults import FAULTS
 from trainer_props.faults._source import SourceChanged, rewritten
 from trainer_props.properties import PROPERTIES
 from trainer_props.running import prepared
-from trainer_props.scenario import Components, Data, EarlyStopping, Scenario
+from trainer_props.scenario import Components, Data, EarlyStopping, Model, Scenario
 
 Run = Callable[..., Session]
 
@@ -110,6 +110,11 @@ CASES: Final = {
     "patience-not-restored-by-improvement": _stopped(EarlyStopping(patience=2), (0.5, 0.25, 0.75, 0.5, 1.0)),
     "patience-begins-anew": _stopped(EarlyStopping(patience=2), (1.0, 0.5, 0.25), restore_callback_states_from_checkpoint=True).replace(
         experiment="resume", parameters={"interrupt_at": [2]}
+    ),
+    "operations-counted-from-the-resume": Case(
+        experiment="resume",
+        scenario=Scenario(arguments={"max_steps": 2}, model=Model(name="regression_pretrained")),
+        parameters={"interrupt_at": [1]},
     ),
     "state-saved-before-the-rest": Case(
         experiment="resume_after_a_kill",
