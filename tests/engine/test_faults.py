@@ -163,6 +163,11 @@ CASES: Final = {
         parameters={"how": "resume", "then": ["a"], "at": 2}
     ),
     "schedule-of-the-first-call-goes-on": _frozen_between("a", "a", optim="sgd", learning_rate=0.1, max_steps=2),
+    "operations-counted-from-the-resume": Case(
+        experiment="resume",
+        scenario=Scenario(arguments={"max_steps": 2}, model=Model(name="regression_pretrained")),
+        parameters={"interrupt_at": [1]},
+    ),
     "state-saved-before-the-rest": Case(
         experiment="resume_after_a_kill",
         scenario=Scenario(arguments={"max_steps": 3, "optim": "sgd", "learning_rate": 0.1, "save_strategy": "steps", "save_steps": 1}),
