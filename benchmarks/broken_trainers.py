@@ -17,20 +17,7 @@ import time
 from trainer_props import arguments, subjects
 from trainer_props.case import Case
 from trainer_props.engine import Plan, Session, events
-from trainer_props.faults import FAULTS
-
-TEN = (
-    "floor-for-ceil",
-    "accumulation-ignored",
-    "scheduler-stepped-twice",
-    "last-window-dropped",
-    "log-window-not-reset",
-    "clipping-skipped",
-    "decay-on-biases",
-    "patience-off-by-one",
-    "rotation-deletes-the-best",
-    "event-dropped",
-)
+from trainer_props.faults import FAULTS, TEN
 
 
 def sizes(case: Case) -> str:

@@ -142,9 +142,9 @@ _SCHEDULE_KWARGS: Final[dict[str, Callable[[Draft, float, int], dict[str, Any] |
     "cosine_warmup_with_min_lr": _warmup_with_floor,
     "warmup_stable_decay": _stable_decay,
     "reduce_lr_on_plateau": lambda draft, rate, updates: _or_none(
-        _perhaps(draft, factor=(0.5,), patience=(0, 1), mode=("max",), cooldown=(1,))
+        _perhaps(draft, factor=(0.5,), patience=(0, 1, 0, 0), mode=(None, "max"), cooldown=(1,))
     ),
     "greedy": lambda draft, rate, updates: {
-        "min_lr": rate / 8, "max_lr": rate * 8, **_perhaps(draft, factor=(0.5,), patience=(0, 1), mode=("max",), warmup=(1,)),
+        "min_lr": rate / 8, "max_lr": rate * 8, **_perhaps(draft, factor=(0.5,), patience=(0, 1, 0, 0), mode=(None, "max"), warmup=(1,)),
     },
 }  # fmt: skip

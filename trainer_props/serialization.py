@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import math
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -34,6 +35,19 @@ def to_data(value: Any) -> Any:
     return value if value is None or isinstance(value, (bool, int, float, str)) else msgspec.to_builtins(value)
 
 
+def plain(value: Any) -> Any:
+    """JSON-like data of anything at all: what JSON does not know is its repr; half a surrogate pair, which no file takes, is escaped."""
+    if isinstance(value, Mapping):
+        return {plain(str(key)): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted((plain(item) for item in value), key=repr)
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    return value if value is None or isinstance(value, (bool, int, float)) else plain(repr(value))
+
+
 def from_data(data: Any, kind: type[T]) -> T:
     """A value of `kind` from plain data.
 
@@ -57,14 +71,21 @@ def loads(text: str | bytes) -> Any:
     """Plain data from strict JSON.
 
     Raises:
-        InvalidData: not JSON, or one of the constants that JSON lacks.
+        InvalidData: not JSON, one of the constants that JSON lacks, or an object that has a key twice.
     """
 
     def refuse(constant: str) -> Any:
         raise InvalidData(f"{constant} is not JSON: write it as a string")
 
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            keys = [key for key, _ in pairs]
+            raise InvalidData(f"the key {next(key for key in keys if keys.count(key) > 1)!r} is there twice")
+        return found
+
     try:
-        return json.loads(text, parse_constant=refuse)
+        return json.loads(text, parse_constant=refuse, object_pairs_hook=once)
     except InvalidData:
         raise
     except (ValueError, RecursionError) as error:

@@ -11,25 +11,13 @@ from trainer_props import subjects
 from trainer_props.case import Case
 from trainer_props.engine import Session
 from trainer_props.engine.judging import judge
-from trainer_props.faults import FAULTS
+from trainer_props.faults import FAULTS, TEN
 from trainer_props.properties import PROPERTIES
 from trainer_props.running import prepared
 from trainer_props.scenario import Scenario
 
 Run = Callable[..., Session]
 
-TEN = (
-    "floor-for-ceil",
-    "accumulation-ignored",
-    "scheduler-stepped-twice",
-    "last-window-dropped",
-    "log-window-not-reset",
-    "clipping-skipped",
-    "decay-on-biases",
-    "patience-off-by-one",
-    "rotation-deletes-the-best",
-    "event-dropped",
-)
 EXPERIMENTS = ("train_once", "train_and_save", "train_with_optimizers")
 _SIZES = ("per_device_train_batch_size", "gradient_accumulation_steps")
 

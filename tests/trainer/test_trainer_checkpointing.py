@@ -12,7 +12,17 @@ from trainer_props.stateful import job_machine
 if TYPE_CHECKING:
     from trainer_props.checking import SubjectCase
 
-EXPERIMENTS = ["train_and_save", "resume", "life"]
+EXPERIMENTS = [
+    "train_and_save",
+    "save_into_a_used_folder",
+    "resume",
+    "life",
+    "resume_among_others",
+    "resume_callbacks",
+    "resume_changed",
+    "save_and_reload",
+    "resume_after_a_kill",
+]
 
 
 @trainer_props.parametrize("transformers:Trainer", experiments=EXPERIMENTS)

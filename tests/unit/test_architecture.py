@@ -27,7 +27,7 @@ ROWS = (
     ("known_bugs",),
     ("engine",),
     ("regressions", "scripts"),
-    ("keeper",),
+    ("auditing", "keeper"),
     ("reports",),
     ("checking", "explaining", "listings"),
     ("cli", "pytest_plugin", "stateful", ""),

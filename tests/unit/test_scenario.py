@@ -175,6 +175,27 @@ def test_constants_that_json_lacks_are_refused(text: str) -> None:
         serialization.loads(text)
 
 
+def test_a_key_that_is_there_twice_is_refused() -> None:
+    with pytest.raises(InvalidData, match="the key 'n' is there twice"):
+        serialization.loads('{"data": {"n": 1, "n": 2}}')
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ({1: (1, 2.5)}, {"1": [1, 2.5]}),
+        ({"b", "a"}, ["a", "b"]),
+        ("half \ud800", "half \\ud800"),
+        ({"\ud800": None}, {"\\ud800": None}),
+        (range(2), "range(0, 2)"),
+        ([True, math.inf], [True, math.inf]),
+    ],
+)
+def test_plain_data_of_anything(value: Any, expected: Any) -> None:
+    assert serialization.plain(value) == expected
+    serialization.dumps(serialization.plain(value)).encode()
+
+
 @pytest.mark.parametrize("text", ["", "{", "{'a': 1}", "[1,]", b"\xff\xfe\xfd", "[" * 100_000])
 def test_what_is_not_json_is_refused(text: str | bytes) -> None:
     with pytest.raises(InvalidData, match="not JSON"):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trainer_props import serialization
 from trainer_props.cli.common import html_at_hand, refuse, writable, writing
 
 if TYPE_CHECKING:
@@ -54,11 +55,11 @@ class Outputs:
         Raises:
             UsageError: the page can't be written.
         """
-        from trainer_props.reports import html, result, step_summary
+        from trainer_props.reports import html, step_summary
 
         if self.json is not None:
             console.print(f"result written to {self.json}", soft_wrap=True)
-        data = result.plain(data)
+        data = serialization.plain(data)
         if self.html is not None:
             with writing(self.html, "--html"):
                 html.write(self.html, data)

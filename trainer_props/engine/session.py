@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -65,7 +65,9 @@ class Plan:
         held: what the user holds fixed.
         known: whether known bugs are told apart from new violations.
         first_failure: stop exploring at the first new violation.
+        enough: is asked after each case, with all that was found; True ends exploring.
         shrink_seconds: budget for shrinking each violation; None to leave it as it is found.
+        shrunk: ids of the properties whose violations are shrunk; None: all.
         replayed: cases that failed before, to be judged first; they need not belong to the experiments.
     """
 
@@ -77,7 +79,9 @@ class Plan:
     held: Held = field(default_factory=Held)
     known: bool = True
     first_failure: bool = False
+    enough: Callable[[Ledger], bool] = lambda ledger: False
     shrink_seconds: float | None = SHRINK_SECONDS
+    shrunk: Collection[str] | None = None
     replayed: Sequence[Replay] = ()
 
 
@@ -259,6 +263,7 @@ class Session:
             self._tell(FirstSeen(finding))
             if self.plan.first_failure:
                 self._stop = True
+        self._stop |= self.phase == EXPLORING and self.plan.enough(self.ledger)
         self._progress(activity)
         return judged
 
@@ -282,7 +287,8 @@ class Session:
     # ---- shrinking -----------------------------------------------------------------------------------------------------
 
     def _shrink(self, seconds: float) -> None:
-        for entry in list(self.ledger.entries.values()):
+        shrunk = self.plan.shrunk
+        for entry in [each for each in self.ledger.entries.values() if shrunk is None or each.finding.property in shrunk]:
             experiment = entry.finding.case.experiment
             properties = self._judging(experiment, entry.finding.property)
             cases = EXPERIMENTS[experiment].cases(self.plan.held) if entry.origin is not None else None

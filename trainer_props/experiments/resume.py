@@ -16,6 +16,7 @@ from trainer_props.experiments.resume_parts import (
     baseline,
     interruption_source,
     newest_checkpoint,
+    one_trainer,
     plain,
     step_of,
     training,
@@ -40,7 +41,8 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
     """Scenarios on map-style data, and where and how they are interrupted.
 
     Parameters of a case: `interrupt_at` (updates, ascending), `how` (`stop`, or `exception`), `event` (where the exception is raised: the
-    next one of that name), `by` (`latest`: the Trainer looks for the checkpoint itself; `path`: it is given).
+    next one of that name), `by` (`latest`: the Trainer looks for the checkpoint itself; `path`: it is given), `trainer` (`fresh` in each
+    part, or the `same` in all).
     """
     arguments = {**{argument: default(argument) for argument in held.forbidden}, **held.arguments}
     flavours = {"regression": strategies.regression_scenarios, "saving": strategies.saving_scenarios}
@@ -66,6 +68,9 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
                 parameters["event"] = event
         if draw(st.booleans()):
             parameters["by"] = "path"
+        components = scenario.components
+        if draw(st.integers(0, 3)) == 3 and not components.scores and components.early_stopping is None and components.loss == "model":
+            parameters["trainer"] = "same"
         added: dict[str, Any] = {}
         if scenario.components.early_stopping is not None and draw(st.integers(0, 7)) < 7:
             added["restore_callback_states_from_checkpoint"] = True
@@ -77,7 +82,10 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
 
 
 def run(case: Case, subject: Subject) -> Runs:
-    """The baseline from beginning to end; then part by part the same run with its interruptions, each part by a fresh Trainer."""
+    """The baseline from beginning to end; then part by part the same run with its interruptions: each part by a fresh Trainer, or by one.
+
+    A Trainer that has trained, and has nothing to resume from, would train on with the weights that it has: then that was the last part.
+    """
     at = tuple(int(step) for step in case.parameters.get("interrupt_at", (1,)))
     runs = Runs({BASELINE: baseline(subject, case.scenario, at)})
     if runs.first.finished:
@@ -90,9 +98,12 @@ def _parts(case: Case, subject: Subject, at: tuple[int, ...], runs: Runs) -> Non
     from trainer_props.running import run as run_scenario
 
     how, event = case.parameters.get("how", "stop"), case.parameters.get("event", _EVENTS[0])
+    subject = one_trainer(subject) if case.parameters.get("trainer") == "same" else subject
     with output_directory() as directory:
         for number, step in enumerate((*at, None), start=1):
             newest = newest_checkpoint(directory)
+            if newest is None and number > 1 and case.parameters.get("trainer") == "same":
+                return
             interruption = Interruption(at, step, how, event)
             resumed = None if newest is None else str(newest) if case.parameters.get("by") == "path" else True
             scenario = continued(case.scenario, evaluations_until(runs.first, step_of(newest)))
@@ -127,15 +138,26 @@ def evaluated_until(checkpoint):
     return sum("eval_runtime" in entry and entry["step"] <= step for entry in history)'''
 
 
+_TRAINERS: Final = "trainers = {}  # by output directory"
+_SAME: Final = (
+    "trainer = trainers.setdefault(output_dir, trainer)  # the same one in all parts",
+    "trainer.remove_callback(Interruption)",
+    'optimizer = getattr(trainer.optimizer, "optimizer", None)',
+    "if optimizer is not None:  # it is watched already",
+    "    optimizer._optimizer_step_pre_hooks.clear(), optimizer._optimizer_step_post_hooks.clear()",
+)
+
+
 def body(case: Case, wanted: Wanted) -> Body:
     """The same in source: `run(output_dir, at, resumed)` makes one run, `main` makes the baseline and the parts."""
     at = [int(step) for step in case.parameters.get("interrupt_at", (1,))]
     how, event = case.parameters.get("how", "stop"), case.parameters.get("event", _EVENTS[0])
     scores = list(case.scenario.components.scores)
-    lines = ["interruption = Interruption(at)", "trainer.add_callback(interruption)"]
+    same = case.parameters.get("trainer") == "same"
+    lines = [*(_SAME if same else []), "interruption = Interruption(at)", "trainer.add_callback(interruption)"]
     if len(scores) > 1:
         lines.append(f"trainer.compute_metrics = metric(*{scores!r}[min(evaluated_until(resumed), {len(scores) - 1}) :])")
-    definitions = [interruption_source(at, how, event), NEWEST, *([_EVALUATED] if len(scores) > 1 else [])]
+    definitions = [interruption_source(at, how, event), NEWEST, *([_EVALUATED] if len(scores) > 1 else []), *([_TRAINERS] if same else [])]
     done = training_source(wanted, "resumed" if case.parameters.get("by") == "path" else "resumed is not None")
     if how == "stop":
         lines += done
@@ -148,6 +170,7 @@ def body(case: Case, wanted: Wanted) -> Body:
         *(['history.extend(runs["baseline"].history)'] if len(scores) > 1 else []),
         f"for number, at in enumerate({[*at, None]}, start=1):",
         '    resumed = newest_checkpoint(f"{output_dir}/interrupted")',
+        *(["    if resumed is None and number > 1:", "        break"] if same else []),
         '    runs[f"part {number}"] = run(f"{output_dir}/interrupted", at, resumed)',
         '    if not runs[f"part {number}"].interrupted:',
         "        break",

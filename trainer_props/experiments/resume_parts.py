@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 from pathlib import Path
@@ -62,10 +63,10 @@ class _Hashed:
 
 
 def baseline(subject: Subject, scenario: Scenario, saves: tuple[int, ...]) -> Record:
-    """The run without interruptions, which saves after these updates too. The last few are remembered: cases that differ in their
-    interruptions alone share it.
+    """The run without interruptions, which saves after these updates too if checkpoints are any matter of the scenario: by rotation, or by
+    the best one. The last few are remembered: cases that differ in their interruptions alone share it.
     """
-    return _baseline(_Hashed(subject), scenario, saves)
+    return _baseline(_Hashed(subject), scenario, saves if scenario.argument("save_strategy") != "no" else ())
 
 
 @functools.lru_cache(maxsize=_SHARED_BASELINES)
@@ -88,6 +89,20 @@ def training(interruption: Interruption, resumed: str | bool | None) -> Any:
         record.global_step, record.training_loss, record.metrics = output.global_step, output.training_loss, dict(output.metrics)
 
     return body
+
+
+def one_trainer(subject: Subject) -> Subject:
+    """The subject, which gives the same Trainer each time: that which it made first, without the callbacks of ours that joined it since."""
+    made: list[Any] = []
+
+    def make(parts: Any, output_dir: str) -> Any:
+        if not made:
+            made.append(subject.make(parts, output_dir))
+            made.append(list(made[0].callback_handler.callbacks))
+        made[0].callback_handler.callbacks[:] = made[1]
+        return made[0]
+
+    return dataclasses.replace(subject, make=make)
 
 
 def newest_checkpoint(directory: str) -> Path | None:
@@ -130,8 +145,12 @@ def newest_checkpoint(folder):
     return max(found, key=lambda path: int(path.rpartition("-")[2]), default=None)'''
 
 
-def interruption_source(at: list[int], how: str = "stop", event: str = SIMPLEST_EVENT) -> str:
-    """The callback that interrupts, in source."""
+def interruption_source(at: list[int] | str, how: str = "stop", event: str = SIMPLEST_EVENT) -> str:
+    """The callback that interrupts, in source.
+
+    Args:
+        at: the updates after which it saves, or an expression for them.
+    """
     if how == "stop":
         return _INTERRUPTION.format(before="", saves=at, end="control.should_training_stop = self.happened = True")
     before = "        self.maybe_raise()\n" if event == "on_step_end" else ""

@@ -7,14 +7,27 @@ from trainer_props.faults import (  # noqa: F401  registers
     data_order,
     early_stopping,
     evaluation,
+    evaluation_batches,
+    evaluation_traces,
+    find_batch_size,
+    flags,
+    frozen,
     life,
     logs,
     loss,
+    observe,
     optimization,
     prediction,
+    regroup,
+    repeat,
     resume,
+    resume_after_a_kill,
+    resume_among_others,
+    resume_callbacks,
+    resume_changed,
+    rotation,
     steps,
 )
-from trainer_props.faults.registry import FAULTS, Fault, fault
+from trainer_props.faults.registry import FAULTS, TEN, Fault, fault
 
-__all__ = ["FAULTS", "Fault", "fault"]
+__all__ = ["FAULTS", "TEN", "Fault", "fault"]

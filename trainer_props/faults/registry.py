@@ -26,6 +26,11 @@ class Fault:
 
 
 FAULTS: Final[dict[str, Fault]] = {}
+TEN: Final = (
+    "floor-for-ceil", "accumulation-ignored", "scheduler-stepped-twice", "last-window-dropped", "log-window-not-reset", "clipping-skipped",
+    "decay-on-biases", "patience-off-by-one", "rotation-deletes-the-best", "event-dropped",
+)  # fmt: skip
+"""Ten of them, one of each kind: what a check has to catch within seconds."""
 
 
 def fault(property: str) -> Callable[[Callable[[], Any]], Callable[[], Any]]:

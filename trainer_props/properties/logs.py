@@ -11,7 +11,7 @@ from trainer_props.properties import sources
 from trainer_props.properties._facts import facts
 from trainer_props.properties._prediction import has_own_model, loss_reduction
 from trainer_props.properties.needs import FINISHED, INTERVALS_KNOWN, SINGLE_DEVICE, SOME_UPDATE, WHOLE_WINDOWS, Need
-from trainer_props.properties.registry import trainer_property
+from trainer_props.properties.registry import WITH_FLAGS, trainer_property
 from trainer_props.record import Record
 from trainer_props.scenario import Scenario
 from trainer_props.zoo import MODELS
@@ -107,7 +107,7 @@ def train_loss_is_the_mean_of_all_updates(record: Record, scenario: Scenario) ->
     return expecting(judgement, lambda: measures.mean_loss_of_updates(record, loss_reduction(scenario)))
 
 
-@trainer_property(source=sources.docs("TrainerState"), needs=[FINISHED, SOME_UPDATE], catalogue=[5])
+@trainer_property(source=sources.docs("TrainerState"), experiments=WITH_FLAGS, needs=[FINISHED, SOME_UPDATE], catalogue=[5])
 def every_log_says_epoch_and_step(record: Record, scenario: Scenario) -> Judgement:
     """Every entry of the log history has the epoch and the step of the moment at which it was written."""
     return same(
@@ -118,13 +118,13 @@ def every_log_says_epoch_and_step(record: Record, scenario: Scenario) -> Judgeme
     )
 
 
-@trainer_property(source=sources.docs("TrainerState.log_history"), needs=[FINISHED, SOME_UPDATE], catalogue=[47])
+@trainer_property(source=sources.docs("TrainerState.log_history"), experiments=WITH_FLAGS, needs=[FINISHED, SOME_UPDATE], catalogue=[47])
 def history_is_what_callbacks_saw(record: Record, scenario: Scenario) -> Judgement:
     """The log history holds exactly what `on_log` was told, in order."""
     return same("log history", expected=measures.logs_of_callbacks(record), observed=measures.history(record), at="log")
 
 
-@trainer_property(source=sources.docs("Trainer.train"), needs=[FINISHED, SOME_UPDATE], catalogue=[49])
+@trainer_property(source=sources.docs("Trainer.train"), experiments=WITH_FLAGS, needs=[FINISHED, SOME_UPDATE], catalogue=[49])
 def last_log_is_the_summary(record: Record, scenario: Scenario) -> Judgement:
     """Training ends with a log of its summary: run time, samples and steps a second, `total_flos` and `train_loss`, as `train()` returns
     them.

@@ -102,7 +102,7 @@ class Example:
         tolerance = finding.check.tolerance if finding.check is not None else PROPERTIES[finding.property].tolerance
         return cls(
             property=finding.property, verdict=finding.verdict, known_bug=finding.known_bug, subject=subject, case=finding.case,
-            expected=_bounded(plain(finding.expected)), observed=_bounded(plain(finding.observed)), tolerance=tolerance,
+            expected=_bounded(finding.expected), observed=_bounded(finding.observed), tolerance=tolerance,
             versions=versions(), found=dt.datetime.now(dt.UTC).date().isoformat(), via=via, quantity=finding.quantity,
             symptom=finding.symptom, divergence=finding.divergence,
         )
@@ -175,17 +175,6 @@ def _check_names(data: Mapping[str, Any]) -> None:
         raise InvalidExample("versions is not an object of texts")
 
 
-def plain(value: Any) -> Any:
-    """JSON-like data of anything that a property may have compared; what JSON does not know is its repr."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    if isinstance(value, (set, frozenset)):
-        return sorted((plain(item) for item in value), key=repr)
-    return value if value is None or isinstance(value, (str, bool, int, float)) else repr(value)
-
-
 def one_line(text: str) -> str:
     """The text on one line that any terminal can show, shortened if it is long."""
     line = " ".join(text.split())
@@ -198,7 +187,8 @@ def _values(data: Any) -> Any:
     return serialization.from_data(data, Any)
 
 
-def _bounded(value: Any) -> Any:
+def _bounded(side: Any) -> Any:
+    value = serialization.plain(side)
     text = serialization.dumps(value)
     return value if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}..."
 

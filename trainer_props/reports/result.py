@@ -19,7 +19,7 @@ from trainer_props.properties import PROPERTIES
 from trainer_props.regressions import fingerprint, versions, violation_id
 from trainer_props.reports.reading import FORMAT
 
-__all__ = ["FORMAT", "fingerprint", "plain", "to_data", "versions", "violation_id", "write"]
+__all__ = ["FORMAT", "fingerprint", "to_data", "versions", "violation_id", "write"]
 
 
 def to_data(
@@ -93,7 +93,7 @@ def write(path: Path, data: Mapping[str, Any]) -> None:
     Raises:
         OSError: it can't be written.
     """
-    text = serialization.dumps(plain(data), indent=2) + "\n"
+    text = serialization.dumps(serialization.plain(data), indent=2) + "\n"
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -104,18 +104,3 @@ def write(path: Path, data: Mapping[str, Any]) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-
-
-def plain(value: Any) -> Any:
-    """JSON-like data of anything that a property may have compared."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    if isinstance(value, (set, frozenset)):
-        return sorted((plain(item) for item in value), key=repr)
-    if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode()  # half a surrogate pair is no character of a file
-    if value is None or isinstance(value, (bool, int, float)):
-        return value
-    return repr(value)
