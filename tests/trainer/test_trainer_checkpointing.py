@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hypothesis import HealthCheck, settings
+
 import trainer_props
+from trainer_props.stateful import job_machine
 
 if TYPE_CHECKING:
     from trainer_props.checking import SubjectCase
@@ -25,3 +28,7 @@ EXPERIMENTS = [
 @trainer_props.parametrize("transformers:Trainer", experiments=EXPERIMENTS)
 def test_checkpointing(case: SubjectCase) -> None:
     case.check()
+
+
+TestJobs = job_machine("transformers:Trainer").TestCase
+TestJobs.settings = settings(max_examples=10, stateful_step_count=8, deadline=None, suppress_health_check=list(HealthCheck))

@@ -115,7 +115,7 @@ def test_the_events_are_those_of_the_callback() -> None:
 
 
 def test_a_life_is_lived_step_by_step() -> None:
-    steps = [
+    steps: list[list[Any]] = [
         ["train", 1], ["crash", 2, "on_step_end"], ["lose"], ["evaluate"], ["predict"], ["move"], ["change", {"save_total_limit": 1}],
         ["train", 2], ["again", 1], ["again"],
     ]  # fmt: skip

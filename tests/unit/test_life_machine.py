@@ -12,7 +12,7 @@ from transformers import Trainer
 
 from trainer_props import subjects
 from trainer_props.case import Case
-from trainer_props.checking import Violations
+from trainer_props.checking import ViolationError, Violations
 from trainer_props.engine.judging import judge
 from trainer_props.properties import PROPERTIES
 from trainer_props.regressions import Store
@@ -27,23 +27,23 @@ RUN = Scenario(arguments={"max_steps": 3, "per_device_train_batch_size": 2, "sav
 class Refusing(Trainer):
     """Never resumes."""
 
-    def train(self, resume_from_checkpoint: Any = None, **kwargs: Any) -> Any:
+    def train(self, resume_from_checkpoint: Any = None, *args: Any, **kwargs: Any) -> Any:
         if resume_from_checkpoint:
             raise ValueError("not again")
-        return super().train(**kwargs)
+        return super().train(resume_from_checkpoint, *args, **kwargs)
 
 
 def test_a_failing_job_becomes_a_stored_case(tmp_path: Path) -> None:
-    machine = job_machine(Refusing, scenario=RUN, regressions=tmp_path, shrink_seconds=20.0)
+    machine = job_machine(Refusing, scenario=RUN, regressions=tmp_path, shrink_seconds=60.0)
     with prepared(), pytest.raises(Violations) as raised:
         run_state_machine_as_test(machine, settings=settings(SHORT, max_examples=20))
     (error,) = raised.value.exceptions
+    assert isinstance(error, ViolationError)
     assert error.finding.property == "life.runs_end_as_asked"
     assert "trainer-props replay life.runs_end_as_asked--" in str(error)
     (stored,) = Store(tmp_path).read().examples
     steps = stored.example.case.parameters["life"]
-    assert len(steps) == 2
-    assert steps[0] == ("train", 1)
+    assert len(steps) == len(error.finding.case.parameters["life"]) == 2  # what saves, and what would resume
     assert [each.property for each in judge(stored.example.case, subjects.wrap(Refusing), list(PROPERTIES.values())).findings] == [
         "life.runs_end_as_asked"
     ]

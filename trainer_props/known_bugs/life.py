@@ -50,11 +50,11 @@ def _by_the_intervals_of_the_first_run(judgement: Violated, runs: Runs, scenario
         kept = kept if record.results["before"] else _intervals(own)
         scenarios.append(own.with_arguments(**kept))
     planned = properties.PLANNED[judgement.quantity](runs, scenarios)
-    return planned == judgement.observed and planned != judgement.expected
+    return bool(planned == judgement.observed and planned != judgement.expected)
 
 
 def _counts_operations(scenario: Scenario) -> bool:
-    return MODELS[scenario.model.name].pretrained
+    return bool(MODELS[scenario.model.name].pretrained)
 
 
 def _operations_of_a_crash(judgement: Violated, runs: Runs, scenario: Scenario) -> bool:

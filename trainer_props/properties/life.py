@@ -94,7 +94,8 @@ def _ends_no_epoch(runs: Runs, scenario: Scenario) -> bool:
     per_epoch, total = accounting.updates_per_epoch(scenario), accounting.total_updates(scenario)
     begun = measures.first_steps(runs).value
     return not any(
-        record.global_step in begun
+        record.global_step is not None
+        and record.global_step in begun
         and record.global_step % per_epoch
         and record.global_step != total
         and scenario_of(record, scenario).argument("save_strategy") == "epoch"
