@@ -69,8 +69,11 @@ def saving_plans(draw: st.DrawFn, *, max_steps: int = 8) -> dict[str, Any]:
 
 
 def draw_logging(draft: Draft, updates: int) -> None:
-    """Decide when the run logs. Features: `LOGGING_FEATURES`."""
-    kind = draft.choose(("default", "no", "epoch", "steps", "ratio")) if draft.free("logging_strategy") else "steps"
+    """Decide when the run logs. Features: `LOGGING_FEATURES`, `long` (`round`: intervals are ratios)."""
+    # A run of a round number of updates is about ratios.
+    about_ratios = draft.option("long") == "round"
+    kinds = ("default", "ratio", "epoch", "ratio", "ratio") if about_ratios else ("default", "no", "epoch", "steps", "ratio")
+    kind = draft.choose(kinds) if draft.free("logging_strategy") else "steps"
     if kind in ("epoch", "no"):
         draft.set("logging_strategy", kind)
     elif kind != "default" and draft.free("logging_steps"):
