@@ -9,7 +9,6 @@ from trainer_props.known_bugs import (  # noqa: F401  they register
     find_batch_size,
     flags,
     frozen,
-    life,
     losses,
     observe,
     repeat,

@@ -7,6 +7,7 @@ from typing import Any
 
 from trainer_props.case import Case
 from trainer_props.judgement import Violated
+from trainer_props.known_bugs._life import operations_of_a_crash
 from trainer_props.known_bugs.registry import KnownBug, known_bug
 from trainer_props.measures import resume as measures
 from trainer_props.oracles import accounting, best_model, plans
@@ -251,9 +252,9 @@ known_bug(
         ),
         link="https://huggingface.co/docs/transformers/main_classes/callback#transformers.TrainerState.total_flos",
         versions=">=4.46",
-        properties=("resume.the_state_is_the_same",),
+        properties=("life.the_state_is_that_of_one_run", "resume.the_state_is_the_same"),
         region=_counts_operations,
-        symptom=_operations_since_the_save_counted_twice,
+        symptom={"resume": _operations_since_the_save_counted_twice, "life": operations_of_a_crash},
         example=_stopped(
             {"max_steps": 2}, 1, Data(n=2), model=Model(name="regression_pretrained"),
             parameters={"how": "exception", "event": "on_step_end", "trainer": "same"},

@@ -8,7 +8,6 @@ from trainer_props.case import Case
 from trainer_props.judgement import Violated
 from trainer_props.known_bugs.registry import KnownBug, known_bug
 from trainer_props.measures import resume as measures
-from trainer_props.oracles import best_model
 from trainer_props.record import Runs
 from trainer_props.scenario import Data, Scenario
 
@@ -16,11 +15,7 @@ _DOCS = "https://huggingface.co/docs/transformers/main_classes/trainer#transform
 _NOT_ASKED_FOR = ("optimizer.pt", "scheduler.pt", "rng_state.pth")
 
 
-def _rotates(scenario: Scenario) -> bool:
-    return scenario.argument("save_total_limit") is not None
-
-
-def _only_what_is_named_alike_is_gone(judgement: Violated, runs: Runs, scenario: Scenario) -> bool:
+def only_what_is_named_alike_is_gone(judgement: Violated, runs: Runs, scenario: Scenario) -> bool:
     """All that was removed are folders whose names begin as those of checkpoints do."""
     gone = [name for name in judgement.expected if name not in judgement.observed]
     return all(name in ("checkpoint-abc", "checkpoint-12-old") for name in gone)
@@ -40,11 +35,7 @@ def _goes_on_without_the_piece(judgement: Violated, runs: Runs, scenario: Scenar
     return broken[1] == "missing" and broken[0] in _NOT_ASKED_FOR and part.failure is None and measures.first_step(part) > 0
 
 
-def _best_may_not_be_saved(scenario: Scenario) -> bool:
-    return bool(scenario.argument("load_best_model_at_end")) and best_model.metric_name(scenario) is not None
-
-
-def _best_is_of_the_older_run(judgement: Violated, runs: Runs, scenario: Scenario) -> bool:
+def best_is_of_the_older_run(judgement: Violated, runs: Runs, scenario: Scenario) -> bool:
     """The weights differ at the end alone; the best checkpoint is one of the older run, at a step at which this run did not save."""
     name = str(measures.last(runs).state["best_model_checkpoint"])
     saved = {each.step for part in measures.parts(runs) for each in part.checkpoints}
@@ -56,24 +47,6 @@ def _case(arguments: dict[str, Any], data: Data | None = None, **parameters: Any
     usual = {"per_device_train_batch_size": 1, "optim": "sgd", "learning_rate": 0.1}
     scenario = Scenario(arguments={**usual, **arguments}, data=data or Data(n=4))
     return Case(experiment="resume_among_others", scenario=scenario, parameters={"interrupt_at": 1, **parameters})
-
-
-known_bug(
-    KnownBug(
-        id="rotation-removes-folders-of-others",
-        verdict="bug",
-        sentence=(
-            "With save_total_limit every folder whose name begins with checkpoint- counts as a checkpoint of the run: a copy that "
-            "somebody has kept under such a name is removed as the oldest."
-        ),
-        link=f"{_DOCS}.TrainingArguments.save_total_limit",
-        versions=">=4.46",
-        properties=("resume_among_others.what_no_run_wrote_stays",),
-        region=_rotates,
-        symptom=_only_what_is_named_alike_is_gone,
-        example=_case({"max_steps": 2, "save_total_limit": 1}, lies=["checkpoint-12-old", "checkpoint-abc"], by="path"),
-    )
-)
 
 known_bug(
     KnownBug(
@@ -108,27 +81,3 @@ known_bug(
         example=_case({"max_steps": 2}, broken=["scheduler.pt", "missing"]),
     )
 )
-
-known_bug(
-    KnownBug(
-        id="best-model-of-an-older-run",
-        verdict="bug",
-        sentence=(
-            "If the best evaluation came at an update at which nothing was saved, and an older run has left a checkpoint of that number, "
-            "load_best_model_at_end loads the weights of the older run."
-        ),
-        link=f"{_DOCS}.TrainingArguments.load_best_model_at_end",
-        versions=">=4.49",
-        properties=("resume.weights_go_on_where_they_were",),
-        region=_best_may_not_be_saved,
-        symptom=_best_is_of_the_older_run,
-        example=_case(
-            {
-                "max_steps": 4, "lr_scheduler_type": "constant", "max_grad_norm": 0.0, "eval_strategy": "steps",
-                "eval_steps": 1, "save_strategy": "steps", "save_steps": 2,
-                "load_best_model_at_end": True, "metric_for_best_model": "loss", "greater_is_better": False,
-            },
-            Data(n=4, n_eval=1, seed=1), interrupt_at=2, older=[1],
-        ),
-    )
-)  # fmt: skip

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from trainer_props.case import Case
 from trainer_props.judgement import Violated
+from trainer_props.known_bugs._life import by_the_intervals_of_the_first_run
 from trainer_props.known_bugs.registry import KnownBug, known_bug
 from trainer_props.measures import resume as measures
+from trainer_props.oracles import accounting
 from trainer_props.record import Runs
 from trainer_props.scenario import Data, Scenario
 
@@ -39,12 +41,15 @@ known_bug(
         link="https://github.com/huggingface/transformers/pull/36303",
         versions=">=4.46",
         properties=(
+            "life.checkpoints_are_those_of_the_plan",
+            "life.log_history_has_each_entry_once",
+            "life.makes_the_updates_that_are_left",
             "resume_changed.logs_go_by_the_arguments",
             "resume_changed.evaluations_go_by_the_arguments",
             "resume_changed.saves_go_by_the_arguments",
         ),
-        region=_something_goes_by_steps,
-        symptom=_old_interval,
+        region=lambda scenario: _something_goes_by_steps(scenario) or accounting.total_updates(scenario) > 1,
+        symptom={"resume_changed": _old_interval, "life": by_the_intervals_of_the_first_run},
         example=Case(
             experiment="resume_changed",
             scenario=Scenario(

@@ -8,6 +8,7 @@ from typing import Any, Final
 from trainer_props.case import Case
 from trainer_props.judgement import Violated
 from trainer_props.known_bugs.registry import KnownBug, known_bug
+from trainer_props.known_bugs.resume_among_others import best_is_of_the_older_run, only_what_is_named_alike_is_gone
 from trainer_props.measures import rotation as measures
 from trainer_props.oracles import best_model, rotation
 from trainer_props.properties.rotation import saves_of
@@ -82,9 +83,9 @@ known_bug(
         ),
         link=f"{_DOCS}.save_total_limit",
         versions=">=4.52",
-        properties=("rotation.only_checkpoints_go", "rotation.the_oldest_go_first"),
+        properties=("resume_among_others.what_no_run_wrote_stays", "rotation.only_checkpoints_go", "rotation.the_oldest_go_first"),
         region=_limited,
-        symptom=_taken_for_checkpoints,
+        symptom={"rotation": _taken_for_checkpoints, "resume_among_others": only_what_is_named_alike_is_gone},
         example=_saving(n=1, parameters={"others": ["checkpoint-best"]}, save_total_limit=1),
     )
 )
@@ -116,9 +117,9 @@ known_bug(
         ),
         link=f"{_DOCS}.load_best_model_at_end",
         versions=">=4.50",
-        properties=("rotation.the_best_checkpoint_is_one_of_this_run",),
+        properties=("resume.weights_go_on_where_they_were", "rotation.the_best_checkpoint_is_one_of_this_run"),
         region=lambda scenario: best_model.metric_name(scenario) is not None,
-        symptom=_step_of_the_best,
+        symptom={"rotation": _step_of_the_best, "resume": best_is_of_the_older_run},
         example=_saving(
             n_eval=1, scores=(1.0, 0.0), parameters={"older": [1]}, eval_strategy="steps", eval_steps=1, save_steps=2,
             load_best_model_at_end=True, metric_for_best_model="score",
