@@ -47,7 +47,7 @@ class Audited:
     """What became of a fault.
 
     Attributes:
-        property: the property that it was written for.
+        written_for: the property that should kill it.
         kills: what it violates, in the order in which that was seen.
         runs, seconds: of its session, with shrinking.
         case: the smallest case that shows it to its property, or None.
@@ -56,7 +56,7 @@ class Audited:
     """
 
     fault: str
-    property: str
+    written_for: str
     kills: tuple[Kill, ...] = ()
     runs: int = 0
     seconds: float = 0.0
@@ -67,7 +67,7 @@ class Audited:
     @property
     def killed(self) -> Kill | None:
         """The kill by the property that it was written for."""
-        return next((kill for kill in self.kills if kill.property == self.property), None)
+        return next((kill for kill in self.kills if kill.property == self.written_for), None)
 
 
 @dataclass
@@ -102,7 +102,7 @@ class Audit:
         killed = self.killed_by(name)
         return [
             each for each in self.faults
-            if each.kills and each not in killed and experiments & set(PROPERTIES[each.property].experiments)
+            if each.kills and each not in killed and experiments & set(PROPERTIES[each.written_for].experiments)
         ]  # fmt: skip
 
     def median_runs(self, name: str) -> float | None:
@@ -118,7 +118,7 @@ class Audit:
     @property
     def toothless(self) -> list[str]:
         """Properties for which a fault was tried and that kill none at all."""
-        return sorted(name for name in {each.property for each in self.faults} if not self.killed_by(name))
+        return sorted(name for name in {each.written_for for each in self.faults} if not self.killed_by(name))
 
     @property
     def green(self) -> bool:

@@ -39,7 +39,7 @@ def side_by_side(work: Mapping[str, Callable[[], Any]], jobs: int) -> Iterator[t
             while waiting and len(running) < jobs:
                 name = waiting.pop(0)
                 receiver, sender = context.Pipe(duplex=False)
-                process = context.Process(target=_do, args=(work[name], sender))
+                process: BaseProcess = context.Process(target=_do, args=(work[name], sender))
                 process.start()
                 sender.close()
                 running[receiver] = name, process

@@ -27,7 +27,8 @@ def _old_interval(judgement: Violated, runs: Runs, scenario: Scenario) -> bool:
     if kind != "logging":
         due.add(total)
     delay = scenario.argument("eval_delay") if kind == "eval" else 0
-    return scenario.argument(f"{kind}_strategy") == "steps" and judgement.observed == sorted(step for step in due if step >= delay)
+    by_steps = scenario.argument(f"{kind}_strategy") == "steps"
+    return by_steps and bool(judgement.observed == sorted(step for step in due if step >= delay))
 
 
 known_bug(

@@ -132,7 +132,7 @@ def _same_work(before: Collection[str], scenario: Scenario) -> bool:
         return False
     kind, warmup = scenario.argument("lr_scheduler_type"), scenario.argument("warmup_steps")
     if {"max_steps", "num_train_epochs"} & set(before):
-        return kind == "constant" or (kind == "constant_with_warmup" and (warmup == 0 or warmup >= 1))
+        return bool(kind == "constant" or (kind == "constant_with_warmup" and (warmup == 0 or warmup >= 1)))
     evaluates_otherwise = any(name.startswith("eval_") for name in before)
     return not evaluates_otherwise or not (_follows_losses(scenario) or scenario.argument("load_best_model_at_end"))
 

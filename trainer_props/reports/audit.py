@@ -57,10 +57,10 @@ def _of(audited: Audited) -> Text:
     if killed is None:
         why = f": {audited.errors[0]}" if audited.errors else ""
         others = f"; killed by {_named([kill.property for kill in audited.kills])}" if audited.kills else ""
-        return Text.assemble(("SURVIVES ", "bold red"), (audited.fault, "bold"), f" {audited.property} in {audited.runs} runs{others}{why}")
-    others = _named([kill.property for kill in audited.kills if kill.property != audited.property])
+        return Text.assemble(("SURVIVES ", "bold red"), (audited.fault, "bold"), f" {audited.written_for} in {audited.runs} runs{others}{why}")
+    others = _named([kill.property for kill in audited.kills if kill.property != audited.written_for])
     return Text.assemble(
-        ("killed ", "green"), (audited.fault, "bold"), f" by {audited.property} after {_runs(killed.runs)}, {killed.seconds:.1f} s",
+        ("killed ", "green"), (audited.fault, "bold"), f" by {audited.written_for} after {_runs(killed.runs)}, {killed.seconds:.1f} s",
         f"; also by {others}" if others else "",
         (f"\n    {'' if audited.complete else 'at most '}{audited.case!r}" if audited.case is not None else "", "dim"),
     )  # fmt: skip
@@ -77,7 +77,7 @@ def print_audit(console: Console, result: Audit) -> None:
     for name in result.healthy:
         line(console, Text.assemble(("the stock Trainer violates ", "bold red"), (name, "bold"), f": trainer-props explain {name}"))
     verdict = Text("every fault is killed", style="bold green") if result.green else Text("the audit is not green", style="bold red")
-    tried = len({each.property for each in result.faults})
+    tried = len({each.written_for for each in result.faults})
     healthy = f"; the stock Trainer survived {_runs(result.healthy_runs)}" if result.healthy_runs and not result.healthy else ""
     interrupted = (", interrupted" if result.interrupted else "", "bold yellow")
     killed = len(result.faults) - len(result.survivors)
@@ -92,7 +92,7 @@ def _properties(result: Audit) -> Table:
     table.add_column("kills alone", overflow="fold")
     for name in sorted(PROPERTIES):
         killed, only, median = result.killed_by(name), result.only_by(name), result.median_runs(name)
-        if killed or any(each.property == name for each in result.faults):
+        if killed or any(each.written_for == name for each in result.faults):
             style = "" if killed else "bold red"
             table.add_row(
                 Text(name, style=style), str(len(killed)), str(len(only)), str(len(result.missed_by(name))),
@@ -108,7 +108,7 @@ def to_data(result: Audit) -> dict[str, Any]:
         "healthy": {"runs": result.healthy_runs, "violated": list(result.healthy)},
         "faults": [
             {
-                "id": each.fault, "property": each.property, "killed": each.killed is not None, "runs": each.runs,
+                "id": each.fault, "property": each.written_for, "killed": each.killed is not None, "runs": each.runs,
                 "seconds": round(each.seconds, 3), "kills": {kill.property: kill.runs for kill in each.kills},
                 "case": each.case.to_json() if each.case is not None else None, "complete": each.complete, "errors": list(each.errors),
             }

@@ -8,7 +8,7 @@ from transformers import TrainerCallback
 from transformers.trainer_callback import ExportableState
 
 
-class Counter(TrainerCallback, ExportableState):  # type: ignore[misc]
+class Counter(TrainerCallback, ExportableState):
     """Adds its size to its total after each update."""
 
     def __init__(self, size: int) -> None:
