@@ -114,7 +114,10 @@ known_bug(
     KnownBug(
         id="stream-never-steps",
         verdict="bug",
-        sentence="A stream with fewer batches than gradient_accumulation_steps is passed through for ever, or until early stopping: no update is ever made.",
+        sentence=(
+            "A stream with fewer batches than gradient_accumulation_steps is passed through for ever, or until early stopping: no update "
+            "is ever made."
+        ),
         link="https://huggingface.co/docs/transformers/main_classes/trainer#transformers.TrainingArguments.max_steps",
         versions=">=4.46",
         properties=(
