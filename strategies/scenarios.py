@@ -271,8 +271,8 @@ def _often(flavour: Flavour, model: ModelKind, follow: Sequence[str]) -> dict[st
         often["early_stopping"] = (None, None, None, (1, 0.0), (2, 0.0), (1, 0.3))
     else:
         often["poisoned"] = (*[None] * 7, ((1, math.nan),), ((0, math.nan),))
-        often["logging_nan_inf_filter"] = (*[None] * 5, False)
         often["long"] = (*[None] * 19, "round")
+        often["logging_nan_inf_filter"] = (*[None] * 5, False)
     if model.classifies and model.pretrained:
         often["label_smoothing_factor"] = (None, None, 0.1, 0.5)
     return often
