@@ -208,7 +208,7 @@ def draw_scenario(draft: Draft, flavour: Flavour, models: Sequence[str], *, allo
         )
     optimization.apply_features(draft)
     rate = float(draft.get("learning_rate"))
-    optimization.draw_schedule(draft, rate)
+    optimization.draw_schedule(draft, rate, size.updates)
     plans.draw_logging(draft, size.updates)
     stopping = draft.option("early_stopping") if draft.held.get("eval_strategy") != "no" else None
     needed = stopping is not None or (lacking == "evaluation batches" and draft.choose((False, True)))
@@ -265,7 +265,7 @@ def _often(flavour: Flavour, model: ModelKind, follow: Sequence[str]) -> dict[st
     often: dict[str, Sequence[Any]] = {}
     if flavour.optimizers:
         often["lr_scheduler_type"] = (None, *optimization.SCHEDULES[1:], *follow, *["reduce_lr_on_plateau"] * (10 if follow else 0))
-        often["warmup_steps"] = (None, None, None, 1, 2, 3, 0.3, 0.5, 0.7, 0.28, 0.56)
+        often["warmup_steps"] = (None, None, None, 1, 2, 3, 0.3, 0.5, 0.7, 0.28, 0.56, optimization.ALL, optimization.ALL)
         often["long"] = (*[None] * 14, "round")
     elif model.main_input_name == "input_ids":
         often["train_sampling_strategy"] = (None, None, *["group_by_length"] * 3, "sequential", "batch_rebalance")
@@ -275,6 +275,7 @@ def _often(flavour: Flavour, model: ModelKind, follow: Sequence[str]) -> dict[st
     else:
         often["poisoned"] = (*[None] * 7, ((1, math.nan),), ((0, math.nan),))
         often["long"] = (*[None] * 19, "round")
+        often["logging_nan_inf_filter"] = (*[None] * 5, False)
     if model.classifies and model.pretrained:
         often["label_smoothing_factor"] = (None, None, 0.1, 0.5)
     return often

@@ -50,6 +50,8 @@ _PROGRESS_SECONDS = 0.1
 _PATIENCE, _LEAST_PATIENCE = 20.0, 10.0
 """Where the clock had to end a case, others get so many times as long as the slowest before, but no less than so many seconds."""
 
+_LEAST_WEIGHT = 0.05
+"""Of its share an experiment keeps so much in which no property applied so far."""
 _TURNS = 4
 """Into so many turns the time of an experiment is cut, so that a session that ends early has still touched everything."""
 
@@ -94,7 +96,14 @@ class _Turn:
     properties: tuple[Property, ...]
     slices: int = 0
     examples: int = 0
+    judged: int = 0
+    evaluations: int = 0
     spent: float = 0.0
+
+    @property
+    def weight(self) -> float:
+        """The part of a session's time that it deserves, relative to others: little, where the properties hardly ever apply."""
+        return self.experiment.share * max(_LEAST_WEIGHT, min(1.0, (self.evaluations + 1) / (self.judged + 1)))
 
 
 class Session:
@@ -222,11 +231,11 @@ class Session:
         end = time.monotonic() + self.plan.seconds
         while turns and not self._stop:
             # the experiment that had the least time so far: a run of one costs ten times a run of another
-            turn = min(turns, key=lambda each: each.spent / each.experiment.share)
+            turn = min(turns, key=lambda each: each.spent / each.weight)
             left = end - time.monotonic()
             if left <= 0:
                 return
-            fair = self.plan.seconds * turn.experiment.share / sum(each.experiment.share for each in turns)
+            fair = self.plan.seconds * turn.weight / sum(each.weight for each in turns)
             self._slice(turn, SLICE_EXAMPLES * 2 ** min(turn.slices, 4), min(left, max(fair / _TURNS, 1.0)))
 
     def _slice(self, turn: _Turn, max_examples: int, seconds: float | None) -> None:
@@ -240,7 +249,9 @@ class Session:
             turn.examples += 1
             if case.key in self.ledger.judged or case.key in self._skipped:
                 return
-            self._judge(case, turn.properties, origin, turn.experiment.name)
+            judged = self._judge(case, turn.properties, origin, turn.experiment.name)
+            turn.judged += 1
+            turn.evaluations += len(judged.holds) + len(judged.findings)
 
         rejected = draw(turn.cases, body, number=number, max_examples=max_examples)
         self.result.experiments[turn.experiment.name].rejected += rejected

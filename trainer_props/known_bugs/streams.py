@@ -57,7 +57,14 @@ def _shorter_than_a_window(scenario: Scenario) -> bool:
 
 
 def _no_update_ever(judgement: Violated, observation: Observation, scenario: Scenario) -> bool:
-    return judgement.verdict == "hung" and not first_record(observation).updates
+    """No update is made: the run goes on for ever, or through whole passes until early stopping ends it."""
+    record = first_record(observation)
+    if record.updates:
+        return False
+    if judgement.verdict == "hung":
+        return True
+    stopped = record.finished and record.global_step == 0 and scenario.components.early_stopping is not None
+    return stopped and len(record.batches) > 0 and len(record.batches) % accounting.batches_per_epoch(scenario) == 0
 
 
 def _several_passes(scenario: Scenario) -> bool:
@@ -114,10 +121,22 @@ known_bug(
     KnownBug(
         id="stream-never-steps",
         verdict="bug",
-        sentence="A stream with fewer batches than gradient_accumulation_steps is passed through for ever: no update is ever made.",
+        sentence=(
+            "A stream with fewer batches than gradient_accumulation_steps is passed through for ever, or until early stopping: no update "
+            "is ever made."
+        ),
         link="https://huggingface.co/docs/transformers/main_classes/trainer#transformers.TrainingArguments.max_steps",
         versions=">=4.46",
-        properties=("steps.run_finishes", "regroup.both_groupings_finish"),
+        properties=(
+            "steps.run_finishes",
+            "regroup.both_groupings_finish",
+            "steps.micro_batches_are_those_of_the_updates",
+            "callbacks.events_follow_the_grammar",
+            "callbacks.events_are_those_of_the_plans",
+            "data_order.micro_batches_have_their_size",
+            "evaluation.evaluations_happen_when_due",
+            "early_stopping.stops_when_patience_is_spent",
+        ),
         region=_shorter_than_a_window,
         symptom=_no_update_ever,
         example=Case(

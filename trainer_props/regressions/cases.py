@@ -48,8 +48,8 @@ def read_case(data: Any) -> Case:
             raise serialization.InvalidData(f"parameters: field {name!r} is no name")
         _check_argument(name, value, {each.name: (*FURTHER_VALUES.get(name, ()), *_bad_values(name)) for each in BAD_VALUES}, bounded=False)
     elif not builds:
-        _check_parameters(case.parameters)
         _check_changes(case.parameters)
+        _check_parameters(case.parameters)
     return case
 
 
