@@ -37,7 +37,8 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
     @st.composite
     def drawn(draw: st.DrawFn) -> Case:
         scenario = unscored(plain(draw(strategies.regression_scenarios(arguments=arguments, models=held.models)), arguments), arguments)
-        saving: dict[str, Any] = {"save_strategy": "steps", "save_steps": draw(st.integers(1, 3)), "save_total_limit": draw(st.sampled_from([None, 1, 2]))}
+        saving: dict[str, Any] = {"save_strategy": "steps", "save_steps": draw(st.integers(1, 3))}
+        saving["save_total_limit"] = draw(st.sampled_from([None, 1, 2]))
         saving = {name: value for name, value in saving.items() if value is not None}
         scenario = scenario.with_arguments(**{**saving, **arguments})
         total = max(1, accounting.total_updates(scenario))

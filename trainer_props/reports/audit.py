@@ -57,7 +57,8 @@ def _of(audited: Audited) -> Text:
     if killed is None:
         why = f": {audited.errors[0]}" if audited.errors else ""
         others = f"; killed by {_named([kill.property for kill in audited.kills])}" if audited.kills else ""
-        return Text.assemble(("SURVIVES ", "bold red"), (audited.fault, "bold"), f" {audited.written_for} in {audited.runs} runs{others}{why}")
+        seen = f" {audited.written_for} in {audited.runs} runs{others}{why}"
+        return Text.assemble(("SURVIVES ", "bold red"), (audited.fault, "bold"), seen)
     others = _named([kill.property for kill in audited.kills if kill.property != audited.written_for])
     return Text.assemble(
         ("killed ", "green"), (audited.fault, "bold"), f" by {audited.written_for} after {_runs(killed.runs)}, {killed.seconds:.1f} s",
