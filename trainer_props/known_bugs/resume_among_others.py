@@ -25,7 +25,7 @@ def _begins_with_the_highest_number(judgement: Violated, runs: Runs, scenario: S
     """The run goes on from a checkpoint of the older run that has the highest number of all."""
     before = measures.parts(runs)[0]
     numbers = [int(name.rpartition("-")[2]) for name in before.folders]
-    return bool(numbers) and measures.first_step(measures.last(runs)) == max(numbers) and max(numbers) in before.results["older"]
+    return bool(numbers) and measures.first_step(measures.last(runs)) == max(numbers) and max(numbers) in before.results.get("older", ())
 
 
 def _goes_on_without_the_piece(judgement: Violated, runs: Runs, scenario: Scenario) -> bool:
@@ -40,7 +40,7 @@ def best_is_of_the_older_run(judgement: Violated, runs: Runs, scenario: Scenario
     name = str(measures.last(runs).state["best_model_checkpoint"])
     saved = {each.step for part in measures.parts(runs) for each in part.checkpoints}
     step = int(name.rpartition("-")[2]) if name.startswith("checkpoint-") else -1
-    return judgement.quantity == "weights at the end" and step in runs["part 1"].results["older"] and step not in saved
+    return judgement.quantity == "weights at the end" and step in runs["part 1"].results.get("older", ()) and step not in saved
 
 
 def _case(arguments: dict[str, Any], data: Data | None = None, **parameters: Any) -> Case:
