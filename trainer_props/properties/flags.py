@@ -13,7 +13,7 @@ from trainer_props.oracles.flags import Asked, Flow
 from trainer_props.properties import sources
 from trainer_props.properties._facts import tracked_values
 from trainer_props.properties._prediction import loss_reduction
-from trainer_props.properties.logs import LOG_TOLERANCE, LOSSES_SEEN
+from trainer_props.properties.logs import LOG_TOLERANCE, LOSSES
 from trainer_props.properties.needs import FINISHED, INTERVALS_KNOWN, OUR_DATA, SINGLE_DEVICE, SOME_UPDATE, Need
 from trainer_props.properties.registry import trainer_property
 from trainer_props.record import Record
@@ -80,7 +80,7 @@ def windows_are_cut_where_flags_say(record: Record, scenario: Scenario) -> Judge
 
 
 @trainer_property(
-    source=sources.docs("TrainingArguments.logging_steps"), experiments=[NAME], needs=[*_BASE, LOSSES_SEEN], tolerance=LOG_TOLERANCE,
+    source=sources.docs("TrainingArguments.logging_steps"), experiments=[NAME], needs=[*_BASE, *LOSSES], tolerance=LOG_TOLERANCE,
     catalogue=[48, 51],
 )  # fmt: skip
 def logged_losses_are_of_updates(record: Record, scenario: Scenario) -> Judgement:
@@ -95,7 +95,7 @@ def logged_losses_are_of_updates(record: Record, scenario: Scenario) -> Judgemen
 
 
 @trainer_property(
-    source=sources.docs("Trainer.train"), experiments=[NAME], needs=[*_BASE, LOSSES_SEEN], tolerance=LOG_TOLERANCE, catalogue=[49]
+    source=sources.docs("Trainer.train"), experiments=[NAME], needs=[*_BASE, *LOSSES], tolerance=LOG_TOLERANCE, catalogue=[49]
 )
 def train_loss_is_of_updates(record: Record, scenario: Scenario) -> Judgement:
     """`train_loss` is the mean over all updates; micro-batches that no update averaged over are not in it."""

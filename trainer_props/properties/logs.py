@@ -27,6 +27,17 @@ def _losses_seen(record: Record, scenario: Scenario) -> bool:
 
 
 LOSSES_SEEN = Need("losses_seen", "the losses that were trained on are not all visible, or the loss is the subject's own", _losses_seen)
+LARGEST_SUM = 3.4e38
+"""What single precision, in which the Trainer adds up losses, has room for."""
+
+
+def _losses_add_up(record: Record, scenario: Scenario) -> bool:
+    finite = [abs(batch.loss) for batch in record.batches if batch.loss is not None and math.isfinite(batch.loss)]
+    return max(finite, default=0.0) * len(record.batches) < LARGEST_SUM
+
+
+LOSSES_ADD_UP = Need("losses_add_up", "training diverges so far that the sum of its losses may overflow", _losses_add_up)
+LOSSES = (LOSSES_SEEN, LOSSES_ADD_UP)
 COUNTS_TOKENS = Need("counts_tokens", "tokens are not counted", lambda record, scenario: tokens.counting(scenario) != "no")
 _BASE = (FINISHED, SOME_UPDATE, SINGLE_DEVICE)
 
@@ -40,7 +51,7 @@ def loss_is_logged_when_due(record: Record, scenario: Scenario) -> Judgement:
 
 @trainer_property(
     source=sources.docs("TrainingArguments.logging_steps"),
-    needs=[*_BASE, LOSSES_SEEN, WHOLE_WINDOWS],
+    needs=[*_BASE, *LOSSES, WHOLE_WINDOWS],
     tolerance=LOG_TOLERANCE,
     catalogue=[48, 51],
 )
@@ -61,7 +72,7 @@ def logged_loss_is_the_mean_since_the_last_log(record: Record, scenario: Scenari
 
 @trainer_property(
     source=sources.docs("TrainingArguments.logging_nan_inf_filter"),
-    needs=[*_BASE, LOSSES_SEEN, WHOLE_WINDOWS],
+    needs=[*_BASE, *LOSSES, WHOLE_WINDOWS],
     tolerance=LOG_TOLERANCE,
     catalogue=[50],
 )
@@ -92,7 +103,7 @@ def filtered_loss_is_the_mean_of_the_finite_ones(record: Record, scenario: Scena
     return HOLDS if judged else not_applicable("no finite loss beside the filtered ones")
 
 
-@trainer_property(source=sources.docs("Trainer.train"), needs=[*_BASE, LOSSES_SEEN, WHOLE_WINDOWS], tolerance=LOG_TOLERANCE, catalogue=[49])
+@trainer_property(source=sources.docs("Trainer.train"), needs=[*_BASE, *LOSSES, WHOLE_WINDOWS], tolerance=LOG_TOLERANCE, catalogue=[49])
 def train_loss_is_the_mean_of_all_updates(record: Record, scenario: Scenario) -> Judgement:
     """The training loss that `train()` returns is the mean over all updates of this call."""
     windows = accounting.windows(scenario, len(record.updates))

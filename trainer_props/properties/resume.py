@@ -9,7 +9,7 @@ from trainer_props.judgement import Judgement, close, holds_for_all, is_true, no
 from trainer_props.measures import resume as measures
 from trainer_props.properties import sources
 from trainer_props.properties._prediction import loss_reduction
-from trainer_props.properties.logs import LOG_TOLERANCE, LOSSES_SEEN
+from trainer_props.properties.logs import LOG_TOLERANCE, LOSSES
 from trainer_props.properties.needs import Need
 from trainer_props.properties.registry import trainer_property
 from trainer_props.record import Record, Runs
@@ -325,13 +325,17 @@ def random_numbers_go_on_where_they_were(runs: Runs, scenario: Scenario) -> Judg
     )  # fmt: skip
 
 
-_LOSSES = Need(LOSSES_SEEN.name, LOSSES_SEEN.reason, lambda runs, scenario: LOSSES_SEEN.met(measures.last(runs), scenario))
+def _of_the_last_part(need: Need) -> Need:
+    return Need(need.name, need.reason, lambda runs, scenario: need.met(measures.last(runs), scenario))
+
+
+_LOSSES = tuple(map(_of_the_last_part, LOSSES))
 
 
 @trainer_property(
     source=sources.docs("Trainer.train"),
     experiments=RESUMED_RUNS,
-    needs=[*_ALWAYS, RESUMED_RUN_FINISHED, _LOSSES, LOSSES_KNOWN],
+    needs=[*_ALWAYS, RESUMED_RUN_FINISHED, *_LOSSES, LOSSES_KNOWN],
     tolerance=LOG_TOLERANCE,
     catalogue=[49],
 )
