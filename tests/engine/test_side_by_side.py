@@ -63,7 +63,11 @@ def test_an_interrupt_ends_all(tmp_path: Path) -> None:
         os.kill(killer, signal.SIGINT)
         time.sleep(60)
 
-    with pytest.raises(KeyboardInterrupt):
-        list(side_by_side({"sleeps": functools.partial(_sleep, file), "interrupts": interrupt}, 2))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever other tests have left
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            list(side_by_side({"sleeps": functools.partial(_sleep, file), "interrupts": interrupt}, 2))
+    finally:
+        signal.signal(signal.SIGINT, before)
     with pytest.raises(ProcessLookupError):
         os.kill(int(file.read_text(encoding="utf-8")), 0)
