@@ -18,7 +18,7 @@ from trainer_props.scenario import Scenario
 
 Run = Callable[..., Session]
 
-EXPERIMENTS = ("train_once", "train_and_save", "train_with_optimizers")
+EXPERIMENTS = ("train_and_save", "train_once", "train_with_optimizers")
 _SIZES = ("per_device_train_batch_size", "gradient_accumulation_steps")
 
 
@@ -34,6 +34,7 @@ def test_it_is_caught_and_shrinks_to_a_minimum(name: str, session: Run) -> None:
         experiments=EXPERIMENTS,
         properties=[fault.property],
         max_examples=200,
+        first_failure=True,
         shrink_seconds=30.0,
     )
     assert done.result.violations, f"{name} is not caught"

@@ -119,7 +119,7 @@ def test_what_was_seen_before_a_crash_is_shrunk_after_it() -> None:
 def test_worker_gives_the_same_as_a_session_of_this_process() -> None:
     from trainer_props.engine import Session
 
-    asked = plan(experiments=("train_once",))
+    asked = plan(experiments=("train_once",), shrink_seconds=30.0)  # more than it takes: a shrink that is cut off may differ
     apart, here = supervise(wrap(Late), asked), Session(wrap(Late), asked).run()
     assert [violation.finding for violation in apart.violations] == [violation.finding for violation in here.violations] != []
     assert (apart.evaluations, apart.coverage, apart.properties) == (here.evaluations, here.coverage, here.properties)

@@ -8,8 +8,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from hypothesis import strategies as st
-
 from trainer_props.case import Case
 from trainer_props.engine.drawing import EndOfSlice, draw, slice_seed
 from trainer_props.engine.events import (
@@ -33,7 +31,8 @@ from trainer_props.engine.ledger import Entry, Key, Ledger, Origin
 from trainer_props.engine.replaying import Replay, by_case, findings_of, outcome, unknown
 from trainer_props.engine.shrinking import shrink
 from trainer_props.engine.timeline import timeline
-from trainer_props.experiments import EXPERIMENTS, Experiment, Held
+from trainer_props.engine.turns import Turn, Turns
+from trainer_props.experiments import EXPERIMENTS, Held
 from trainer_props.properties import PROPERTIES, Property
 from trainer_props.record import first_record
 from trainer_props.running import prepared
@@ -50,10 +49,8 @@ _PROGRESS_SECONDS = 0.1
 _PATIENCE, _LEAST_PATIENCE = 20.0, 10.0
 """Where the clock had to end a case, others get so many times as long as the slowest before, but no less than so many seconds."""
 
-_LEAST_WEIGHT = 0.05
-"""Of its share an experiment keeps so much in which no property applied so far."""
-_TURNS = 4
-"""Into so many turns the time of an experiment is cut, so that a session that ends early has still touched everything."""
+_PARTS = 4
+"""Into so many parts the time of an experiment is cut, so that a session that ends early has still touched everything."""
 
 
 @dataclass(frozen=True)
@@ -85,25 +82,6 @@ class Plan:
     shrink_seconds: float | None = SHRINK_SECONDS
     shrunk: Collection[str] | None = None
     replayed: Sequence[Replay] = ()
-
-
-@dataclass
-class _Turn:
-    """The state of one experiment within a session."""
-
-    experiment: Experiment
-    cases: st.SearchStrategy[Case]
-    properties: tuple[Property, ...]
-    slices: int = 0
-    examples: int = 0
-    judged: int = 0
-    evaluations: int = 0
-    spent: float = 0.0
-
-    @property
-    def weight(self) -> float:
-        """The part of a session's time that it deserves, relative to others: little, where the properties hardly ever apply."""
-        return self.experiment.share * max(_LEAST_WEIGHT, min(1.0, (self.evaluations + 1) / (self.judged + 1)))
 
 
 class Session:
@@ -142,7 +120,7 @@ class Session:
             properties = self._judging(name)
             if properties:
                 experiment = EXPERIMENTS[name]
-                self._turns.append(_Turn(experiment, experiment.cases(plan.held), properties))
+                self._turns.append(Turn(experiment, experiment.cases(plan.held), properties))
                 self.result.experiments[name] = ExperimentCount(name)
         for each in chosen:
             self.result.properties[each.id] = PropertyCount(each.id)
@@ -229,16 +207,16 @@ class Session:
             return
         assert self.plan.seconds is not None
         end = time.monotonic() + self.plan.seconds
+        choice = Turns(turns, lambda name: self.result.properties[name].evaluated)
         while turns and not self._stop:
-            # the experiment that had the least time so far: a run of one costs ten times a run of another
-            turn = min(turns, key=lambda each: each.spent / each.weight)
+            turn, part = choice.next()
             left = end - time.monotonic()
             if left <= 0:
                 return
-            fair = self.plan.seconds * turn.weight / sum(each.weight for each in turns)
-            self._slice(turn, SLICE_EXAMPLES * 2 ** min(turn.slices, 4), min(left, max(fair / _TURNS, 1.0)))
+            seconds = max(part * self.plan.seconds / _PARTS, 1.0)
+            self._slice(turn, SLICE_EXAMPLES * 2 ** min(turn.slices, 4), min(left, seconds))
 
-    def _slice(self, turn: _Turn, max_examples: int, seconds: float | None) -> None:
+    def _slice(self, turn: Turn, max_examples: int, seconds: float | None) -> None:
         number = slice_seed(self.plan.seed, turn.experiment.name, turn.slices)
         origin = Origin(turn.experiment.name, number, max_examples)
         begun = time.monotonic()
@@ -251,7 +229,7 @@ class Session:
                 return
             judged = self._judge(case, turn.properties, origin, turn.experiment.name)
             turn.judged += 1
-            turn.evaluations += len(judged.holds) + len(judged.findings)
+            turn.evaluated.update([*judged.holds, *(finding.property for finding in judged.findings)])
 
         rejected = draw(turn.cases, body, number=number, max_examples=max_examples)
         self.result.experiments[turn.experiment.name].rejected += rejected
