@@ -51,6 +51,9 @@ _PATIENCE, _LEAST_PATIENCE = 20.0, 10.0
 
 _PARTS = 4
 """Into so many parts the time of an experiment is cut, so that a session that ends early has still touched everything."""
+_FIRST_PARTS = 32
+"""The first of them is so small a part, and each next one twice the one before: what shows anywhere shows soon."""
+_LEAST_SECONDS = 0.25
 
 
 @dataclass(frozen=True)
@@ -213,7 +216,7 @@ class Session:
             left = end - time.monotonic()
             if left <= 0:
                 return
-            seconds = max(part * self.plan.seconds / _PARTS, 1.0)
+            seconds = max(part * self.plan.seconds / max(_PARTS, _FIRST_PARTS / 2**turn.slices), _LEAST_SECONDS)
             self._slice(turn, SLICE_EXAMPLES * 2 ** min(turn.slices, 4), min(left, seconds))
 
     def _slice(self, turn: Turn, max_examples: int, seconds: float | None) -> None:
