@@ -19,7 +19,7 @@ def session() -> Run:
 
     def run(target: Any, **plan: Any) -> Session:
         subject = subjects.load(target) if isinstance(target, str) else subjects.wrap(target, "subject")
-        done = Session(subject, Plan(**{"max_examples": 40, **plan}))
+        done = Session(subject, Plan(**{"max_examples": 40, "shrink_seconds": 60.0, **plan}))
         done.run()
         return done
 

@@ -14,6 +14,7 @@ from trainer_props.experiments.resume_parts import (
     BASELINE,
     NEWEST,
     baseline,
+    imports_of_training,
     interruption_source,
     newest_checkpoint,
     one_trainer,
@@ -177,7 +178,7 @@ def body(case: Case, wanted: Wanted) -> Body:
     ]
     if len(scores) > 1:
         lines.append("record.history = trainer.state.log_history")
-    imports = ["import glob", "from transformers import TrainerCallback"]
+    imports = ["import glob", "from transformers import TrainerCallback", *imports_of_training(wanted)]
     return Body(lines, imports, definitions, parameters=("at", "resumed"), several=several)
 
 

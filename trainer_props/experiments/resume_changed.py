@@ -14,6 +14,7 @@ from trainer_props.experiments.resume_parts import (
     BASELINE,
     NEWEST,
     baseline,
+    imports_of_training,
     interruption_source,
     newest_checkpoint,
     plain,
@@ -126,7 +127,7 @@ def body(case: Case, wanted: Wanted) -> Body:
         f'runs["part 1"] = run(f"{{output_dir}}/interrupted", {at}, None, **before)',
         'runs["part 2"] = run(f"{output_dir}/interrupted", None, newest_checkpoint(f"{output_dir}/interrupted"), **now)',
     ]
-    imports = ["import glob", "from transformers import TrainerCallback"]
+    imports = ["import glob", "from transformers import TrainerCallback", *imports_of_training(wanted)]
     return Body(lines, imports, [interruption_source([at]), NEWEST], parameters=("at", "resumed"), varied=tuple(before), several=several)
 
 

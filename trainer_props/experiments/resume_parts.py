@@ -81,11 +81,14 @@ def training(interruption: Interruption, resumed: str | bool | None) -> Any:
     """The body of a run that may be interrupted, and may go on from a checkpoint."""
 
     def body(trainer: Any, record: Record, parts: Any) -> None:
+        import random
+
+        import numpy as np
         import torch
 
         trainer.add_callback(interruption)
         output = trainer.train(resume_from_checkpoint=resumed)
-        record.results["random"] = torch.rand(()).item()
+        record.results["random"] = {"torch": torch.rand(()).item(), "numpy": np.random.random(), "python": random.random()}  # noqa: NPY002  theirs
         record.global_step, record.training_loss, record.metrics = output.global_step, output.training_loss, dict(output.metrics)
 
     return body
@@ -158,8 +161,16 @@ def interruption_source(at: list[int] | str, how: str = "stop", event: str = SIM
     return text if before else text + _RAISING.format(event=event)
 
 
+_RANDOM: Final = 'record.results["random"] = {"torch": torch.rand(()).item(), "numpy": np.random.random(), "python": random.random()}'
+
+
+def imports_of_training(wanted: Wanted) -> list[str]:
+    """What `training_source` needs."""
+    return ["import random", "import numpy as np"] if "random" in wanted.words else []
+
+
 def training_source(wanted: Wanted, resumed: str = "resumed") -> list[str]:
     """Statements that train from the checkpoint of an expression, and keep what is wanted of the output."""
     kept = [f"record.{name} = {value}" for name, value in OUTPUT.items() if name in wanted.fields]
-    random = ['record.results["random"] = torch.rand(()).item()'] if "random" in wanted.words else []
+    random = [_RANDOM] if "random" in wanted.words else []
     return [f"{'output = ' if kept else ''}trainer.train(resume_from_checkpoint={resumed})", *random, *kept]

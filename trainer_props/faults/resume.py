@@ -265,6 +265,21 @@ def random_states_not_restored() -> Any:
 
 
 @fault(property="resume.random_numbers_go_on_where_they_were")
+def state_of_numpy_forgotten() -> Any:
+    """A resumed run restores the states of all random number generators but numpy's."""
+    import numpy as np
+    from transformers import Trainer
+
+    class Forgets(Trainer):
+        def _load_rng_state(self, *args: Any, **kwargs: Any) -> None:
+            before = np.random.get_state()  # noqa: NPY002  the Trainer's own
+            super()._load_rng_state(*args, **kwargs)
+            np.random.set_state(before)  # noqa: NPY002
+
+    return Forgets
+
+
+@fault(property="resume.random_numbers_go_on_where_they_were")
 def random_states_restored_before_skipping() -> Any:
     """Within an epoch random states are restored before the data are read up to where training goes on."""
     from transformers import Trainer

@@ -271,22 +271,22 @@ def state_of_the_baseline(runs: Runs, names: list[str]) -> list[Any]:
     return entries_of_state(runs[BASELINE], names)
 
 
-def random_number(record: Record) -> float | None:
-    """What torch's generator gives after a run."""
-    number: float | None = record.results.get("random")
-    return number
+def random_numbers(record: Record) -> dict[str, float] | None:
+    """What each random number generator of a process gives after a run, by the generator's name."""
+    numbers: dict[str, float] | None = record.results.get("random")
+    return numbers
 
 
 @measure
-def next_random_number(runs: Runs) -> float | None:
-    """What torch's generator gives after the last part."""
-    return random_number(last(runs))
+def next_random_numbers(runs: Runs) -> dict[str, float] | None:
+    """What each random number generator gives after the last part."""
+    return random_numbers(last(runs))
 
 
 @measure
-def next_random_number_of_the_baseline(runs: Runs) -> float | None:
-    """What torch's generator gives after the baseline."""
-    return random_number(runs[BASELINE])
+def next_random_numbers_of_the_baseline(runs: Runs) -> dict[str, float] | None:
+    """What each random number generator gives after the baseline."""
+    return random_numbers(runs[BASELINE])
 
 
 def returned_loss(record: Record) -> float | None:

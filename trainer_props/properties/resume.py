@@ -318,9 +318,9 @@ def the_best_is_the_same(runs: Runs, scenario: Scenario) -> Judgement:
 
 @trainer_property(source=_RESUMING, experiments=RESUME, needs=_EXACT, catalogue=[74])
 def random_numbers_go_on_where_they_were(runs: Runs, scenario: Scenario) -> Judgement:
-    """After training torch's random number generator is where it is after the run without interruptions."""
+    """After training the random number generators of torch, numpy and Python are where they are after the run without interruptions."""
     return same(
-        "next random number", expected=measures.next_random_number_of_the_baseline(runs), observed=measures.next_random_number(runs),
+        "next random numbers", expected=measures.next_random_numbers_of_the_baseline(runs), observed=measures.next_random_numbers(runs),
         symptom="different",
     )  # fmt: skip
 
