@@ -12,11 +12,12 @@ _LENGTHENING: Final = ("num_train_epochs", "max_steps", "per_device_train_batch_
 _PARTS: Final = ("components", "model", "data")
 
 
-def plainer(case: Case, held: Collection[str] = ()) -> Iterator[Case]:
+def plainer(case: Case, held: Collection[str] = (), models: Collection[str] = ()) -> Iterator[Case]:
     """The case with one setting less (an argument, a component, a parameter of the model or of the experiment) or a smaller one.
 
     Args:
         held: names of arguments that stay as they are.
+        models: names of the models that the experiment can use; empty: all.
     """
     scenario = case.scenario
     for name in scenario.arguments:
@@ -26,7 +27,7 @@ def plainer(case: Case, held: Collection[str] = ()) -> Iterator[Case]:
         value = getattr(scenario, part)
         usual = type(value)()
         for name, _ in value.non_defaults():
-            if name not in _LENGTHENING:
+            if name not in _LENGTHENING and ((part, name) != ("model", "name") or not models or usual.name in models):
                 yield case.replace(scenario=scenario.replace(**{part: value.replace(**{name: getattr(usual, name)})}))
     for name in case.parameters:
         yield case.replace(parameters={key: value for key, value in case.parameters.items() if key != name})

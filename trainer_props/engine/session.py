@@ -299,9 +299,10 @@ class Session:
 
             known = [each.case for each in self.ledger.judged.values() if each.case.experiment == experiment]
             held = self.plan.held.arguments
+            models = [name for name in EXPERIMENTS[experiment].models if self.plan.held.models is None or name in self.plan.held.models]
             self._hung |= entry.finding.verdict == "hung"
             with self._patience():
-                violation = shrink(entry, cases, rerun, self._recall, seconds=seconds, known=known, held=held)
+                violation = shrink(entry, cases, rerun, self._recall, seconds=seconds, known=known, held=held, models=models)
                 violation = replace(violation, timeline=self._timeline(violation.finding.case))
             self.result.violations.append(violation)
             self._tell(Shrunk(violation))

@@ -41,6 +41,7 @@ def shrink(
     seconds: float,
     known: Iterable[Case] = (),
     held: Collection[str] = (),
+    models: Collection[str] = (),
 ) -> Violation:
     """The smallest case that shows the violation of `entry`, and which of its parts matter.
 
@@ -51,6 +52,7 @@ def shrink(
         seconds: the budget for running cases that are not known yet.
         known: cases of this session, whose values are tried in the smallest case.
         held: arguments that stay in the case.
+        models: those that the case may have; empty: all.
     """
     begun = time.monotonic()
     differing = _repeats_differ(entry, judge)
@@ -63,7 +65,7 @@ def shrink(
         smallest, complete = None, entry.shrunk
     if smallest is None or size(entry.finding.case) < size(smallest.case):
         smallest = entry.finding
-    smallest, plainest = _plainest(smallest, asker, held)
+    smallest, plainest = _plainest(smallest, asker, held, models)
     complete = complete and plainest
     notes: tuple[str, ...] = ()
     if complete:
@@ -112,14 +114,14 @@ def _reproduced(origin: Origin, cases: st.SearchStrategy[Case], ask: _Asker) -> 
     return smallest, complete and smallest is not None
 
 
-def _plainest(finding: Finding, ask: _Asker, held: Collection[str]) -> tuple[Finding, bool]:
+def _plainest(finding: Finding, ask: _Asker, held: Collection[str], models: Collection[str]) -> tuple[Finding, bool]:
     """Take away settings one at a time while the violation stays; whether that came to an end within the budget.
 
     Hypothesis shrinks draws. A setting that several draws make together, or that changes what is drawn after it, can be left over.
     """
     while True:
         try:
-            less = next((found for found in map(ask, plainer(finding.case, held)) if found is not None), None)
+            less = next((found for found in map(ask, plainer(finding.case, held, models)) if found is not None), None)
         except _Spent:
             return finding, False
         if less is None:

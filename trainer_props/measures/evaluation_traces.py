@@ -21,6 +21,17 @@ def after(record: Record, name: str) -> Any:
 
 
 @measure
+def hooks_left(record: Record) -> list[Any]:
+    """The modules with more or fewer hooks than before, and by how many of each kind; the callbacks that left, and those that came."""
+    (modules, callbacks), (modules_now, callbacks_now) = before(record, "hooks"), after(record, "hooks")
+    had = {name: numbers for name, *numbers in modules}
+    more = [[name, *(now - was for now, was in zip(numbers, had.get(name, [0] * len(numbers)), strict=True))] for name, *numbers in modules_now]
+    gone = [name for name in callbacks if callbacks.count(name) > callbacks_now.count(name)]
+    new = [name for name in callbacks_now if callbacks_now.count(name) > callbacks.count(name)]
+    return [[row for row in more if any(row[1:])], gone, new]
+
+
+@measure
 def prefixes(record: Record) -> list[list[Any]]:
     """The step and the prefix of each evaluation during training."""
     return [[each.step, each.prefix] for each in record.evaluations[: record.results["trained_evaluations"]]]

@@ -43,7 +43,7 @@ def gradients_stay(record: Record, scenario: Scenario) -> Judgement:
 @trainer_property(source=_EVALUATE, experiments=EXPERIMENTS, needs=[FINISHED], catalogue=[61])
 def hooks_stay(record: Record, scenario: Scenario) -> Judgement:
     """Evaluating and predicting leave no hook on the model and no callback with the trainer."""
-    return _stays(record, "hooks", "hooks and callbacks")
+    return same("hooks and callbacks", expected=[[], [], []], observed=measures.hooks_left(record), symptom="changed")
 
 
 @trainer_property(source=_EVALUATE, experiments=EXPERIMENTS, needs=[FINISHED], catalogue=[61])

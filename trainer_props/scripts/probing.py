@@ -48,6 +48,7 @@ class Circumstances:
     Attributes:
         main_input: the column that the model predicts from, or None if it has to be asked for.
         splits: the data sets that rows of an evaluation may be from.
+        predicts: the run calls `predict`, which ends as an evaluation does.
         rotates: old checkpoints are removed.
         own_loss: the trainer has a `compute_loss_func`.
         metrics: the trainer has a `compute_metrics`.
@@ -57,6 +58,7 @@ class Circumstances:
 
     main_input: str | None = "input_x"
     splits: Sequence[str] = ("eval", "train")
+    predicts: bool = False
     rotates: bool = False
     own_loss: bool = False
     metrics: bool = False
@@ -206,7 +208,7 @@ class _Watch:
         columns, metrics = self._reads.columns["evaluations"], self._around.metrics
         body = rows.evaluation(columns, self._names, metrics=metrics, pending=self._evaluated)
         self._handlers["on_evaluate"] = body
-        if "test" in self._around.splits:
+        if self._around.predicts:
             self._handlers["on_predict"] = body
         return [*rows.metrics(), ""] if metrics and columns & {"predictions", "label_ids", "calls"} else []
 
@@ -229,7 +231,7 @@ def _after(reads: Reads, names: Names) -> list[str]:
     """What is written down once the run is over."""
     lines: list[str] = []
     if "log_history" in reads.fields:
-        lines.append("record.log_history = trainer.state.log_history")
+        lines.append("record.log_history = list(trainer.state.log_history)")
     if "final_weights" in reads.fields:
         lines.append(f"record.final_weights = {names.weights()}")
     if "folders" in reads.fields:

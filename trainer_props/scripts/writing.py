@@ -102,7 +102,7 @@ def _of_a_check(finding: Finding, check: Check, subject: Subject) -> str:
     source = source_of(case, subject, identify=identify, varied=body.varied)
     # by epochs of rows that are fetched by position a run always ends, whatever its steps count
     endless = ends_anyhow and ("stuck" in found.fields or subject.own_data or not DATASETS[case.scenario.data.kind].map_style)
-    watched = probe(found, circumstances(case, subject, endless=endless))
+    watched = probe(found, circumstances(case, subject, endless=endless, predicts=any(".predict(" in line for line in body.lines)))
     taken = {*_TAKEN, *_bound([source.definitions, *body.definitions, *watched.definitions])}
     code = measuring(measures, taken=taken)
     compared = relations.comparison(check, finding.expected)
@@ -163,11 +163,12 @@ def _with_words(found: Reads, words: frozenset[str]) -> Reads:
     return Reads(found.fields, found.columns, keys)
 
 
-def circumstances(case: Case, subject: Subject, *, endless: bool) -> Circumstances:
+def circumstances(case: Case, subject: Subject, *, endless: bool, predicts: bool) -> Circumstances:
     """What of a case decides how its run is watched.
 
     Args:
         endless: the run may never end, and has to be ended.
+        predicts: it calls `predict`.
     """
     from trainer_props.running.run import batch_budget  # it imports what is heavy
 
@@ -176,6 +177,7 @@ def circumstances(case: Case, subject: Subject, *, endless: bool) -> Circumstanc
     return Circumstances(
         main_input=None if subject.own_data else MODELS[scenario.model.name].main_input_name,
         splits=[split for split, is_there in splits.items() if is_there],
+        predicts=predicts,
         rotates=scenario.argument("save_total_limit") is not None and scenario.argument("save_strategy") != "no",
         own_loss=scenario.components.loss == "compute_loss_func" and not subject.own_data,
         metrics=bool(scenario.components.scores) and not subject.own_data,
