@@ -45,7 +45,7 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
 
     @st.composite
     def drawn(draw: st.DrawFn) -> Case:
-        how = draw(st.sampled_from(["once", "again", "again", "resume", "once"]))
+        how = draw(st.sampled_from(["once", "again", "resume"]))
         needed = draw(st.sampled_from(_NEEDED[how])) if not arguments.keys() & _DECIDING else {}
         scenario = _plain(draw(draw(st.sampled_from(fitting))(arguments={**needed, **arguments}, models=held.models)), arguments)
         names = parameter_names(scenario.model.name)
