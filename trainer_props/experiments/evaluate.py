@@ -26,6 +26,9 @@ _RESULTS = (
     "metrics", "before", "after",
 )  # fmt: skip
 _OF_ONE_METRIC = frozenset({"metric_for_best_model", "load_best_model_at_end", "lr_scheduler_type", "greater_is_better"})
+_PLANS = frozenset({"eval_strategy", "save_strategy", "load_best_model_at_end"})
+_WATCHED: Final[tuple[dict[str, Any], ...]] = ({}, {"eval_strategy": "epoch"}, {"eval_strategy": "steps", "eval_steps": 1})
+"""Plans for a run that is trained before: the evaluations after it are compared with those in it."""
 _PERSISTENT = {"dataloader_num_workers": 1, "dataloader_persistent_workers": True}
 """Rarely drawn: starting a process costs more than everything else."""
 _FLAVOURS = {
@@ -56,10 +59,12 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
         ]
         # tiny models of the Hub cost ten times a regression model
         kind = draw(st.sampled_from(fitting[:1] * 6 + fitting))
-        scenario: Scenario = draw(kind(arguments=arguments, models=held.models))
+        train = draw(st.sampled_from([False, True, True]))
+        watched = draw(st.sampled_from(_WATCHED)) if train and not arguments.keys() & _PLANS else {}
+        scenario: Scenario = draw(kind(arguments={**watched, **arguments}, models=held.models))
         n_eval = scenario.data.n_eval or draw(st.integers(1, 9))
         parameters: dict[str, Any] = {"predict": draw(st.integers(1, 9))}
-        if draw(st.booleans()):
+        if train:
             parameters["train"] = True
         if draw(st.booleans()):
             parameters["several"] = True
@@ -67,7 +72,7 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
             parameters["prefix"] = "held_out"
         workers = [name for name in scenario.arguments if name.startswith("dataloader_") and name != "dataloader_drop_last"]
         quiet = scenario.without_arguments(*(name for name in workers if name not in arguments))
-        if draw(st.integers(0, 2)) == 2 and not arguments.keys() & _OF_ONE_METRIC:
+        if draw(st.booleans()) and not arguments.keys() & _OF_ONE_METRIC:
             parameters["named"] = True
             quiet = _by_a_named_metric(quiet)
         if draw(st.integers(0, 59)) == 59 and not arguments.keys() & _PERSISTENT.keys() and "train" not in parameters:

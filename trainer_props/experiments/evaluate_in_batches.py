@@ -65,6 +65,8 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
         if not _takes_half(kind):
             features = {name: options for name, options in features.items() if name not in _HALF}
         draft.switch_on({name: options for name, options in features.items() if name != "frozen"}, 4)
+        if draft.choose((False, True)):
+            draft.turn_on("include_for_metrics", draft.choose(_SHARED["include_for_metrics"]))
         draft.apply("label_smoothing_factor", "remove_unused_columns", "include_for_metrics", "eval_use_gather_object")
         draft.apply(*[name for name in _HALF if draft.on(name)][:1])  # not both
         if data_kind.name == "stream":

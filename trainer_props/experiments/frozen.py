@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 NAME: Final = "train_frozen"
 _FLAVOURS: Final = ("regression", "optimizer")
 _MODELS: Final = tuple(dict.fromkeys(name for flavour in _FLAVOURS for name in strategies.FLAVOURS[flavour].models))
+_DECIDING: Final = frozenset({"optim", "optim_args", "logging_strategy", "logging_steps", "eval_steps"})
+_NEEDED: Final[dict[str, tuple[dict[str, Any], ...]]] = {
+    "once": ({}, {"logging_steps": 1}), "again": ({}, *[{"optim": "sgd"}] * 3), "resume": ({},),
+}  # fmt: skip
+"""Arguments that let more be compared: what is logged; two calls, if the optimizer keeps nothing."""
 _KEPT_WORKERS: Final = "dataloader_drop_last"
 
 
@@ -35,17 +40,16 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
     arguments = {**{argument: default(argument) for argument in held.forbidden}, **held.arguments}
     flavours = {"regression": strategies.regression_scenarios, "optimizer": strategies.optimizer_scenarios}
     fitting = [
-        scenarios(arguments=arguments, models=held.models)
-        for name, scenarios in flavours.items()
-        if held.models is None or set(held.models) & set(strategies.FLAVOURS[name].models)
+        scenarios for name, scenarios in flavours.items() if held.models is None or set(held.models) & set(strategies.FLAVOURS[name].models)
     ]
 
     @st.composite
     def drawn(draw: st.DrawFn) -> Case:
-        scenario = _plain(draw(st.one_of(fitting)), arguments)
+        how = draw(st.sampled_from(["once", "again", "resume"]))
+        needed = draw(st.sampled_from(_NEEDED[how])) if not arguments.keys() & _DECIDING else {}
+        scenario = _plain(draw(draw(st.sampled_from(fitting))(arguments={**needed, **arguments}, models=held.models)), arguments)
         names = parameter_names(scenario.model.name)
         scenario = scenario.replace(model=scenario.model.replace(frozen=draw(_subsets(names, 1))))
-        how = draw(st.sampled_from(["once", "again", "again", "resume", "resume"]))
         if how == "once":
             return Case(experiment=NAME, scenario=scenario)
         then = draw(_subsets(names, 0)) if draw(st.booleans()) else scenario.model.frozen

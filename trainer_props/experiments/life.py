@@ -31,6 +31,8 @@ _STATE: Final = "trainer_state.json"
 _METRIC: Final = ("metric_for_best_model", "greater_is_better", "load_best_model_at_end")
 _ADAPTIVE: Final = ("reduce_lr_on_plateau", "greedy")
 _MOST_STEPS: Final = 12
+_FEW_STEPS: Final = 5
+"""Most lives are short: each step of a life is a run, and most of what can go wrong takes few of them."""
 _LONGEST: Final = 2
 """Updates after which a run is ended, at most: the runs that are drawn have a dozen or so."""
 
@@ -73,7 +75,10 @@ def lives(scenario: Scenario, *, held: Mapping[str, Any] | None = None) -> st.Se
 
     @st.composite
     def drawn(draw: st.DrawFn) -> list[list[Any]]:
-        wanted = draw(st.lists(steps(scenario, held=held), min_size=2, max_size=_MOST_STEPS))
+        longest = draw(st.sampled_from([_FEW_STEPS, _FEW_STEPS, _MOST_STEPS]))
+        wanted = draw(st.lists(steps(scenario, held=held), min_size=2, max_size=longest))
+        if scenario.data.n_eval and draw(st.booleans()):  # a look needs a checkpoint
+            wanted = [["train", draw(st.integers(1, _LONGEST))], *wanted, draw(_LOOKS)]
         if draw(st.integers(0, 7)) < 7:
             wanted = [*wanted, ["finish"]]
         return [list(step) for step in life.possible(scenario, wanted)] or [["finish"]]
@@ -92,7 +97,7 @@ def steps(scenario: Scenario, *, held: Mapping[str, Any] | None = None) -> st.Se
     crash = st.builds(lambda k, event: ["crash", k, event], updates, st.sampled_from(life.EVENTS))
     again = st.builds(lambda k: ["again", k] if k else ["again"], st.integers(0, _LONGEST))
     change = st.builds(lambda changed: ["change", changed], changes(scenario, held=held))
-    looks = st.sampled_from([["evaluate"], ["predict"]]) if scenario.data.n_eval else train
+    looks = _LOOKS if scenario.data.n_eval else train
     others = st.sampled_from([["lose"], ["move"], ["lose"], ["finish"]])
     return st.one_of(train, again, looks, crash, others, again, change, crash, looks, train)
 
@@ -118,6 +123,7 @@ def changes(scenario: Scenario, *, held: Mapping[str, Any] | None = None) -> st.
     return st.one_of(plans).map(lambda changed: {name: value for name, value in changed.items() if name not in (held or {})})
 
 
+_LOOKS: Final = st.sampled_from([["evaluate"], ["predict"]])
 _LIMITS: Final = st.sampled_from([None, None, None, 1, 2, 3])
 _EVERY: Final = st.integers(1, 3)
 _SAVING: Final = st.one_of(
@@ -126,7 +132,8 @@ _SAVING: Final = st.one_of(
     st.fixed_dictionaries({"save_strategy": st.just("epoch"), "save_total_limit": _LIMITS}),
     st.fixed_dictionaries({"save_strategy": st.just("steps"), "save_steps": _EVERY, "save_total_limit": _LIMITS}),
 )
-_EVALUATING: Final = st.sampled_from([{}, {"eval_strategy": "steps", "eval_steps": 1}, {"eval_strategy": "steps", "eval_steps": 2}])
+_EACH: Final = {"eval_strategy": "steps", "eval_steps": 1}
+_EVALUATING: Final = st.sampled_from([{}, _EACH, {"eval_strategy": "steps", "eval_steps": 2}, _EACH, _EACH])
 _LENGTHS: Final = st.one_of(
     st.fixed_dictionaries({"max_steps": st.integers(3, 8)}), st.fixed_dictionaries({"num_train_epochs": st.sampled_from([2, 3, 2.5])})
 )

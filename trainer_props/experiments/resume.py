@@ -16,8 +16,10 @@ from trainer_props.experiments.resume_parts import (
     baseline,
     imports_of_training,
     interruption_source,
+    lengths,
     newest_checkpoint,
     one_trainer,
+    places,
     plain,
     step_of,
     training,
@@ -26,6 +28,7 @@ from trainer_props.experiments.resume_parts import (
 from trainer_props.oracles import accounting
 from trainer_props.record import Record, Runs
 from trainer_props.scenario import Scenario
+from trainer_props.strategies import parts
 
 if TYPE_CHECKING:
     from trainer_props.subjects import Subject
@@ -36,6 +39,8 @@ _EVENTS: Final = (
     "on_substep_end", "on_epoch_begin",
 )  # fmt: skip
 _FLAVOURS: Final = ("regression", "saving")
+_MORE_OFTEN: Final = "saving"
+"""Its runs go by a metric, or end by early stopping: more of what has to go on."""
 
 
 def cases(held: Held) -> st.SearchStrategy[Case]:
@@ -48,21 +53,26 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
     arguments = {**{argument: default(argument) for argument in held.forbidden}, **held.arguments}
     flavours = {"regression": strategies.regression_scenarios, "saving": strategies.saving_scenarios}
     fitting = [
-        scenarios(arguments=arguments, models=held.models)
+        scenarios
         for name, scenarios in flavours.items()
         if held.models is None or set(held.models) & set(strategies.FLAVOURS[name].models)
+        for _ in range(2 if name == _MORE_OFTEN else 1)
     ]
 
     @st.composite
     def drawn(draw: st.DrawFn) -> Case:
-        scenario = plain(draw(st.one_of(fitting)), arguments)
+        length = draw(lengths(arguments))
+        flavour = draw(st.sampled_from(fitting))
+        scenario = plain(draw(flavour(arguments={**length, **arguments}, models=held.models)), arguments)
+        scenario = _stopping_early(draw, scenario)
         total = max(1, accounting.total_updates(scenario))
-        first = draw(st.integers(1, total))
+        first = draw(places(scenario))
         at = {first}
         if draw(st.integers(0, 5)) == 5:
             at.add(draw(st.integers(first, total)))
         parameters: dict[str, Any] = {"interrupt_at": sorted(at)}
-        if draw(st.booleans()):
+        # After a stop within an epoch checkpoints of epochs are not what they should be: little else is seen then.
+        if draw(st.sampled_from([False, True, True, True] if _saves_by_epochs(scenario) else [False, True])):
             parameters["how"] = "exception"
             event = draw(st.sampled_from(_EVENTS))
             if event != _EVENTS[0]:
@@ -72,14 +82,38 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
         components = scenario.components
         if draw(st.integers(0, 3)) == 3 and not components.scores and components.early_stopping is None and components.loss == "model":
             parameters["trainer"] = "same"
-        added: dict[str, Any] = {}
-        if scenario.components.early_stopping is not None and draw(st.integers(0, 7)) < 7:
-            added["restore_callback_states_from_checkpoint"] = True
-        if draw(st.integers(0, 9)) == 9:
-            added["ignore_data_skip"] = True
+        added = _added(draw, scenario)
         return Case(experiment=NAME, scenario=scenario.with_arguments(**{**added, **arguments}), parameters=parameters)
 
     return drawn()
+
+
+def _added(draw: st.DrawFn, scenario: Scenario) -> dict[str, Any]:
+    """Arguments that matter to a run that goes on, and that scenarios seldom have."""
+    added: dict[str, Any] = {}
+    if scenario.components.early_stopping is not None and draw(st.integers(0, 7)) < 7:
+        added["restore_callback_states_from_checkpoint"] = True
+    if draw(st.integers(0, 9)) == 9:
+        added["ignore_data_skip"] = True
+    if scenario.argument("eval_strategy") != "no" and scenario.argument("metric_for_best_model") is None and draw(st.booleans()):
+        added["metric_for_best_model"] = "loss"
+    if draw(st.integers(0, 7)) == 7:
+        added["save_only_model"] = True
+    return added
+
+
+def _stopping_early(draw: st.DrawFn, scenario: Scenario) -> Scenario:
+    """The scenario, with early stopping in some cases in which it goes by a metric."""
+    goes_by = scenario.argument("eval_strategy") != "no" and scenario.argument("metric_for_best_model") is not None
+    if not goes_by or scenario.components.early_stopping is not None or draw(st.integers(0, 2)) < 2:
+        return scenario
+    stopping = parts.early_stopping(draw(st.sampled_from(parts.STOPPING)))
+    return scenario.replace(components=scenario.components.replace(early_stopping=stopping))  # type: ignore[no-any-return]
+
+
+def _saves_by_epochs(scenario: Scenario) -> bool:
+    save = scenario.argument("save_strategy")
+    return bool("epoch" in (save, scenario.argument("eval_strategy") if save == "best" else None))
 
 
 def run(case: Case, subject: Subject) -> Runs:

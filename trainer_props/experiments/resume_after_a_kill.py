@@ -11,7 +11,7 @@ from trainer_props import strategies
 from trainer_props.arguments import default
 from trainer_props.case import Case
 from trainer_props.experiments.registry import Body, Experiment, Held, Wanted, register
-from trainer_props.experiments.resume_parts import BASELINE, baseline, plain, training, training_source, unscored
+from trainer_props.experiments.resume_parts import BASELINE, baseline, lengths, plain, training, training_source, unscored
 from trainer_props.oracles import accounting
 from trainer_props.record import Record, Runs
 
@@ -36,19 +36,21 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
 
     @st.composite
     def drawn(draw: st.DrawFn) -> Case:
-        scenario = unscored(plain(draw(strategies.regression_scenarios(arguments=arguments, models=held.models)), arguments), arguments)
+        given = {**draw(lengths(arguments)), **arguments}
+        scenario = unscored(plain(draw(strategies.regression_scenarios(arguments=given, models=held.models)), arguments), arguments)
         saving: dict[str, Any] = {"save_strategy": "steps", "save_steps": draw(st.integers(1, 3))}
         saving["save_total_limit"] = draw(st.sampled_from([None, 1, 2]))
         saving = {name: value for name, value in saving.items() if value is not None}
         scenario = scenario.with_arguments(**{**saving, **arguments})
         total = max(1, accounting.total_updates(scenario))
-        if draw(st.integers(0, 2)):
+        if draw(st.booleans()):
             saves = min(_MOST_SAVES, max(1, total // int(saving["save_steps"])))
             parameters: dict[str, Any] = {"write": draw(st.integers(1, _FILES * saves))}
             if draw(st.booleans()):
                 parameters["half"] = True
         else:
-            parameters = {"event": draw(st.sampled_from(_EVENTS)), "count": draw(st.integers(1, total))}
+            later = st.integers(min(total, int(scenario.argument("save_steps")) + 1), total)  # than the first checkpoint
+            parameters = {"event": draw(st.sampled_from(_EVENTS)), "count": draw(st.one_of(st.integers(1, total), later))}
         return Case(experiment=NAME, scenario=scenario, parameters=parameters)
 
     return drawn()

@@ -16,12 +16,13 @@ from trainer_props.experiments.resume_parts import (
     BASELINE,
     baseline,
     interruption_source,
+    lengths,
+    places,
     plain,
     training,
     training_source,
     unscored,
 )
-from trainer_props.oracles import accounting
 from trainer_props.record import Record, Runs
 from trainer_props.scenario import Scenario, thaw
 
@@ -54,16 +55,17 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
     arguments = {**{argument: default(argument) for argument in held.forbidden}, **held.arguments}
     flavours = {"saving": strategies.saving_scenarios, "regression": strategies.regression_scenarios}
     fitting = [
-        scenarios(arguments=arguments, models=held.models)
-        for name, scenarios in flavours.items()
-        if held.models is None or set(held.models) & set(strategies.FLAVOURS[name].models)
+        scenarios for name, scenarios in flavours.items() if held.models is None or set(held.models) & set(strategies.FLAVOURS[name].models)
     ]
 
     @st.composite
     def drawn(draw: st.DrawFn) -> Case:
-        scenario = unscored(plain(draw(st.one_of(fitting)), arguments), arguments)
-        parameters: dict[str, Any] = {"interrupt_at": draw(st.integers(1, max(1, accounting.total_updates(scenario))))}
-        kind = draw(st.sampled_from(["lies", "older", "broken"]))
+        length = draw(lengths(arguments))
+        flavour = draw(st.sampled_from(fitting))
+        drawn_scenario = draw(flavour(arguments={**length, **arguments}, models=held.models))
+        scenario = unscored(plain(drawn_scenario, arguments), arguments)
+        parameters: dict[str, Any] = {"interrupt_at": draw(places(scenario))}
+        kind = draw(st.sampled_from(["lies", "older", "broken", "lies", "broken"]))
         if kind == "lies":
             parameters["lies"] = sorted(draw(st.sets(st.sampled_from([*FOLDERS, *FILES]), min_size=1)))
         elif kind == "older":

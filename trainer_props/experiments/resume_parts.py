@@ -5,10 +5,14 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from hypothesis import strategies as st
+
 from trainer_props.experiments.registry import OUTPUT, Wanted
+from trainer_props.oracles import accounting
 from trainer_props.record import Record
 from trainer_props.scenario import Scenario
 
@@ -21,6 +25,34 @@ SIMPLEST_EVENT: Final = "on_save"
 _SHARED_BASELINES: Final = 16
 _LEFT_OUT: Final = ("eval_on_start",)
 """A check before training is made again before each part; nothing says whether it should be."""
+
+_LENGTHS: Final = st.one_of(
+    st.just({}),
+    st.fixed_dictionaries({"max_steps": st.integers(3, 8)}),
+    st.fixed_dictionaries({"num_train_epochs": st.sampled_from([2, 3, 2.5])}),
+)
+
+
+def lengths(held: Mapping[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
+    """Arguments that make a run several updates long, or none: of a run of one update nothing is left when it is interrupted.
+
+    Args:
+        held: arguments that are the same in every case; if the length is among them, there is nothing to draw.
+    """
+    return st.just({}) if held.keys() & {"max_steps", "num_train_epochs"} else _LENGTHS
+
+
+_SOON: Final = 2
+
+
+def places(scenario: Scenario) -> st.SearchStrategy[int]:
+    """Updates after which a run may be interrupted: any of them, and more often those with which neither it nor an epoch ends."""
+    total, per_epoch = max(1, accounting.total_updates(scenario)), max(1, accounting.updates_per_epoch(scenario))
+    within = [step for step in range(1, total) if step % per_epoch] or list(range(1, total))
+    if scenario.components.early_stopping is not None:  # which may end the run soon
+        within = within[:_SOON]
+    anywhere = st.integers(1, total)
+    return st.one_of(anywhere, st.sampled_from(within)) if within else anywhere
 
 
 def plain(scenario: Scenario, held: dict[str, Any]) -> Scenario:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import gc
 import os
 import signal
 import struct
@@ -109,6 +110,7 @@ def elsewhere(work: Callable[[int], None]) -> list[int]:
     process = os.fork()
     if process == 0:
         try:
+            gc.freeze()  # a collection that walks through what was there would copy all of its pages
             os.close(told)
             work(telling)
         finally:
