@@ -232,9 +232,8 @@ class Life:
         from trainer_props.running.interruption import EXCEPTION, STOP, Interrupted, Interruption
 
         event, updates = life.event_of(step), life.updates_of(step)
-        at = self.job.done + updates if updates is not None else None
-        stops = at if event is None else None
-        interruption = Interruption(() if stops is None else (stops,), at, STOP if event is None else EXCEPTION, event or life.EVENTS[0])
+        saves = () if updates is None or event is not None else (updates,)
+        interruption = Interruption(saves, updates, STOP if event is None else EXCEPTION, event or life.EVENTS[0], counted_on=True)
 
         def happening(trainer: Any, record: Record, parts: Any) -> None:
             self._trainer = trainer

@@ -207,7 +207,7 @@ def body(case: Case, wanted: Wanted) -> Body:
         '    resumed = newest_checkpoint(f"{output_dir}/interrupted")',
         *(["    if resumed is None and number > 1:", "        break"] if same else []),
         '    runs[f"part {number}"] = run(f"{output_dir}/interrupted", at, resumed)',
-        '    if not runs[f"part {number}"].interrupted:',
+        '    if not getattr(runs[f"part {number}"], "interrupted", False):',
         "        break",
     ]
     if len(scores) > 1:

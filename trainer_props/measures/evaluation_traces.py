@@ -25,7 +25,8 @@ def hooks_left(record: Record) -> list[Any]:
     """The modules with more or fewer hooks than before, and by how many of each kind; the callbacks that left, and those that came."""
     (modules, callbacks), (modules_now, callbacks_now) = before(record, "hooks"), after(record, "hooks")
     had = {name: numbers for name, *numbers in modules}
-    more = [[name, *(now - was for now, was in zip(numbers, had.get(name, [0] * len(numbers)), strict=True))] for name, *numbers in modules_now]
+    none = [0] * (len(modules[0]) - 1)
+    more = [[name, *(now - was for now, was in zip(numbers, had.get(name, none), strict=True))] for name, *numbers in modules_now]
     gone = [name for name in callbacks if callbacks.count(name) > callbacks_now.count(name)]
     new = [name for name in callbacks_now if callbacks_now.count(name) > callbacks.count(name)]
     return [[row for row in more if any(row[1:])], gone, new]

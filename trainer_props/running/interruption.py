@@ -29,15 +29,24 @@ class Interruption(TrainerCallback):
         how: `stop` (the control flag is set right after that update, together with the one that saves) or `exception` (one is raised at
             the next `event` from then on).
         event: one of EVENTS.
+        counted_on: `saves` and `at` count from where the run begins.
 
     Attributes:
         happened: whether the run was ended.
     """
 
-    def __init__(self, saves: Collection[int], at: int | None = None, how: str = STOP, event: str = EVENTS[0]) -> None:
+    def __init__(
+        self, saves: Collection[int], at: int | None = None, how: str = STOP, event: str = EVENTS[0], *, counted_on: bool = False
+    ) -> None:
         self.happened = False
         self._saves, self._at, self._how, self._event = frozenset(saves), at, how, event
-        self._armed = False
+        self._armed, self._counted_on = False, counted_on
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Learn where the run begins."""
+        if self._counted_on:
+            self._saves = frozenset(state.global_step + update for update in self._saves)
+            self._at = None if self._at is None else state.global_step + self._at
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Ask for what is due."""
