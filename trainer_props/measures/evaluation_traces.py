@@ -23,7 +23,7 @@ def after(record: Record, name: str) -> Any:
 @measure
 def hooks_left(record: Record) -> list[Any]:
     """The modules with more or fewer hooks than before, and by how many of each kind; the callbacks that left, and those that came."""
-    (modules, callbacks), (modules_now, callbacks_now) = before(record, "hooks"), after(record, "hooks")
+    (modules, callbacks), (modules_now, callbacks_now) = (record.results[when]["hooks"] for when in ("before", "after"))
     had = {name: numbers for name, *numbers in modules}
     none = [0] * (len(modules[0]) - 1)
     more = [[name, *(now - was for now, was in zip(numbers, had.get(name, none), strict=True))] for name, *numbers in modules_now]
