@@ -20,6 +20,7 @@ EXPERIMENTS = [
     "regroup",
     "observe",
     "repeat",
+    "save_memory",
     "evaluate_in_batches",
 ]
 

@@ -18,6 +18,7 @@ from trainer_props.experiments import (  # noqa: F401  they register
     resume_callbacks,
     resume_changed,
     save_and_reload,
+    save_memory,
     single_run,
     used_folder,
 )

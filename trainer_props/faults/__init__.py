@@ -26,6 +26,7 @@ from trainer_props.faults import (  # noqa: F401  registers
     resume_callbacks,
     resume_changed,
     rotation,
+    save_memory,
     steps,
 )
 from trainer_props.faults.registry import FAULTS, TEN, Fault, fault

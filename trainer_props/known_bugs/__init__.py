@@ -17,6 +17,7 @@ from trainer_props.known_bugs import (  # noqa: F401  they register
     resume_callbacks,
     resume_changed,
     rotation,
+    save_memory,
     streams,
     training,
 )

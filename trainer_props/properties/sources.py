@@ -27,3 +27,7 @@ def issue(number: int) -> str:
 
 SAMPLERS = "https://docs.pytorch.org/docs/stable/data.html#torch.utils.data.Sampler"
 """What a sampler promises."""
+AUTOCAST = "https://docs.pytorch.org/docs/stable/amp.html#autocast-op-reference"
+"""Which operations automatic mixed precision casts: in double precision none."""
+ACTIVATION_CHECKPOINTING = "https://docs.pytorch.org/docs/stable/checkpoint.html"
+"""What computing activations a second time promises."""
