@@ -255,6 +255,11 @@ class Recorder(TrainerCallback):
         self.record.logs.append({**(kwargs.get("logs") or {}), "step": state.global_step})
 
     def _saved(self, args: Any, state: Any, kwargs: dict[str, Any]) -> None:
+        best = state.best_model_checkpoint
+        if not state.is_world_process_zero:  # another rank may still be writing what this one would read
+            name = os.path.basename(best) if best else None
+            self.record.checkpoints.append(Checkpoint(state.global_step, (), None, None, None, self._flat_weights(), name))
+            return
         folder = Path(args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
         files = tuple(sorted(os.listdir(folder))) if folder.is_dir() else None
         if folder.is_dir():
@@ -262,7 +267,6 @@ class Recorder(TrainerCallback):
             moment = _FIRST_CHECKPOINT + _SECONDS_BETWEEN_CHECKPOINTS * state.global_step
             os.utime(folder, (moment, moment))
         saved = _read_state(folder)
-        best = state.best_model_checkpoint
         self.record.checkpoints.append(
             Checkpoint(
                 state.global_step,

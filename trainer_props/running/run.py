@@ -11,6 +11,7 @@ from typing import Any
 from transformers import PrinterCallback, Trainer
 
 from trainer_props.record import Failure, Record
+from trainer_props.running.devices.data_parallel import emulated
 from trainer_props.running.output import output_directory
 from trainer_props.running.place import place
 from trainer_props.running.process import freeze_again, is_prepared
@@ -44,7 +45,7 @@ def run(scenario: Scenario, subject: Subject, body: Body = train, *, directory: 
         compat.Unsupported: the installed transformers lacks an argument.
         zoo.MissingPackage: a package that the data needs is not installed.
     """
-    with _directory(directory) as output_dir:
+    with _directory(directory) as output_dir, _devices(scenario):
         recorder: Recorder | None = None
         trainer: Trainer | None = None
         where, ended_at = "construction", ""
@@ -107,6 +108,11 @@ def _directory(path: str | None) -> AbstractContextManager[str]:
     return output_directory() if path is None else nullcontext(path)
 
 
+def _devices(scenario: Scenario) -> AbstractContextManager[None]:
+    """What makes this process have the scenario's devices; a rank of several has them already."""
+    return emulated(scenario.devices.count) if scenario.devices.kind == "data_parallel" else nullcontext()
+
+
 def _end_workers(trainer: Trainer | None, scenario: Scenario) -> None:
     """Let go of worker processes that outlive their epoch. If the garbage collector ends them, torch waits five seconds for each."""
     if not scenario.argument("dataloader_persistent_workers"):
@@ -121,7 +127,8 @@ def _end_workers(trainer: Trainer | None, scenario: Scenario) -> None:
 
 def batch_budget(scenario: Scenario) -> int:
     """Training micro-batches after which a run is surely stuck: twice what its arguments can ask for, and some."""
-    per_epoch = math.ceil(scenario.data.n / max(1, scenario.argument("per_device_train_batch_size")))
-    by_steps = max(0, scenario.argument("max_steps")) * scenario.argument("gradient_accumulation_steps")
+    devices = max(1, scenario.devices.count)  # one process sees the micro-batch of each
+    per_epoch = math.ceil(scenario.data.n / max(1, scenario.argument("per_device_train_batch_size"))) + devices - 1
+    by_steps = max(0, scenario.argument("max_steps")) * scenario.argument("gradient_accumulation_steps") * devices
     by_epochs = math.ceil(scenario.argument("num_train_epochs")) * per_epoch if scenario.argument("max_steps") < 0 else 0
     return 16 + 2 * int(max(by_steps, by_epochs))
