@@ -7,13 +7,15 @@ rank. What each can show, and what not, is said where it is made.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 from trainer_props.arguments import nearest
-from trainer_props.record import Runs
+from trainer_props.record import Record, Runs
 from trainer_props.running.devices import gloo
 from trainer_props.running.devices.errand import Errand
 from trainer_props.running.devices.kinds import NoSuchDevices
+from trainer_props.running.output import output_directory
 from trainer_props.running.run import run
 from trainer_props.scenario import Scenario
 from trainer_props.subjects import Subject
@@ -26,18 +28,14 @@ def rank_name(rank: int) -> str:
     return f"rank {rank}"
 
 
-def _in_this_process(scenario: Scenario, subject: Subject, errand: Errand) -> Runs:
-    return Runs({rank_name(0): run(scenario, subject, errand.body)})
+def _in_this_process(scenario: Scenario, subject: Subject, errand: Errand, directory: str) -> list[Record]:
+    return [run(scenario, subject, errand.body, directory=directory)]
 
 
-def _in_processes(scenario: Scenario, subject: Subject, errand: Errand) -> Runs:
-    return Runs({rank_name(rank): record for rank, record in enumerate(gloo.run(scenario, subject, errand))})
-
-
-BACKENDS: Final[dict[str, Callable[[Scenario, Subject, Errand], Runs]]] = {
-    "single": _in_this_process, "data_parallel": _in_this_process, "gloo": _in_processes,
+BACKENDS: Final[dict[str, Callable[[Scenario, Subject, Errand, str], list[Record]]]] = {
+    "single": _in_this_process, "data_parallel": _in_this_process, "gloo": gloo.run,
 }  # fmt: skip
-"""Kinds of devices -> what makes a run on them."""
+"""Kinds of devices -> what makes a run on them, in a directory; it returns the records of the ranks."""
 
 
 def run_on_devices(scenario: Scenario, subject: Subject, errand: Errand) -> Runs:
@@ -50,4 +48,12 @@ def run_on_devices(scenario: Scenario, subject: Subject, errand: Errand) -> Runs
     kind = scenario.devices.kind
     if kind not in BACKENDS:
         raise NoSuchDevices(f"there are no devices of kind {kind!r}{nearest(kind, list(BACKENDS))}")
-    return BACKENDS[kind](scenario, subject, errand)
+    with output_directory() as directory:
+        records = BACKENDS[kind](scenario, subject, errand, directory)
+        records[0].results["files"] = checkpoint_files(directory)
+    return Runs({rank_name(rank): record for rank, record in enumerate(records)})
+
+
+def checkpoint_files(directory: str) -> dict[str, list[str]]:
+    """The names of the files of each checkpoint in a directory, by its name."""
+    return {folder.name: sorted(each.name for each in folder.iterdir()) for folder in sorted(Path(directory).glob("checkpoint-*"))}

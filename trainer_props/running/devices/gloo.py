@@ -41,8 +41,8 @@ _FRAMES: Final = 8
 _OUR_RUN: Final = "running/run.py"
 
 
-def run(scenario: Scenario, subject: Subject, errand: Errand) -> list[Record]:
-    """Do the errand on `scenario.devices.count` ranks; their records, in order.
+def run(scenario: Scenario, subject: Subject, errand: Errand, directory: str) -> list[Record]:
+    """Do the errand on `scenario.devices.count` ranks that share an output directory; their records, in order.
 
     Raises:
         NoSuchDevices: this machine has no gloo, or can't fork, or that many are too many.
@@ -51,17 +51,7 @@ def run(scenario: Scenario, subject: Subject, errand: Errand) -> list[Record]:
     size = scenario.devices.count
     if not 1 <= size <= MAX_SIZE or not torch.distributed.is_available() or "fork" not in multiprocessing.get_all_start_methods():
         raise NoSuchDevices(f"no {size} processes with gloo: 1 to {MAX_SIZE}, where torch has gloo and the system can fork")
-    with output_directory() as directory:
-        records = _pool(subject, size).run(
-            {"scenario": scenario.to_json(), "errand": serialization.to_data(errand), "directory": directory}
-        )
-        records[0].results["files"] = _files(Path(directory))
-    return records
-
-
-def _files(directory: Path) -> dict[str, list[str]]:
-    """The names of the files of each checkpoint."""
-    return {folder.name: sorted(each.name for each in folder.iterdir()) for folder in sorted(directory.glob("checkpoint-*"))}
+    return _pool(subject, size).run({"scenario": scenario.to_json(), "errand": serialization.to_data(errand), "directory": directory})
 
 
 class Pool:
