@@ -17,6 +17,7 @@ from trainer_props.properties.optimization import ADAPTIVE
 from trainer_props.properties.registry import trainer_property
 from trainer_props.record import Runs
 from trainer_props.scenario import Scenario
+from trainer_props.zoo import MODELS
 
 DEVICES: Final = ("train_on_devices", "train_in_processes")
 PROCESSES: Final = ("train_in_processes",)
@@ -200,13 +201,13 @@ def first_gradient_is_that_of_one_device(runs: Runs, scenario: Scenario) -> Judg
     expected, observed = measures.first_gradient_on_one_device(runs), measures.first_gradient(runs)
     if expected.value is None:
         return not_applicable("no update, or no gradient")
-    return close("first gradient", expected=expected, observed=observed, tolerance=TOLERANCE[scenario.model.dtype], at="weight")
+    return close("first gradient", expected=expected, observed=observed, tolerance=TOLERANCE[_precision(runs, scenario)], at="weight")
 
 
 @trainer_property(source=_PARALLEL, experiments=DEVICES, needs=_SAME, tolerance=1e-12, catalogue=[18, 38])
 def weights_are_those_of_one_device(runs: Runs, scenario: Scenario) -> Judgement:
     """After each update the model has the weights that it has on one device."""
-    tolerance = _of_weights(scenario)
+    tolerance = _of_weights(runs, scenario)
     if tolerance is None:
         return not_applicable("adaptive optimizers make visible steps of rounding in float32")
     return holds_for_all("weights", [
@@ -218,11 +219,18 @@ def weights_are_those_of_one_device(runs: Runs, scenario: Scenario) -> Judgement
     ])  # fmt: skip
 
 
-def _of_weights(scenario: Scenario) -> float | None:
+def _precision(runs: Runs, scenario: Scenario) -> str:
+    """The type in which losses are exact: DataParallel gives the items a shape, so that their type, float32, is that of what they divide."""
+    by_items = reduction(runs, scenario) == "sum_over_items" or MODELS[scenario.model.name].swallows_num_items
+    return "float32" if by_items and not in_processes(scenario) else scenario.model.dtype
+
+
+def _of_weights(runs: Runs, scenario: Scenario) -> float | None:
     """How far weights may be from each other: rounding, which an optimizer that divides by the size of gradients enlarges."""
+    precision = _precision(runs, scenario)
     if scenario.argument("optim") == "sgd":
-        return TOLERANCE[scenario.model.dtype]
-    return ADAPTIVE if scenario.model.dtype == "float64" else None
+        return TOLERANCE[precision]
+    return ADAPTIVE if precision == "float64" else None
 
 
 @trainer_property(source=_PARALLEL, experiments=PROCESSES, needs=[FINISHED], catalogue=[38])
@@ -280,7 +288,7 @@ def logged_losses_are_those_of_one_device(runs: Runs, scenario: Scenario) -> Jud
 )
 def logged_norms_are_those_of_one_device(runs: Runs, scenario: Scenario) -> Judgement:
     """The gradient norms that are logged are those of the run on one device."""
-    tolerance = _of_weights(scenario)
+    tolerance = _of_weights(runs, scenario)
     if tolerance is None:
         return not_applicable("adaptive optimizers make visible steps of rounding in float32")
     return _logged(runs, "grad_norm", max(tolerance, ADAPTIVE))
@@ -325,7 +333,7 @@ def predicted_labels_are_those_of_one_device(runs: Runs, scenario: Scenario) -> 
 )
 def predictions_are_those_of_one_device(runs: Runs, scenario: Scenario) -> Judgement:
     """`predict` gives the predictions that it gives on one device."""
-    tolerance = _of_weights(scenario)
+    tolerance = _of_weights(runs, scenario)
     if tolerance is None:
         return not_applicable("adaptive optimizers make visible steps of rounding in float32")
     name = "predictions"

@@ -149,14 +149,15 @@ class Recorder(TrainerCallback):
             if value is not None:
                 loss = loss * 0 + value
                 replaced = _with_loss(outputs, loss)
-        self._losses.append((batch, loss.detach()))
+        self._losses.append((batch, loss.detach().clone()))  # on several devices the Trainer multiplies it in place
         return replaced
 
     def saw_loss(self, loss: torch.Tensor, items: Any) -> None:
         """The scenario's own loss function computed this loss, given this `num_items_in_batch`."""
         batch = self._last
-        batch.items = float(items) if items is not None else None
-        self._losses.append((batch, loss.detach()))
+        # DataParallel has them once for each device
+        batch.items = float(items.reshape(-1)[0] if isinstance(items, torch.Tensor) else items) if items is not None else None
+        self._losses.append((batch, loss.detach().mean()))
 
     def saw_metrics(self, predictions: Any, label_ids: Any) -> None:
         """`compute_metrics` saw these predictions."""
