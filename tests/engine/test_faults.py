@@ -37,6 +37,10 @@ EXPERIMENT: Final = {
     "ignored-labels-counted": "train_hub_models",
     "smoothing-weights-swapped": "train_hub_models",
     "decay-divided-by-what-warmup-leaves": "train_with_optimizers",
+    **dict.fromkeys(
+        ("second-rank-asks-for-its-logs", "last-rank-goes-backwards", "labels-counted-on-each-rank-alone", "padding-kept-in-predictions"),
+        "train_in_processes",
+    ),
 }
 # What a fault needs and few draws bring: held, so that this file stays fast.
 _SCORED: Final = {"eval_strategy": "steps", "eval_steps": 1, "metric_for_best_model": "score", "max_steps": 6}
@@ -78,6 +82,10 @@ HELD: Final[Mapping[str, dict[str, Any]]] = {
     "updates-skipped-as-batches": {"gradient_accumulation_steps": 2, "num_train_epochs": 1},
     "first-log-divided-by-all-steps": {"logging_steps": 1},
     "refusal-after-an-update": {"save_only_model": True},
+    "logged-loss-of-one-device": {"logging_strategy": "steps", "logging_steps": 1},
+    "logged-norm-grows-with-devices": {"logging_strategy": "steps", "logging_steps": 1},
+    "evaluation-loss-of-one-rank": {"eval_strategy": "epoch"},
+    "random-state-of-rank-zero-alone": {"save_strategy": "epoch"},
 }
 
 
