@@ -16,7 +16,9 @@ _WHOLE = (True, True, False)
 
 
 @st.composite
-def spread_scenarios(draw: st.DrawFn, scenarios: st.SearchStrategy[Scenario], *, kind: str = "gloo", counts: Sequence[int] = (2,)) -> Scenario:
+def spread_scenarios(
+    draw: st.DrawFn, scenarios: st.SearchStrategy[Scenario], *, kind: str = "gloo", counts: Sequence[int] = (2,)
+) -> Scenario:
     """Runs of `scenarios` on several devices, each of which has the batch size that the one device had: updates stay about as many.
 
     Two thirds give every device the same number of rows in each micro-batch; in the others the last ones may have fewer.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from hypothesis import strategies as st
@@ -57,9 +56,13 @@ def plain(scenario: Scenario, held: dict[str, Any]) -> Scenario:
     """The scenario without worker processes, which take seconds, without poisoned losses, which are counted by micro-batches, and without
     checkpoints that are rotated or loaded again.
     """
-    left_out = [name for name in scenario.arguments if name in _LEFT_OUT or (name.startswith("dataloader_") and name != "dataloader_drop_last")]
+    left_out = [name for name in scenario.arguments if name in _LEFT_OUT or _is_of_workers(name)]
     kept = scenario.without_arguments(*(name for name in left_out if name not in held))
     return kept.replace(components=kept.components.replace(poisoned=()))  # type: ignore[no-any-return]
+
+
+def _is_of_workers(name: str) -> bool:
+    return name.startswith("dataloader_") and name != "dataloader_drop_last"
 
 
 def on_one_device(scenario: Scenario) -> Scenario:
@@ -114,8 +117,8 @@ def _register(kind: str, statement: str, share: float) -> None:
     def drawn(held: Held) -> st.SearchStrategy[Case]:
         return cases(held, kind)
 
-    devices: Sequence[str] = (kind,)
-    register(Experiment(_NAMES[kind], statement, "test_trainer_distributed", drawn, run, _MODELS[kind], share, body=body, devices=tuple(devices)))
+    chapter = "test_trainer_distributed"
+    register(Experiment(_NAMES[kind], statement, chapter, drawn, run, _MODELS[kind], share, body=body, devices=(kind,)))
 
 
 _register("data_parallel", "Train on several devices of one process (DataParallel, emulated), and on one with their batches together.", 0.4)

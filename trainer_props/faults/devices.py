@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from pathlib import Path
 from typing import Any
 
@@ -104,9 +103,9 @@ def _with_batches(change: Any) -> Any:
             loader = super().get_train_dataloader()
             sampler = _shards(self, loader)
             if sampler is not None:
-                usual = type(sampler)
+                usual: Any = type(sampler)
 
-                class Other(usual):  # type: ignore[misc, valid-type]
+                class Other(usual):
                     def __iter__(self) -> Any:
                         yield from change(list(usual.__iter__(self)), self)
 
@@ -312,10 +311,10 @@ def random_state_of_rank_zero_alone() -> Any:
     class OfRankZero(Trainer):
         def _save_rng_state(self, output_dir: str) -> None:
             super()._save_rng_state(output_dir)
-            file = os.path.join(output_dir, f"rng_state_{self.args.process_index}.pth")
+            file = Path(output_dir, f"rng_state_{self.args.process_index}.pth")
             if self.args.world_size > 1 and self.args.process_index == 0:
-                os.replace(file, os.path.join(output_dir, "rng_state.pth"))
+                file.replace(file.with_name("rng_state.pth"))
             elif self.args.world_size > 1:
-                os.remove(file)
+                file.unlink()
 
     return OfRankZero

@@ -17,9 +17,13 @@ _CONSEQUENCES = tuple(
     for name in (
         "first_gradient_is_that_of_one_device", "weights_are_those_of_one_device", "logged_losses_are_those_of_one_device",
         "logged_norms_are_those_of_one_device", "returned_loss_is_that_of_one_device", "evaluation_loss_is_that_of_one_device",
-        "predictions_are_those_of_one_device", "learning_rates_are_those_of_one_device",
+        "predictions_are_those_of_one_device",
     )
 )  # fmt: skip
+_PLAIN = {
+    "per_device_train_batch_size": 1, "per_device_eval_batch_size": 1, "max_steps": 1, "logging_steps": 1, "eval_strategy": "steps",
+    "max_grad_norm": 0.0, "optim": "sgd", "learning_rate": 0.01,
+}  # fmt: skip
 _EMULATED = Devices(kind="data_parallel", count=2)
 _TWO = Devices(kind="gloo", count=2)
 
@@ -55,7 +59,8 @@ def _by_missing_shares(judgement: Violated, runs: Runs, scenario: Scenario) -> b
 
 
 def _rows_are_repeated(scenario: Scenario) -> bool:
-    size = int(scenario.argument("per_device_eval_batch_size")) * scenario.devices.count
+    """Some batch of some rank is filled up. A whole batch that is repeated does no harm: its loss is trimmed."""
+    size = int(scenario.argument("per_device_eval_batch_size"))
     return in_processes(scenario) and scenario.data.n_eval % size != 0 and not accounting.drops_last(scenario)
 
 
@@ -68,8 +73,8 @@ known_bug(
         id="devices-inflate-loss",
         verdict="bug",
         sentence=(
-            "The loss and gradient of every head whose forward takes **kwargs and ignores num_items_in_batch are as many times too large as "
-            "there are devices, with the default average_tokens_across_devices."
+            "The loss and gradient of every head whose forward takes **kwargs and ignores num_items_in_batch are as many times too large "
+            "as there are devices, with the default average_tokens_across_devices."
         ),
         link="https://github.com/huggingface/transformers/issues/47688",
         versions=">=5.0",
@@ -79,10 +84,9 @@ known_bug(
         example=Case(
             experiment="train_in_processes",
             scenario=Scenario(
-                arguments={"per_device_train_batch_size": 1, "max_steps": 1, "logging_steps": 1, "max_grad_norm": 0.0, "optim": "sgd",
-                           "learning_rate": 0.01},
-                data=Data(n=2), model=Model(name="regression_kwargs_unaware"), devices=_TWO,
+                arguments=_PLAIN, data=Data(n=2, n_eval=2), model=Model(name="regression_kwargs_unaware"), devices=_TWO,
             ),
+            parameters={"predict": 2},
         ),
     )
 )  # fmt: skip
@@ -92,8 +96,9 @@ known_bug(
         id="data-parallel-inflates-loss-function",
         verdict="bug",
         sentence=(
-            "Under DataParallel the loss of a compute_loss_func that divides by num_items_in_batch is as many times too large as there are "
-            "devices: it sees the outputs of all of them, and is multiplied by their number, or given their share of the items, all the same."
+            "Under DataParallel the loss of a compute_loss_func that divides by num_items_in_batch is as many times too large as there "
+            "are devices: it sees the outputs of all of them, and is multiplied by their number, or given their share of the items, "
+            "all the same."
         ),
         link="https://github.com/huggingface/transformers/issues/37474",
         versions=">=5.0",
@@ -103,10 +108,10 @@ known_bug(
         example=Case(
             experiment="train_on_devices",
             scenario=Scenario(
-                arguments={"per_device_train_batch_size": 1, "max_steps": 1, "logging_steps": 1, "max_grad_norm": 0.0, "optim": "sgd",
-                           "learning_rate": 0.01},
-                data=Data(n=2), devices=_EMULATED, components=Components(loss="compute_loss_func"), model=Model(name="regression_dict"),
+                arguments=_PLAIN, data=Data(n=2, n_eval=2), devices=_EMULATED, model=Model(name="regression_dict"),
+                components=Components(loss="compute_loss_func"),
             ),
+            parameters={"predict": 2},
         ),
     )
 )  # fmt: skip
@@ -127,10 +132,9 @@ known_bug(
         example=Case(
             experiment="train_on_devices",
             scenario=Scenario(
-                arguments={"per_device_train_batch_size": 1, "max_steps": 1, "logging_steps": 1, "max_grad_norm": 0.0, "optim": "sgd",
-                           "learning_rate": 0.01},
-                data=Data(n=1), devices=_EMULATED, model=Model(name="regression_kwargs"),
+                arguments=_PLAIN, data=Data(n=1, n_eval=1), devices=_EMULATED, model=Model(name="regression_kwargs"),
             ),
+            parameters={"predict": 2},
         ),
     )
 )  # fmt: skip
@@ -160,8 +164,8 @@ known_bug(
         id="evaluation-repeats-rows",
         verdict="bug",
         sentence=(
-            "eval_loss depends on the number of processes: where they do not share the rows evenly, the last batch is filled up with rows "
-            "from the beginning, which are averaged in; predictions are trimmed, losses are not."
+            "eval_loss depends on the number of processes: a short last batch is filled up with rows from the beginning, which are "
+            "averaged in; predictions are trimmed, losses are not."
         ),
         link="https://github.com/huggingface/transformers/issues/16716",
         versions=">=4.46",
@@ -171,8 +175,8 @@ known_bug(
         example=Case(
             experiment="train_in_processes",
             scenario=Scenario(
-                arguments={"per_device_train_batch_size": 1, "per_device_eval_batch_size": 1, "max_steps": 1, "eval_strategy": "steps"},
-                data=Data(n=2, n_eval=1), devices=_TWO,
+                arguments={"per_device_train_batch_size": 1, "per_device_eval_batch_size": 2, "max_steps": 1, "eval_strategy": "steps"},
+                data=Data(n=2, n_eval=3), devices=_TWO,
             ),
         ),
     )

@@ -1,4 +1,4 @@
-"""What is measured of a run on several devices, beside the same run on one of them (`one device`), whose batch is as large as theirs together.
+"""What is measured of a run on several devices, beside that on one (`one device`) whose batch is as large as theirs together.
 
 The records of the devices are those of their ranks, in order; devices that share a process share a record.
 """
@@ -35,7 +35,7 @@ def endings(runs: Runs) -> list[str]:
 def cause(runs: Runs) -> str:
     """`it ends`, or why the run on several devices did not: what ended a rank, before what others make of its absence."""
     found = [each for each in ranks(runs) if how_it_ended(each) != ENDED]
-    return how_it_ended(sorted(found, key=consequence)[0]) if found else ENDED
+    return how_it_ended(min(found, key=consequence)) if found else ENDED
 
 
 def how_it_ended(record: Record) -> str:
@@ -101,7 +101,7 @@ def samples_of_windows(record: Record) -> list[list[int]]:
 def samples_of_updates(runs: Runs) -> list[list[int]]:
     """The samples of each update, all devices together, in ascending order."""
     windows = [samples_of_windows(each) for each in ranks(runs)]
-    return [sorted(sample for samples in update for sample in samples) for update in zip(*windows)]
+    return [sorted(sample for samples in update for sample in samples) for update in zip(*windows, strict=False)]
 
 
 @measure

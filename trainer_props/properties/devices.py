@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Any, Final
 
-from trainer_props.judgement import Judgement, close, holds_for_all, not_applicable, same
+from trainer_props.judgement import HOLDS, Judgement, close, holds_for_all, not_applicable, same
 from trainer_props.measures import devices as measures
 from trainer_props.oracles import accounting
 from trainer_props.oracles.adaptive_schedules import NAMES as METRIC_DRIVEN
@@ -220,7 +220,7 @@ def weights_are_those_of_one_device(runs: Runs, scenario: Scenario) -> Judgement
 
 
 def _precision(runs: Runs, scenario: Scenario) -> str:
-    """The type in which losses are exact: DataParallel gives the items a shape, so that their type, float32, is that of what they divide."""
+    """The type in which losses are exact: DataParallel gives the items a shape, and so their type, float32, to what they divide."""
     by_items = reduction(runs, scenario) == "sum_over_items" or MODELS[scenario.model.name].swallows_num_items
     return "float32" if by_items and not in_processes(scenario) else scenario.model.dtype
 
@@ -298,8 +298,9 @@ def _logged(runs: Runs, name: str, tolerance: float) -> Judgement:
     expected = measures.logged_on_one_device(runs, name)
     if not expected.value:
         return not_applicable("nothing of that kind is logged")
+    usual, steps = measures.logged_steps_on_one_device(runs, name), measures.logged_steps(runs, name)
     return holds_for_all(f"logged {name}", [
-        same(f"steps of logged {name}", expected=measures.logged_steps_on_one_device(runs, name), observed=measures.logged_steps(runs, name)),
+        same(f"steps of logged {name}", expected=usual, observed=steps, at="entry"),
         close(f"logged {name}", expected=expected, observed=measures.logged(runs, name), tolerance=tolerance, at="entry"),
     ])  # fmt: skip
 
@@ -338,19 +339,16 @@ def predictions_are_those_of_one_device(runs: Runs, scenario: Scenario) -> Judge
         return not_applicable("adaptive optimizers make visible steps of rounding in float32")
     name = "predictions"
     expected, observed = measures.predictions_on_one_device(runs, name), measures.predictions(runs, name)
-    pairs = zip(_columns(expected.value), _columns(observed.value), strict=False)
-    wrong = next((part for part, (one, other) in enumerate(pairs) if _apart(one, other, tolerance)), None)
-    return same("predictions", expected=expected, observed=observed, at="row") if wrong is not None else same("", expected=0, observed=0)
-
-
-def _columns(found: Any) -> list[Any]:
-    return found if isinstance(found, list) else [found]
+    if not _apart(expected.value, observed.value, tolerance):
+        return HOLDS
+    return same("predictions", expected=expected, observed=observed, at="row")
 
 
 def _apart(one: Any, other: Any, tolerance: float) -> bool:
     if isinstance(one, list) and isinstance(other, list):
         return len(one) != len(other) or any(_apart(left, right, tolerance) for left, right in zip(one, other, strict=True))
-    return not (one == other or (isinstance(one, float) and isinstance(other, float) and abs(one - other) <= tolerance * max(1.0, abs(one))))
+    numbers = isinstance(one, float) and isinstance(other, float)
+    return not (one == other or (numbers and abs(one - other) <= tolerance * max(1.0, abs(one))))
 
 
 @trainer_property(source=sources.docs("Trainer.train.resume_from_checkpoint"), experiments=PROCESSES, needs=[FINISHED], catalogue=[72])

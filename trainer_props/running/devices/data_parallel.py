@@ -25,11 +25,11 @@ def emulated(count: int) -> Iterator[None]:
     usual, made = nn.DataParallel, TrainingArguments.__post_init__
 
     def with_devices(self: Any) -> None:
-        made(self)
+        made(self)  # type: ignore[no-untyped-call]
         assert self.n_gpu <= 1  # asking for it sets the devices up, which would set it again
         self._n_gpu = count
 
-    nn.DataParallel = Emulated  # type: ignore[misc]
+    nn.DataParallel = Emulated  # type: ignore[misc, assignment]
     TrainingArguments.__post_init__ = with_devices  # type: ignore[method-assign]
     try:
         yield
@@ -72,7 +72,7 @@ def scatter(value: Any, count: int) -> list[Any]:
 
 def replica(module: nn.Module) -> nn.Module:
     """A copy of a module for one forward: its parameters are views of the module's own, to which gradients flow back and add up."""
-    copies = {each: each._replicate_for_data_parallel() for each in module.modules()}  # type: ignore[operator]  # noqa: SLF001
+    copies: dict[nn.Module, nn.Module] = {each: each._replicate_for_data_parallel() for each in module.modules()}  # noqa: SLF001
     for original, copy in copies.items():
         for name, child in original._modules.items():  # noqa: SLF001  what torch's own replicate() goes through
             copy._modules[name] = copies[child] if child is not None else None  # noqa: SLF001

@@ -28,14 +28,13 @@ from trainer_props.running.devices.errand import Errand
 from trainer_props.running.devices.kinds import NoSuchDevices
 from trainer_props.running.devices.rank import READY, SHOW_STACK, Place, stack_file, work
 from trainer_props.running.output import output_directory
-from trainer_props.scenario import Scenario
+from trainer_props.scenario import MOST_DEVICES, Scenario
 from trainer_props.subjects import Subject, SubjectError
 
 SILENCE_SECONDS: Final = 7.0
 """A group that comes to no further event for so long is stuck: a step of the largest model takes a tenth of a second."""
 GRACE_SECONDS: Final = 1.0
 """What the others get to end by themselves once a rank died, or ended by an exception: they may wait for it for ever."""
-MAX_SIZE: Final = 8
 _STACK_SECONDS: Final = 0.5
 _FRAMES: Final = 8
 _OUR_RUN: Final = "running/run.py"
@@ -49,8 +48,8 @@ def run(scenario: Scenario, subject: Subject, errand: Errand, directory: str) ->
         SubjectError: the subject gave no Trainer.
     """
     size = scenario.devices.count
-    if not 1 <= size <= MAX_SIZE or not torch.distributed.is_available() or "fork" not in multiprocessing.get_all_start_methods():
-        raise NoSuchDevices(f"no {size} processes with gloo: 1 to {MAX_SIZE}, where torch has gloo and the system can fork")
+    if not 1 <= size <= MOST_DEVICES or not torch.distributed.is_available() or "fork" not in multiprocessing.get_all_start_methods():
+        raise NoSuchDevices(f"no {size} processes with gloo: 1 to {MOST_DEVICES}, where torch has gloo and the system can fork")
     return _pool(subject, size).run({"scenario": scenario.to_json(), "errand": serialization.to_data(errand), "directory": directory})
 
 

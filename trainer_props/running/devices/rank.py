@@ -112,8 +112,8 @@ def _join(place: Place) -> None:
     }  # fmt: skip
     if sys.platform == "linux":
         os.environ["GLOO_SOCKET_IFNAME"] = "lo"  # otherwise that of the host's name, which may not resolve
-    store = torch.distributed.FileStore(str(place.folder / "store"), place.size)
-    torch.distributed.init_process_group("gloo", store=store, rank=place.rank, world_size=place.size, timeout=_TIMEOUT)
+    store = f"file://{place.folder}/store"
+    torch.distributed.init_process_group("gloo", init_method=store, rank=place.rank, world_size=place.size, timeout=_TIMEOUT)
 
 
 def _answer(asked: dict[str, Any], place: Place, subject: Subject) -> bytes:
