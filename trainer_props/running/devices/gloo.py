@@ -212,6 +212,11 @@ def _pool(subject: Subject, size: int) -> Pool:
     return pool
 
 
+def pids(size: int) -> list[int]:
+    """The processes of the ranks of the pool of a size, in order; none if there is no such pool."""
+    return _pools[size].pids if size in _pools else []
+
+
 def close() -> None:
     """End all pools of this process."""
     for pool in _pools.values():
