@@ -67,7 +67,11 @@ class Draft:
         """
         counts = tuple((name, len(options)) for name, options in features.items() if options and name not in self.held)
         if counts:
-            self._on.update((name, features[name][index]) for name, index in self._draw(_some(counts, most)))
+            places: dict[str, int] = {}
+            for name, index in self._draw(_some(counts, most)):
+                # Hypothesis likes to repeat what it drew: a feature that is drawn again moves on to another option.
+                places[name] = (places[name] + 1 + index) % len(features[name]) if name in places else index
+            self._on.update((name, features[name][index]) for name, index in places.items())
 
     def turn_on(self, feature: str, option: Any) -> None:
         """Switch on a feature that was chosen by itself; it stays off if it is named like an argument that is held."""

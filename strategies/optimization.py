@@ -18,6 +18,8 @@ SCHEDULES: Final = (
 )  # fmt: skip
 """The schedules that are functions of the step; the default comes first."""
 
+ALL: Final = "all"
+"""A warmup as long as the run."""
 ADAPTIVE_SCHEDULES: Final = ("reduce_lr_on_plateau", "greedy")
 """The schedules that follow evaluations."""
 
@@ -63,7 +65,7 @@ def schedules(draw: st.DrawFn, *, names: Sequence[str] | None = None, max_steps:
     draft = Draft(draw)
     draft.switch_on({"lr_scheduler_type": allowed[1:], "warmup_steps": _FEATURES["warmup_steps"]}, 3)
     draft.set("lr_scheduler_type", allowed[0])
-    draw_schedule(draft, learning_rate)
+    draw_schedule(draft, learning_rate, max_steps)
     draw_schedule_kwargs(draft, max_steps, learning_rate)
     return draft.arguments
 
@@ -88,11 +90,13 @@ def apply_features(draft: Draft) -> None:
     draft.apply("optim_args", *_ADAM, "weight_decay", "max_grad_norm")
 
 
-def draw_schedule(draft: Draft, learning_rate: float) -> None:
-    """Decide the schedule and its warmup. Features: `lr_scheduler_type`, `warmup_steps`."""
+def draw_schedule(draft: Draft, learning_rate: float, updates: int) -> None:
+    """Decide the schedule of a run of so many updates, and its warmup. Features: `lr_scheduler_type`, `warmup_steps` (`ALL` among them)."""
     # A floor, or an end, has to lie below the learning rate.
     if draft.free("lr_scheduler_kwargs") and (learning_rate > 1e-6 or draft.option("lr_scheduler_type") not in _FLOORED):
         draft.apply("lr_scheduler_type")
+    if draft.option("warmup_steps") == ALL:
+        draft.turn_on("warmup_steps", max(1, updates))
     draft.apply("warmup_steps")
 
 
@@ -142,9 +146,9 @@ _SCHEDULE_KWARGS: Final[dict[str, Callable[[Draft, float, int], dict[str, Any] |
     "cosine_warmup_with_min_lr": _warmup_with_floor,
     "warmup_stable_decay": _stable_decay,
     "reduce_lr_on_plateau": lambda draft, rate, updates: _or_none(
-        _perhaps(draft, factor=(0.5,), patience=(0, 1), mode=("max",), cooldown=(1,))
+        _perhaps(draft, factor=(0.5,), patience=(0, 1, 0, 0), mode=(None, "max"), cooldown=(1,))
     ),
     "greedy": lambda draft, rate, updates: {
-        "min_lr": rate / 8, "max_lr": rate * 8, **_perhaps(draft, factor=(0.5,), patience=(0, 1), mode=("max",), warmup=(1,)),
+        "min_lr": rate / 8, "max_lr": rate * 8, **_perhaps(draft, factor=(0.5,), patience=(0, 1, 0, 0), mode=(None, "max"), warmup=(1,)),
     },
 }  # fmt: skip

@@ -19,7 +19,7 @@ LOSSES: Final = ("model", "compute_loss_func")
 _NO_NUMBERS: Final = (math.nan, math.inf, -math.inf)
 DATA_FEATURES: Final = {"length": (2, 3, 9, 12), "ignored_every": (2, 3, 5), "rows": (1, 2)}
 COMPONENT_FEATURES: Final[dict[str, tuple[Any, ...]]] = {
-    "nan_score": (0, 1, 2),
+    "odd_score": tuple((place, value) for value in _NO_NUMBERS for place in (0, 1, 2)),
     "poisoned": (*(((place, value),) for value in _NO_NUMBERS for place in (0, 1, 2, 5)), ((0, math.nan), (2, math.nan))),
 }  # fmt: skip
 STOPPING: Final = tuple((patience, threshold) for threshold in (0.0, 0.3, 0.6) for patience in (1, 2, 3))
@@ -119,7 +119,7 @@ def components(
     check_bounds(0, max_poisoned=max_poisoned)
     draft = Draft(draw)
     if allow_nan:
-        draft.switch_on({"nan_score": COMPONENT_FEATURES["nan_score"]}, 1)
+        draft.switch_on({"odd_score": [each for each in COMPONENT_FEATURES["odd_score"] if math.isnan(each[1])]}, 1)
     return Components(
         loss=draft.choose(known),
         scores=draw_scores(draft, longest=max_scores) if max_scores and draft.choose((False, True)) else (),
@@ -158,8 +158,9 @@ def draw_scores(draft: Draft, shortest: int = 1, longest: int = 6) -> tuple[floa
     """What the metric `score` is, evaluation by evaluation. Few values, so that ties come up."""
     values = (0.5, 0.25, 0.75, 0.0, 1.0, -1.0)
     scores = [draft.choose(values) for _ in range(draft.integer(shortest, longest))]
-    if draft.on("nan_score"):
-        scores[min(draft.option("nan_score"), len(scores) - 1)] = math.nan
+    if draft.on("odd_score"):
+        place, value = draft.option("odd_score")
+        scores[min(place, len(scores) - 1)] = value
     return tuple(scores)
 
 

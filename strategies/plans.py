@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, Final
 
 from hypothesis import strategies as st
 
 from trainer_props.strategies.draft import Draft, check_bounds
 
-RATIOS: Final = (0.5, 0.25, 0.1, 0.3, 0.07, 0.9)
+RATIOS: Final = (0.5, 0.25, 0.1, 0.3, 0.28, 0.56, 0.07, 0.9)
 LOGGING_FEATURES: Final = {"logging_first_step": (True,), "logging_nan_inf_filter": (False,)}
 EVALUATION_FEATURES: Final[dict[str, tuple[Any, ...]]] = {
     "scores": (True,), "metric_for_best_model": (True,), "greater_is_better": (False, True),
@@ -68,8 +69,11 @@ def saving_plans(draw: st.DrawFn, *, max_steps: int = 8) -> dict[str, Any]:
 
 
 def draw_logging(draft: Draft, updates: int) -> None:
-    """Decide when the run logs. Features: `LOGGING_FEATURES`."""
-    kind = draft.choose(("default", "no", "epoch", "steps", "ratio")) if draft.free("logging_strategy") else "steps"
+    """Decide when the run logs. Features: `LOGGING_FEATURES`, `long` (`round`: intervals are ratios)."""
+    # A run of a round number of updates is about ratios.
+    about_ratios = draft.option("long") == "round"
+    kinds = ("default", "ratio", "epoch", "ratio", "ratio") if about_ratios else ("default", "no", "epoch", "steps", "ratio")
+    kind = draft.choose(kinds) if draft.free("logging_strategy") else "steps"
     if kind in ("epoch", "no"):
         draft.set("logging_strategy", kind)
     elif kind != "default" and draft.free("logging_steps"):
@@ -128,12 +132,16 @@ def _draw_saving(draft: Draft, saving: Sequence[str]) -> None:
         draft.apply("save_only_model")
 
 
-def draw_evaluation(draft: Draft, watching: Watching) -> None:
-    """Decide how the run evaluates; the plan (`draw_watching`) comes first, and switches on the features it needs."""
+def draw_evaluation(draft: Draft, watching: Watching, *, least_rows: int = 1) -> None:
+    """Decide how the run evaluates; the plan (`draw_watching`) comes first, and switches on the features it needs.
+
+    Args:
+        least_rows: no evaluation batch is smaller.
+    """
     draft.apply("eval_on_start", "eval_delay", "eval_accumulation_steps", "eval_do_concat_batches")
     if watching.evaluates:
         # Evaluation data are short: with the default of 8 they would be a single batch.
-        size = draft.choose((None, 1, 2, 3, 4))
+        size = draft.choose((None, *range(least_rows, 5)))
         if size is not None:
             draft.set("per_device_eval_batch_size", size)
     draft.apply("include_for_metrics", "batch_eval_metrics")
@@ -193,8 +201,12 @@ def _draw_steps(draft: Draft, updates: int, *, tied: bool, close: bool) -> None:
 
 
 def _interval(draft: Draft, kind: str, updates: int) -> float:
+    if kind == "ratio":
+        # A ratio that makes whole updates is where rounding shows: those come up more.
+        whole = [each for each in RATIOS if updates and (Fraction(str(each)) * updates).denominator == 1]
+        return draft.choose((*RATIOS, *whole, *whole))
     # What is due several times in a run says more than what is due once: small intervals come up most.
-    return draft.choose(RATIOS) if kind == "ratio" else draft.choose((1, 2, 3, max(1, updates // 2), max(1, updates - 1), updates + 1))
+    return draft.choose((1, 2, 3, max(1, updates // 2), max(1, updates - 1), updates + 1))
 
 
 def _multiples(step: float) -> list[float]:

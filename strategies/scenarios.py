@@ -10,6 +10,7 @@ from typing import Any, Final
 from hypothesis import strategies as st
 from hypothesis.errors import InvalidArgument
 
+from trainer_props.arguments import default
 from trainer_props.scenario import Components, Scenario
 from trainer_props.strategies import optimization, parts, plans, sizes
 from trainer_props.strategies.draft import Draft, check_names
@@ -25,8 +26,8 @@ class Flavour:
         streams: data are streams; otherwise they are map-style.
         saving: values of `save_strategy` that it draws.
         optimizers: runs are about optimizers and schedules; other features are off.
-        idle: runs that have no batch, or that ask for no update.
-        max_micro_batches: about so many at most, rarely twice as many.
+        idle: runs that ask for no update, or that have no batch to train or to evaluate on.
+        max_micro_batches: about so many at most, rarely twice or four times as many.
     """
 
     models: tuple[str, ...]
@@ -41,19 +42,22 @@ _COMMON: Final[dict[str, tuple[Any, ...]]] = {
     "seed": (0, 1, 7, 12345), "data_seed": (0, 1, 42), "dataloader_drop_last": (True,), "own_loss": (True,), "logging_first_step": (True,),
     "rows": parts.DATA_FEATURES["rows"], "poisoned": parts.COMPONENT_FEATURES["poisoned"],
 }  # fmt: skip
-_SAVING: Final = {"early_stopping": parts.STOPPING, "eval_on_start": (True,), "save_only_model": (True,)}
+_SAVING: Final[dict[str, tuple[Any, ...]]] = {
+    "early_stopping": parts.STOPPING, "eval_on_start": (True,), "save_only_model": (True,),
+    "odd_score": parts.COMPONENT_FEATURES["odd_score"],
+}  # fmt: skip
 _TOKENS: Final = {**parts.DATA_FEATURES, "include_num_input_tokens_seen": ("all", "non_padding")}
 _SMOOTHING: Final = (0.1, 0.5, 0.9)
 _UNUSUAL: Final[dict[str, tuple[Any, ...]]] = {
-    "long": (True,), "early_stopping": parts.STOPPING, "eval_on_start": (True,), **parts.COMPONENT_FEATURES,
+    "long": ("pass", "round"), "early_stopping": parts.STOPPING, "eval_on_start": (True,), **parts.COMPONENT_FEATURES,
     "logging_nan_inf_filter": (False,),
     "include_num_input_tokens_seen": ("all", "non_padding"), "remove_unused_columns": (False,),
     "torch_empty_cache_steps": (1, 2), "average_tokens_across_devices": (False,), "unused_eval_data": (1, 2),
-    "hardly_ever": ("zero", "workers", "table", "workers"),
+    "hardly_ever": ("workers", "table", "workers"),
 }  # fmt: skip
 _SEVERAL: Final = 3
 """Evaluations after which the best one can be neither the first nor the last."""
-_WORKERS: Final = {"dataloader_prefetch_factor": (1, 3), "dataloader_persistent_workers": (True,)}
+_WORKERS: Final = {"dataloader_prefetch_factor": (1, 3, 1, 3), "dataloader_persistent_workers": (True,)}
 
 _LINES: Final = tuple(name for name in MODELS if name.startswith("regression"))
 
@@ -163,7 +167,10 @@ def seq2seq_scenarios(
 def idle_scenarios(
     *, arguments: Mapping[str, Any] | None = None, models: Sequence[str] | None = None, allow_empty: bool = True
 ) -> st.SearchStrategy[Scenario]:
-    """Runs that have no batch (`dataloader_drop_last` and too little data) or ask for no update. Arguments as for `scenarios`."""
+    """Runs that ask for no update, or have no batch to train or to evaluate on (`dataloader_drop_last` and too little data).
+
+    Arguments as for `scenarios`.
+    """
     return _flavoured("idle", arguments, models, allow_empty)
 
 
@@ -185,30 +192,33 @@ def draw_scenario(draft: Draft, flavour: Flavour, models: Sequence[str], *, allo
     _draw_features(draft, flavour, model)
     kind = DATASETS[_draw_kind(draft, flavour, model)]
     draft.apply("seed", "data_seed", *(("train_sampling_strategy",) if kind.map_style else ()))
-    empty = flavour.idle and draft.free("dataloader_drop_last", "per_device_train_batch_size") and draft.choose((True, False))
-    scored = metrics and bool(flavour.saving) and draft.free("eval_strategy", "eval_steps", "metric_for_best_model", "max_steps")
-    close = scored and draft.choose((False, True))
-    size = sizes.draw_size(
-        draft,
-        unsized=not kind.sized,
-        keeps_last=not kind.map_style,
-        allow_empty=allow_empty,
-        max_micro_batches=flavour.max_micro_batches,
-        nothing=flavour.idle and not empty,
-        least_updates=_SEVERAL if close else 1,
-    )
-    if empty:
-        size = sizes.draw_empty(draft)
+    lacking = _draw_lacking(draft) if flavour.idle else None
+    close = _draw_close(draft, flavour, metrics)
+    if lacking == "batches":
+        size = sizes.draw_empty(draft, max_micro_batches=flavour.max_micro_batches)
+    else:
+        size = sizes.draw_size(
+            draft,
+            unsized=not kind.sized,
+            keeps_last=not kind.map_style,
+            allow_empty=allow_empty,
+            max_micro_batches=flavour.max_micro_batches,
+            nothing=lacking == "updates",
+            least_updates=_SEVERAL if close else 1,
+        )
     optimization.apply_features(draft)
     rate = float(draft.get("learning_rate"))
-    optimization.draw_schedule(draft, rate)
+    optimization.draw_schedule(draft, rate, size.updates)
     plans.draw_logging(draft, size.updates)
     stopping = draft.option("early_stopping") if draft.held.get("eval_strategy") != "no" else None
-    watching = plans.draw_watching(draft, size.updates, saving=flavour.saving, metrics=metrics, needed=stopping is not None, close=close)
-    plans.draw_evaluation(draft, watching)
+    needed = stopping is not None or (lacking == "evaluation batches" and draft.choose((False, True)))
+    watching = plans.draw_watching(draft, size.updates, saving=flavour.saving, metrics=metrics, needed=needed, close=close)
+    if lacking == "evaluation batches" and not watching.evaluates:
+        draft.turn_on("eval_on_start", True)
+    plans.draw_evaluation(draft, watching, least_rows=2 if lacking == "evaluation batches" else 1)
     evaluates = watching.evaluates or bool(draft.get("eval_on_start"))
     _apply_rest(draft, kind, evaluates)
-    n_eval = _draw_eval_length(draft, evaluates, allow_empty)
+    n_eval = _draw_eval_length(draft, evaluates, allow_empty, short=lacking == "evaluation batches")
     handed = _draw_components(draft, model, kind, watching, stopping, _SEVERAL if close else 1)
     optimization.draw_schedule_kwargs(draft, size.updates, rate)
     return Scenario(
@@ -222,8 +232,13 @@ def draw_scenario(draft: Draft, flavour: Flavour, models: Sequence[str], *, allo
 def _draw_features(draft: Draft, flavour: Flavour, model: ModelKind) -> None:
     tokens = model.main_input_name == "input_ids"
     follow = optimization.ADAPTIVE_SCHEDULES if draft.held.get("eval_strategy") != "no" else ()
+    often = _often(flavour, model, follow)
+    for name, options in often.items():
+        option = draft.choose(options)
+        if option is not None:
+            draft.turn_on(name, option)
     # What depends on model and optimizer comes last: the others keep their places, and their meaning, while those are being shrunk.
-    features: dict[str, tuple[Any, ...]] = {
+    every: dict[str, tuple[Any, ...]] = {
         "lr_scheduler_type": (*optimization.SCHEDULES[1:], *follow),
         "unusual": (True,),
         **({} if flavour.optimizers else _COMMON),
@@ -233,19 +248,16 @@ def _draw_features(draft: Draft, flavour: Flavour, model: ModelKind) -> None:
         **parts.model_features(model.name),
         **optimization.features(draft.get("optim")),
     }
+    decided = [name for name in often if draft.on(name)]  # drawn again, one of the draws would be lost
+    features = {name: options for name, options in every.items() if name not in often}
+    features |= {name: every[name] for name in often if name in every and name not in decided}
     draft.switch_on(features, 10)
-    for name, options in _often(flavour, model, follow).items():
-        option = draft.choose(options)
-        if option is not None:
-            draft.turn_on(name, option)
     if draft.on("unusual"):
-        unusual = {name: options for name, options in _UNUSUAL.items() if name not in features}
+        unusual = {name: options for name, options in _UNUSUAL.items() if name not in every and name not in decided}
         unusual["label_names"] = (list(model.label_names),)
         if model.classifies and not model.pretrained:  # a module without a config can't be smoothed in 5.23.0: a known bug
             unusual["label_smoothing_factor"] = _SMOOTHING
         draft.switch_on(unusual, 4)
-        if draft.option("hardly_ever") == "workers":
-            draft.switch_on(_WORKERS, 2)
 
 
 def _often(flavour: Flavour, model: ModelKind, follow: Sequence[str]) -> dict[str, Sequence[Any]]:
@@ -253,7 +265,8 @@ def _often(flavour: Flavour, model: ModelKind, follow: Sequence[str]) -> dict[st
     often: dict[str, Sequence[Any]] = {}
     if flavour.optimizers:
         often["lr_scheduler_type"] = (None, *optimization.SCHEDULES[1:], *follow, *["reduce_lr_on_plateau"] * (10 if follow else 0))
-        often["warmup_steps"] = (None, None, None, 1, 2, 3, 0.3, 0.5, 0.7)
+        often["warmup_steps"] = (None, None, None, 1, 2, 3, 0.3, 0.5, 0.7, 0.28, 0.56, optimization.ALL, optimization.ALL)
+        often["long"] = (*[None] * 14, "round")
     elif model.main_input_name == "input_ids":
         often["train_sampling_strategy"] = (None, None, *["group_by_length"] * 3, "sequential", "batch_rebalance")
         often["include_num_input_tokens_seen"] = (None, None, None, "all", "non_padding")
@@ -261,9 +274,29 @@ def _often(flavour: Flavour, model: ModelKind, follow: Sequence[str]) -> dict[st
         often["early_stopping"] = (None, None, None, (1, 0.0), (2, 0.0), (1, 0.3))
     else:
         often["poisoned"] = (*[None] * 7, ((1, math.nan),), ((0, math.nan),))
+        often["long"] = (*[None] * 19, "round")
+        often["logging_nan_inf_filter"] = (*[None] * 5, False)
     if model.classifies and model.pretrained:
         often["label_smoothing_factor"] = (None, None, 0.1, 0.5)
     return often
+
+
+def _draw_lacking(draft: Draft) -> str:
+    """Decide what a run has nothing of: updates that are asked for, training batches, or evaluation batches."""
+    options = ["updates"]
+    if draft.held.get("dataloader_drop_last", True):
+        options += [*(["batches"] if draft.free("per_device_train_batch_size") else []), "evaluation batches"]
+    lacking = draft.choose(options)
+    if lacking == "evaluation batches":
+        draft.turn_on("dataloader_drop_last", True)
+    return lacking
+
+
+def _draw_close(draft: Draft, flavour: Flavour, metrics: bool) -> bool:
+    """Decide whether a run that goes by evaluations has one after each of several updates, and goes by a score."""
+    follows = draft.option("lr_scheduler_type") in optimization.ADAPTIVE_SCHEDULES
+    free = draft.free("eval_strategy", "eval_steps", "metric_for_best_model", "max_steps")
+    return metrics and bool(flavour.saving or follows) and free and draft.choose((False, True, True) if follows else (False, True))
 
 
 def _draw_kind(draft: Draft, flavour: Flavour, model: ModelKind) -> str:
@@ -286,12 +319,16 @@ def _apply_rest(draft: Draft, kind: DatasetKind, evaluates: bool) -> None:
     if draft.option("hardly_ever") == "workers" and not evaluates:
         draft.set("dataloader_num_workers", 1)
     if draft.get("dataloader_num_workers"):
-        draft.apply(*_WORKERS)
+        for name, options in _WORKERS.items():
+            draft.set(name, draft.choose((default(name), *options)))
 
 
-def _draw_eval_length(draft: Draft, evaluates: bool, allow_empty: bool) -> int:
+def _draw_eval_length(draft: Draft, evaluates: bool, allow_empty: bool, *, short: bool) -> int:
+    """Decide the rows of the evaluation data. `short`: they are fewer than a batch, unless that is held at 1."""
     if not evaluates:
         return int(draft.option("unused_eval_data", 0))
+    if short:
+        return draft.integer(1, int(draft.get("per_device_eval_batch_size")) - 1)
     lowest = 1
     if draft.get("dataloader_drop_last") and not allow_empty:
         if draft.free("per_device_eval_batch_size"):

@@ -12,6 +12,9 @@ from trainer_props.strategies.draft import Draft, check_bounds
 
 MAX_ROWS = 40
 
+ROUND_STEPS = (25, 20, 25, 50)
+"""Numbers of updates of which many a ratio in hundredths is a whole number: there rounding shows, and rarely anywhere below."""
+
 _FRACTIONS = (0.5, 1.5, 0.3, 1.1, 0.7, 0.1, 2.25, 0.01)
 
 
@@ -76,17 +79,16 @@ def draw_size(
         unsized: the data have no length, so that only `max_steps` can end the run.
         keeps_last: `dataloader_drop_last` has no effect on the training data.
         allow_empty: not one training batch may be full while short ones are dropped.
-        max_micro_batches: at most about so many, or twice as many.
-        nothing: zero epochs, or zero steps, are asked for.
+        max_micro_batches: at most about so many, or twice as many; four times as many in a number of updates that is round.
+        nothing: zero epochs, or zero steps, are asked for, unless one of them is held; only for data with a length.
         least_updates: a pass over the data has so many updates, and the run too unless it is held short or passes are few.
 
-    What samples the rows (`train_sampling_strategy`) comes first. Features: `dataloader_drop_last`, `long` (many updates in a pass).
+    What samples the rows (`train_sampling_strategy`) comes first. Features: `dataloader_drop_last`, `long` (many updates in a
+    `pass`, or in many passes a `round` number of them).
     """
     # A choice that is bound to be small leaves no draw out: the fewer draws, the simpler is an example to Hypothesis.
-    if draft.free("gradient_accumulation_steps"):
-        draft.set("gradient_accumulation_steps", draft.integer(1, min(4, max_micro_batches // 2)))
-    accumulation = int(draft.get("gradient_accumulation_steps"))
-    most = 2 * max_micro_batches // accumulation if draft.on("long") else min(6, max_micro_batches // accumulation)
+    accumulation = _draw_accumulation(draft, max_micro_batches)
+    most = 2 * max_micro_batches // accumulation if draft.option("long") == "pass" else min(6, max_micro_batches // accumulation)
     asked = draft.integer(least_updates, max(least_updates, 2, most))
     if draft.free("per_device_train_batch_size"):
         draft.set("per_device_train_batch_size", draft.integer(1, max(2, min(8, MAX_ROWS // (asked * accumulation)))))
@@ -100,28 +102,48 @@ def draw_size(
     n = asked * window - draft.integer(0, min(most_missing, window - 1))
     units = n // unit if dropping else -(-n // unit)
     per_epoch = -(-units * unit // window)
-    updates = _draw_length(draft, per_epoch, max_micro_batches // accumulation, unsized, nothing, least_updates)
+    if nothing and draft.free("max_steps", "num_train_epochs"):
+        draft.set(draft.choose(("num_train_epochs", "max_steps")), 0)
+        return Size(n, 0, 0)
+    updates = _draw_length(draft, per_epoch, max_micro_batches // accumulation, unsized, least_updates)
     return Size(n, updates, updates * accumulation)
 
 
-def draw_empty(draft: Draft) -> Size:
-    """Decide a batch size that the data do not fill once, and that short batches are dropped."""
+def draw_empty(draft: Draft, *, max_micro_batches: int = 24) -> Size:
+    """Decide a batch size that the data do not fill once, that short batches are dropped, and what the run asks for all the same.
+
+    Args:
+        max_micro_batches: as for `draw_size`, for the bounds of what is asked for.
+    """
+    accumulation = _draw_accumulation(draft, max_micro_batches)
     draft.set("dataloader_drop_last", True)
     batch = draft.integer(2, 8)
     draft.set("per_device_train_batch_size", batch)
-    return Size(draft.integer(1, batch - 1), 0, 0)
+    n = draft.integer(1, batch - 1)
+    _draw_length(draft, 0, max_micro_batches // accumulation, False, 1)
+    return Size(n, 0, 0)
 
 
-def _draw_length(draft: Draft, per_epoch: int, budget: int, unsized: bool, nothing: bool, least: int) -> int:
+def _draw_accumulation(draft: Draft, max_micro_batches: int) -> int:
+    if draft.free("gradient_accumulation_steps"):
+        draft.set("gradient_accumulation_steps", draft.integer(1, min(4, max_micro_batches // 2)))
+    return int(draft.get("gradient_accumulation_steps"))
+
+
+def _draw_length(draft: Draft, per_epoch: int, budget: int, unsized: bool, least: int) -> int:
     """Decide epochs or `max_steps`, and return how many updates that makes; `budget` updates at most, where there is a choice."""
     if draft.free("max_steps", "num_train_epochs") or (unsized and draft.free("max_steps")):
-        kind = "steps" if unsized else draft.choose(("epochs", "steps", "fraction"))
-        if kind == "steps":
-            draft.set("max_steps", draft.integer(least, max(least, 2, min(3 * per_epoch, budget))))
+        many = [each for each in ROUND_STEPS if each <= 4 * budget]
+        rounds = draft.option("long") == "round" and len(many) > 1
+        # As many options and draws in each case, so that a run can leave out that it is long.
+        kinds = ("epochs", "round", "round") if rounds else ("epochs", "steps", "fraction")
+        kind = ("round" if rounds else "steps") if unsized else draft.choose(kinds)
+        if kind == "round":
+            draft.set("max_steps", draft.choose(many))
+        elif kind == "steps":
+            draft.set("max_steps", draft.integer(least, max(least, 2, min(3 * max(1, per_epoch), budget))))
         else:
             draft.set("num_train_epochs", _epochs(draft, kind, budget / max(1, per_epoch)))
-        if nothing and not unsized:
-            draft.set(*(("max_steps", 0) if kind == "steps" else ("num_train_epochs", 0)))
     elif draft.free("num_train_epochs") and draft.get("max_steps") < 0:
         draft.set("num_train_epochs", draft.integer(1, max(2, min(3, budget // max(1, per_epoch)))))
     max_steps = int(draft.get("max_steps"))

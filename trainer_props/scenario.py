@@ -93,6 +93,7 @@ class Data(Value, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_
         length: tokens in a row, for token data.
         ignored_every: every so-manieth label is -100, for token data; 0 means none.
         seed: what the values are made from.
+        alike: all rows hold the same.
     """
 
     kind: str = "regression"
@@ -101,6 +102,7 @@ class Data(Value, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_
     length: int = 6
     ignored_every: int = 0
     seed: int = 0
+    alike: bool = False
 
 
 class Model(Value, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, eq=False):

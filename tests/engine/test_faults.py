@@ -18,13 +18,15 @@ from trainer_props.faults import FAULTS
 from trainer_props.faults._source import SourceChanged, rewritten
 from trainer_props.properties import PROPERTIES
 from trainer_props.running import prepared
-from trainer_props.scenario import Components, Data, EarlyStopping, Scenario
+from trainer_props.scenario import Components, Data, EarlyStopping, Model, Scenario
 
 Run = Callable[..., Session]
 
 # Where a fault shows soonest; the others in the first experiment of their property.
 CHAPTERS: Final = {"checkpoints": "train_and_save", "early_stopping": "train_and_save"}
 EXPERIMENT: Final = {
+    "saved-in-half-precision": "save_and_reload",
+    "weights-saved-under-another-name": "save_and_reload",
     "passes-of-a-stream-not-counted": "train_on_streams",
     "short-window-breaks-the-run": "train_on_streams",
     "stream-peeked-into": "train_on_streams",
@@ -41,8 +43,10 @@ EXPERIMENT: Final = {
         ("second-rank-asks-for-its-logs", "last-rank-goes-backwards", "labels-counted-on-each-rank-alone", "padding-kept-in-predictions"),
         "train_in_processes",
     ),
+    "length-of-the-checkpoint-kept": "resume_changed",
 }
 # What a fault needs and few draws bring: held, so that this file stays fast.
+_SGD: Final = {"per_device_train_batch_size": 1, "optim": "sgd", "learning_rate": 0.1}
 _SCORED: Final = {"eval_strategy": "steps", "eval_steps": 1, "metric_for_best_model": "score", "max_steps": 6}
 _SAVED: Final = {**_SCORED, "save_strategy": "steps", "save_steps": 1}
 HELD: Final[Mapping[str, dict[str, Any]]] = {
@@ -86,12 +90,44 @@ HELD: Final[Mapping[str, dict[str, Any]]] = {
     "logged-norm-grows-with-devices": {"logging_strategy": "steps", "logging_steps": 1},
     "evaluation-loss-of-one-rank": {"eval_strategy": "epoch"},
     "random-state-of-rank-zero-alone": {"save_strategy": "epoch"},
+    "best-metric-of-the-save-before": _SAVED,
+    "older-runs-not-counted": {"save_total_limit": 1},
+    "any-checkpoint-taken-for-the-best": {**_SCORED, "save_strategy": "steps", "save_steps": 2, "load_best_model_at_end": True},
+    "schedule-stepped-by-logs": {"lr_scheduler_type": "linear", "max_steps": 6},
+    "batches-averaged-during-training": {"eval_strategy": "epoch", "per_device_eval_batch_size": 2},
+    "first-name-only-during-training": {"eval_strategy": "epoch"},
+    "train-mode-after-every-evaluation": {"eval_strategy": "epoch"},
+    "losses-given-with-those-of-a-full-batch": {"include_for_metrics": ["loss"]},
+    "logs-counted-from-the-resume": {"logging_steps": 2},
+    "no-save-after-the-first-update": {"save_strategy": "steps", "save_steps": 1},
 }
 
 
 def _stopped(stopping: EarlyStopping, scores: tuple[float, ...], **more: Any) -> Case:
     arguments = {**_SCORED, "greater_is_better": True, **more}
     return Case(scenario=Scenario(arguments=arguments, data=Data(n_eval=2), components=Components(scores=scores, early_stopping=stopping)))
+
+
+def _frozen_between(before: str, then: str, **arguments: Any) -> Case:
+    scenario = Scenario(arguments=arguments, model=Model(frozen=(before,)))
+    return Case(experiment="train_frozen", scenario=scenario, parameters={"how": "again", "then": [then]})
+
+
+def _short(capacity: int, after: int = 0, error: str = "cuda", **more: Any) -> Case:
+    arguments = {
+        "auto_find_batch_size": True, "per_device_train_batch_size": 4, "gradient_accumulation_steps": 2, "num_train_epochs": 1,
+        "optim": "sgd", "learning_rate": 0.1, **more,
+    }  # fmt: skip
+    return Case(
+        experiment="find_batch_size",
+        scenario=Scenario(arguments=arguments),
+        parameters={"capacity": capacity, "after": after, "error": error},
+    )
+
+
+def _crashed(**arguments: Any) -> Case:
+    steps = [["train", 1], ["crash", 1, "on_step_end"], ["again"]]
+    return Case(experiment="life", scenario=Scenario(arguments={**_SGD, "save_strategy": "no", **arguments}), parameters={"life": steps})
 
 
 # Faults that show in few of the runs that are drawn, for what can't be held.
@@ -111,13 +147,54 @@ CASES: Final = {
             data=Data(n=3),
         )
     ),
+    "infinite-metrics-written-as-null": Case(
+        experiment="train_and_save",
+        scenario=Scenario(arguments={**_SAVED, "max_steps": 1}, data=Data(n_eval=1), components=Components(scores=(math.inf,))),
+    ),
     "threshold-ignored": _stopped(EarlyStopping(patience=1, threshold=0.25), (0.5, 0.6, 0.7)),
     "patience-not-restored-by-improvement": _stopped(EarlyStopping(patience=2), (0.5, 0.25, 0.75, 0.5, 1.0)),
     "patience-begins-anew": _stopped(EarlyStopping(patience=2), (1.0, 0.5, 0.25), restore_callback_states_from_checkpoint=True).replace(
         experiment="resume", parameters={"interrupt_at": [2]}
     ),
+    "moved-arrays-stacked-without-padding": Case(
+        experiment="evaluate_in_batches",
+        scenario=Scenario(
+            arguments={"per_device_eval_batch_size": 1},
+            data=Data(kind="dynamic", n=1, n_eval=9),
+            model=Model(name="lstm"),
+            components=Components(collator="padding"),
+        ),
+        parameters={"eval_accumulation_steps": 1},
+    ),
+    "every-error-taken-for-memory": _short(1, error="other"),
+    "rest-of-a-window-used": _short(1, after=1),
+    "tokens-of-failed-attempts-counted": _short(1, after=1, include_num_input_tokens_seen="all"),
+    "history-of-failed-attempts-stays": _short(1, after=2, logging_steps=1),
+    "not-below-half": _short(1),
+    "gradients-zeroed-and-kept": _frozen_between("a", "b"),
+    "optimizer-state-lost-where-some-are-frozen": _frozen_between("a", "a", max_steps=3).replace(
+        parameters={"how": "resume", "then": ["a"], "at": 2}
+    ),
+    "schedule-of-the-first-call-goes-on": _frozen_between("a", "a", optim="sgd", learning_rate=0.1, max_steps=2),
+    "operations-counted-from-the-resume": Case(
+        experiment="resume",
+        scenario=Scenario(arguments={"max_steps": 2}, model=Model(name="regression_pretrained")),
+        parameters={"interrupt_at": [1]},
+    ),
+    "state-saved-before-the-rest": Case(
+        experiment="resume_after_a_kill",
+        scenario=Scenario(arguments={"max_steps": 3, "optim": "sgd", "learning_rate": 0.1, "save_strategy": "steps", "save_steps": 1}),
+        parameters={"write": 5},
+    ),
+    "gradient-norm-of-the-log-before": Case(
+        experiment="observe",
+        scenario=Scenario(arguments={**_SGD, "max_steps": 6, "logging_steps": 2, "max_grad_norm": 0.0}, data=Data(n=3)),
+        parameters={"observe": {"logging_strategy": "epoch"}},
+    ),
+    "trained-weights-are-kept": _crashed(max_steps=4),
+    "history-outlives-the-crash": _crashed(max_steps=3, logging_steps=1),
 }
-MAX_EXAMPLES: Final = 100
+MAX_EXAMPLES: Final = 400
 
 
 DRAWN: Final = sorted(name for name, each in FAULTS.items() if name not in CASES and not each.property.startswith("arguments."))

@@ -28,7 +28,7 @@ FINISHES = "steps.run_finishes"
 TWO_STEPS = Case(scenario=Scenario(arguments={"max_steps": 2}, data=Data(n=3)))
 DECAY = Case(scenario=Scenario(arguments={"max_steps": 2, "weight_decay": 0.1}, data=Data(n=3)))
 LATE = Finding(GLOBAL_STEP, "violated", "global_step", "too small", 2, 1, "", None, TWO_STEPS)
-CHECK = ("--experiment", "train_once", "--property", GLOBAL_STEP, "--max-examples", "2", "--seed", "1")
+CHECK = ("--experiment", "train_once", "--property", GLOBAL_STEP, "--max-examples", "10", "--seed", "1")
 
 
 @pytest.fixture

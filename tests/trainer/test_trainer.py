@@ -1,4 +1,5 @@
-"""The Trainer itself: its arguments, a run from beginning to end, evaluation and prediction, models of the Hub."""
+"""The Trainer itself: its arguments, a run from beginning to end, evaluation and prediction, models of the Hub; and the same
+run regrouped, observed, repeated."""
 
 from __future__ import annotations
 
@@ -9,7 +10,18 @@ import trainer_props
 if TYPE_CHECKING:
     from trainer_props.checking import SubjectCase
 
-EXPERIMENTS = ["build_arguments", "evaluate_and_predict", "train_once", "train_nothing", "train_hub_models"]
+EXPERIMENTS = [
+    "build_arguments",
+    "evaluate_and_predict",
+    "train_once",
+    "train_nothing",
+    "train_with_flags",
+    "train_hub_models",
+    "regroup",
+    "observe",
+    "repeat",
+    "evaluate_in_batches",
+]
 
 
 @trainer_props.parametrize("transformers:Trainer", experiments=EXPERIMENTS)

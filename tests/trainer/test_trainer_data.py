@@ -9,7 +9,12 @@ import trainer_props
 if TYPE_CHECKING:
     from trainer_props.checking import SubjectCase
 
-EXPERIMENTS = ["train_on_streams", "train_on_tokens"]
+EXPERIMENTS = [
+    "train_on_streams",
+    "train_on_tokens",
+    "find_batch_size",
+    "identical_samples",
+]
 
 
 @trainer_props.parametrize("transformers:Trainer", experiments=EXPERIMENTS)

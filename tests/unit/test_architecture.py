@@ -27,10 +27,10 @@ ROWS = (
     ("known_bugs",),
     ("engine",),
     ("regressions", "scripts"),
-    ("keeper",),
+    ("auditing", "keeper"),
     ("reports",),
     ("checking", "explaining", "listings"),
-    ("cli", "pytest_plugin", ""),
+    ("cli", "pytest_plugin", "stateful", ""),
 )
 ROW = {room: number for number, row in enumerate(ROWS) for room in row}
 

@@ -90,7 +90,8 @@ def test_a_measure_stands_alone(name: str) -> None:
     assert module is not None
     assert not faults(inspect.getsource(module), function.__name__)
     assert not keywords(function)
-    assert next(iter(inspect.signature(function).parameters)) == ("runs" if name.startswith(("resume.", "devices.")) else "record")
+    first = next(iter(inspect.signature(function).parameters.values()))
+    assert first.name == {"Runs": "runs", "Record": "record"}[first.annotation]
 
 
 @pytest.mark.parametrize(

@@ -272,3 +272,15 @@ def test_a_wrong_divisor_is_told_from_other_wrongs(maximum: float) -> None:
     assert explained_by(record, of, [1.0] * 6) == (maximum == 0.1)  # where everything is clipped, its length before leaves no trace
     scaled(1.01, "gradient")(record)
     assert not explained_by(record, of, windows)
+
+
+@pytest.mark.parametrize("name", ["logged_loss_is_the_mean_since_the_last_log", "train_loss_is_the_mean_of_all_updates"])
+def test_losses_whose_sum_overflows_are_not_judged(name: str) -> None:
+    record = copy.deepcopy(recorded("plain"))
+    assert isinstance(judge(f"logs.{name}", record, SCENARIOS["plain"]), Holds)
+    record.batches[0].loss = 3e37
+    found = judge(f"logs.{name}", record, SCENARIOS["plain"])
+    assert isinstance(found, NotApplicable)
+    assert "overflow" in found.reason
+    record.batches[0].loss = 3e36
+    assert isinstance(judge(f"logs.{name}", record, SCENARIOS["plain"]), Violated)

@@ -13,6 +13,7 @@ import pytest
 from trainer_props import serialization
 from trainer_props.case import Case
 from trainer_props.engine.events import Finding
+from trainer_props.experiments.pairs import CONSOLE
 from trainer_props.judgement import Check, Measured
 from trainer_props.known_bugs import KNOWN_BUGS
 from trainer_props.regressions import Example, InvalidExample, fingerprint, versions, violation_id
@@ -166,6 +167,12 @@ def test_a_missing_key_is_named(key: str) -> None:
         (data(case=case(scenario={"arguments": {"learning_rat": 1}})), "no field 'learning_rat': did you mean 'learning_rate'?"),
         (data(case=case(scenario={"arguments": {"max_steps": 10**9}})), "max_steps is 1000000000: at most 2000"),
         (data(case=case(experiment="evaluate_and_predict", parameters={"predict": 10**12})), "parameters: 1000000000000"),
+        (data(case=case(experiment="evaluate_and_predict", parameters={"predict": 1, "prefix": "a'): import os"})), "is no name"),
+        (data(case=case(experiment="train_with_flags", parameters={"plan": [["../on_log", 1, "should_log"]]})), "is no name"),
+        (data(case=case(experiment="observe", parameters={"observe": [1]})), "parameters: observe is no object"),
+        (data(case=case(experiment="regroup", parameters={"regroup": ["x", 1]})), "parameters: regroup is ['x', 1], not two"),
+        (data(case=case(experiment="regroup", parameters={"regroup": 4})), "parameters: regroup is 4, not two"),
+        (data(case=case(experiment="observe", parameters={"predict": 1, "predict_at": "x"})), "parameters: predict and predict_at are"),
     ],
 )  # fmt: skip
 def test_what_is_no_example_is_refused_by_name(changed: Any, said: str) -> None:
@@ -185,6 +192,10 @@ def test_what_is_no_example_is_refused_by_name(changed: Any, said: str) -> None:
 def test_no_file_reaches_other_files_accounts_or_networks(name: str, value: Any) -> None:
     changed = data(case=case(scenario={"arguments": {name: value}}))
     assert f"case: {name} can't be set by a file (" in refusal(changed)
+    if value not in CONSOLE.get(name, ()):
+        for experiment, parameter in (("observe", "observe"), ("repeat", "change")):
+            changed = data(case=case(experiment=experiment, parameters={parameter: {name: value}}))
+            assert f"case: {name} can't be set by a file (" in refusal(changed)
 
 
 @pytest.mark.parametrize(("name", "value"), [("output_dir", "../../elsewhere"), ("resume_from_checkpoint", "/x"), ("deepspeed", "c.json")])

@@ -80,7 +80,35 @@ def test_the_events_are_those_of_the_callback() -> None:
 def test_a_baseline_is_shared_by_cases_that_differ_in_their_interruption() -> None:
     one, other = (runs_of(case(3, **more)) for more in ({}, {"how": "exception"}))
     assert one.first is other.first
-    assert runs_of(case(4)).first is not one.first
+    assert runs_of(case(4)).first is one.first
+    saving = {"save_strategy": "steps", "save_steps": 2}
+    assert runs_of(case(3, arguments=saving)).first is not runs_of(case(4, arguments=saving)).first
+
+
+@pytest.mark.parametrize("how", [{}, {"how": "exception"}], ids=str)
+def test_the_same_trainer_goes_on(how: dict[str, Any]) -> None:
+    judged = judge(case(3, trainer="same", **how), SUBJECT, MINE)
+    assert (judged.findings, judged.errors) == ((), ())
+    assert {"resume.weights_go_on_where_they_were", "resume.resumes_from_the_last_save"} <= set(judged.holds)
+
+
+def test_the_same_trainer_does_not_go_on_from_nothing() -> None:
+    assert list(runs_of(case(3, how="exception", event="on_log", trainer="same"))) == [BASELINE, "part 1"]
+
+
+def test_one_trainer_is_given_each_time_without_what_joined_it() -> None:
+    made = []
+
+    class Kept(Trainer):
+        def train(self, *args: Any, **kwargs: Any) -> Any:
+            made.append((self, len(self.callback_handler.callbacks)))
+            return super().train(*args, **kwargs)
+
+    EXPERIMENTS["resume"].run(case(3, trainer="same"), subjects.wrap(Kept, "kept"))
+    (baseline, _), (first, callbacks), (second, again) = made
+    assert first is second
+    assert first is not baseline
+    assert callbacks == again
 
 
 def test_of_updates_that_were_done_again_the_later_ones_count() -> None:

@@ -138,7 +138,9 @@ def agree(built: Any, case: Case, subject: subjects.Subject) -> None:
         ids = [2, 0, 0, 1]
         inputs = dataset.source.batch(ids)
         parts.expect_test(1)
-        assert tuple(built.samples(inputs, split)) == parts.identify(inputs, training=split == "train") == tuple(ids)
+        found = parts.identify(inputs, training=split == "train")
+        assert tuple(built.samples(inputs, split)) == found
+        assert found == tuple(ids) or case.scenario.data.alike
         assert built.samples(inputs, "test") is None
         assert built.samples({name: value for name, value in inputs.items() if "input" not in name}, split) is None
 

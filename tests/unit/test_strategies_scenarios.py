@@ -110,12 +110,13 @@ def test_runs_are_valid(name: str, samples: dict[str, list[Scenario]]) -> None:
         components = scenario.components
         assert data.sized or scenario.argument("max_steps") > 0
         assert (components.collator == "padding") == data.needs_padding
+        evaluates = scenario.argument("eval_strategy") != "no" or scenario.argument("eval_on_start")
+        evaluates_nothing = evaluates and accounting.evaluation_batches(scenario) == 0
         if name == "idle":
-            assert accounting.total_updates(scenario) == 0
+            assert accounting.total_updates(scenario) == 0 or evaluates_nothing
         else:
             assert accounting.batches_per_epoch(scenario) >= 1
-        evaluates = scenario.argument("eval_strategy") != "no" or scenario.argument("eval_on_start")
-        assert not evaluates or accounting.evaluation_batches(scenario) >= 1 or name == "idle"
+            assert not evaluates_nothing
         if (scenario.argument("metric_for_best_model") or "loss").endswith("score"):
             assert components.scores
             assert not scenario.argument("prediction_loss_only")
@@ -133,7 +134,7 @@ def test_runs_are_small_and_differ(name: str, samples: dict[str, list[Scenario]]
     forwards = sorted(accounting.number_of_forwards(scenario) for scenario in drawn)
     assert forwards[len(drawn) * 9 // 10] <= 24
     assert sum(scenario.data.n <= 40 for scenario in drawn) >= 0.95 * len(drawn)
-    assert len(set(drawn)) >= 0.75 * len(drawn)  # Hypothesis repeats about a sixth of what it draws, more by chance
+    assert len(set(drawn)) >= 0.8 * len(drawn)
 
 
 @pytest.mark.parametrize("name", FLAVOURS)

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import typer
 
+from trainer_props.cli.audit import audit
 from trainer_props.cli.check import check
 from trainer_props.cli.common import INTERRUPTED, NEW_VIOLATIONS, OK, USAGE, UsageError, refuse
 from trainer_props.cli.replay import replay
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 for _command, _name in (
     (check, "check"), (replay, "replay"), (script, "script"), (report, "report"), (list_, "list"), (explain, "explain"),
+    (audit, "audit"),
 ):  # fmt: skip
     app.command(_name)(_command)
 

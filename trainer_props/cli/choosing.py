@@ -30,9 +30,9 @@ def chosen(
         from trainer_props import zoo
         from trainer_props.experiments import EXPERIMENTS
         from trainer_props.properties import PROPERTIES
-    experiments = _matching(experiment, list(EXPERIMENTS), "experiment")
-    properties = _matching(property, list(PROPERTIES), "property")
-    models = _matching(model, list(zoo.MODELS), "model") if model else None
+    experiments = named(experiment, list(EXPERIMENTS), "experiment")
+    properties = named(property, list(PROPERTIES), "property")
+    models = named(model, list(zoo.MODELS), "model") if model else None
     if models is not None:
         fitting = [name for name in experiments if set(models) & set(EXPERIMENTS[name].models)]
         if not fitting:
@@ -145,7 +145,12 @@ def for_own_data(experiments: list[str], properties: list[str], held: Held, subj
     return left, judged
 
 
-def _matching(globs: Sequence[str] | None, names: Sequence[str], noun: str) -> list[str]:
+def named(globs: Sequence[str] | None, names: Sequence[str], noun: str) -> list[str]:
+    """The names that one of the globs matches; all, if there is no glob.
+
+    Raises:
+        UsageError: a glob matches nothing.
+    """
     try:
         return matching(globs or ("*",), names, noun)
     except ValueError as error:

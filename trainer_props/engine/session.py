@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -50,6 +50,8 @@ _PROGRESS_SECONDS = 0.1
 _PATIENCE, _LEAST_PATIENCE = 20.0, 10.0
 """Where the clock had to end a case, others get so many times as long as the slowest before, but no less than so many seconds."""
 
+_LEAST_WEIGHT = 0.05
+"""Of its share an experiment keeps so much in which no property applied so far."""
 _TURNS = 4
 """Into so many turns the time of an experiment is cut, so that a session that ends early has still touched everything."""
 
@@ -65,7 +67,9 @@ class Plan:
         held: what the user holds fixed.
         known: whether known bugs are told apart from new violations.
         first_failure: stop exploring at the first new violation.
+        enough: is asked after each case, with all that was found; True ends exploring.
         shrink_seconds: budget for shrinking each violation; None to leave it as it is found.
+        shrunk: ids of the properties whose violations are shrunk; None: all.
         replayed: cases that failed before, to be judged first; they need not belong to the experiments.
     """
 
@@ -77,7 +81,9 @@ class Plan:
     held: Held = field(default_factory=Held)
     known: bool = True
     first_failure: bool = False
+    enough: Callable[[Ledger], bool] = lambda ledger: False
     shrink_seconds: float | None = SHRINK_SECONDS
+    shrunk: Collection[str] | None = None
     replayed: Sequence[Replay] = ()
 
 
@@ -90,7 +96,14 @@ class _Turn:
     properties: tuple[Property, ...]
     slices: int = 0
     examples: int = 0
+    judged: int = 0
+    evaluations: int = 0
     spent: float = 0.0
+
+    @property
+    def weight(self) -> float:
+        """The part of a session's time that it deserves, relative to others: little, where the properties hardly ever apply."""
+        return self.experiment.share * max(_LEAST_WEIGHT, min(1.0, (self.evaluations + 1) / (self.judged + 1)))
 
 
 class Session:
@@ -218,11 +231,11 @@ class Session:
         end = time.monotonic() + self.plan.seconds
         while turns and not self._stop:
             # the experiment that had the least time so far: a run of one costs ten times a run of another
-            turn = min(turns, key=lambda each: each.spent / each.experiment.share)
+            turn = min(turns, key=lambda each: each.spent / each.weight)
             left = end - time.monotonic()
             if left <= 0:
                 return
-            fair = self.plan.seconds * turn.experiment.share / sum(each.experiment.share for each in turns)
+            fair = self.plan.seconds * turn.weight / sum(each.weight for each in turns)
             self._slice(turn, SLICE_EXAMPLES * 2 ** min(turn.slices, 4), min(left, max(fair / _TURNS, 1.0)))
 
     def _slice(self, turn: _Turn, max_examples: int, seconds: float | None) -> None:
@@ -236,7 +249,9 @@ class Session:
             turn.examples += 1
             if case.key in self.ledger.judged or case.key in self._skipped:
                 return
-            self._judge(case, turn.properties, origin, turn.experiment.name)
+            judged = self._judge(case, turn.properties, origin, turn.experiment.name)
+            turn.judged += 1
+            turn.evaluations += len(judged.holds) + len(judged.findings)
 
         rejected = draw(turn.cases, body, number=number, max_examples=max_examples)
         self.result.experiments[turn.experiment.name].rejected += rejected
@@ -259,6 +274,7 @@ class Session:
             self._tell(FirstSeen(finding))
             if self.plan.first_failure:
                 self._stop = True
+        self._stop |= self.phase == EXPLORING and self.plan.enough(self.ledger)
         self._progress(activity)
         return judged
 
@@ -282,7 +298,8 @@ class Session:
     # ---- shrinking -----------------------------------------------------------------------------------------------------
 
     def _shrink(self, seconds: float) -> None:
-        for entry in list(self.ledger.entries.values()):
+        shrunk = self.plan.shrunk
+        for entry in [each for each in self.ledger.entries.values() if shrunk is None or each.finding.property in shrunk]:
             experiment = entry.finding.case.experiment
             properties = self._judging(experiment, entry.finding.property)
             cases = EXPERIMENTS[experiment].cases(self.plan.held) if entry.origin is not None else None

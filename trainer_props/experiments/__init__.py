@@ -1,6 +1,27 @@
 """The experiments: which runs belong together, and where their cases come from."""
 
-from trainer_props.experiments import arguments, devices, evaluate, resume, single_run  # noqa: F401  they register
+from trainer_props.experiments import (  # noqa: F401  they register
+    alike,
+    arguments,
+    devices,
+    evaluate,
+    evaluate_in_batches,
+    find_batch_size,
+    flags,
+    frozen,
+    life,
+    observe,
+    regroup,
+    repeat,
+    resume,
+    resume_after_a_kill,
+    resume_among_others,
+    resume_callbacks,
+    resume_changed,
+    save_and_reload,
+    single_run,
+    used_folder,
+)
 from trainer_props.experiments.registry import EXPERIMENTS, Body, Experiment, Held, Wanted, suitable
 
 __all__ = ["EXPERIMENTS", "Body", "Experiment", "Held", "Wanted", "suitable"]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING, Any, Final
 
 from hypothesis import strategies as st
 
 from trainer_props import strategies
 from trainer_props.arguments import default
 from trainer_props.case import Case
+from trainer_props.experiments.evaluation_traces import TRACES, source, taken
 from trainer_props.experiments.registry import Body, Experiment, Held, Wanted, register, train_body
+from trainer_props.oracles import best_model
 from trainer_props.record import Record
 from trainer_props.scenario import Scenario
 
@@ -19,11 +22,16 @@ if TYPE_CHECKING:
 NAME = "evaluate_and_predict"
 SEVERAL = ("first", "second")
 _RESULTS = (
-    "lengths", "trained_evaluations", "several", "evaluate", "evaluate_again", "evaluations", "predictions", "label_ids", "metrics",
+    "lengths", "named", "trained_evaluations", "several", "evaluate", "evaluate_again", "evaluations", "predictions", "label_ids",
+    "metrics", "before", "after",
 )  # fmt: skip
+_OF_ONE_METRIC = frozenset({"metric_for_best_model", "load_best_model_at_end", "lr_scheduler_type", "greater_is_better"})
+_PERSISTENT = {"dataloader_num_workers": 1, "dataloader_persistent_workers": True}
+"""Rarely drawn: starting a process costs more than everything else."""
 _FLAVOURS = {
     "regression": strategies.regression_scenarios,
     "token": strategies.token_scenarios,
+    "stream": strategies.stream_scenarios,
     "hub": strategies.hub_scenarios,
     "seq2seq": strategies.seq2seq_scenarios,
 }
@@ -33,7 +41,8 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
     """Scenarios with evaluation data, and what is done with them.
 
     Parameters of a case: `predict` (samples to predict), `train` (whether it is trained before), `several` (whether two data sets are
-    evaluated by name), `prefix` (of the prediction's metrics).
+    evaluated by name), `named` (whether the evaluation data of the trainer are two data sets by name), `prefix` (of the prediction's
+    metrics).
     """
     silent = {argument: default(argument) for argument in held.forbidden}
     arguments = {**silent, **held.arguments}
@@ -58,9 +67,22 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
             parameters["prefix"] = "held_out"
         workers = [name for name in scenario.arguments if name.startswith("dataloader_") and name != "dataloader_drop_last"]
         quiet = scenario.without_arguments(*(name for name in workers if name not in arguments))
+        if draw(st.integers(0, 2)) == 2 and not arguments.keys() & _OF_ONE_METRIC:
+            parameters["named"] = True
+            quiet = _by_a_named_metric(quiet)
+        if draw(st.integers(0, 59)) == 59 and not arguments.keys() & _PERSISTENT.keys() and "train" not in parameters:
+            quiet = quiet.with_arguments(**_PERSISTENT)
         return Case(experiment=NAME, scenario=quiet.replace(data=scenario.data.replace(n_eval=n_eval)), parameters=parameters)
 
     return drawn()
+
+
+def _by_a_named_metric(scenario: Scenario) -> Scenario:
+    """The scenario with a metric of the first data set, where it goes by one: a metric has to name its data set."""
+    name = best_model.metric_name(scenario)
+    if name is None:
+        return scenario
+    return scenario.with_arguments(metric_for_best_model=f"{SEVERAL[0]}_{name}")
 
 
 def run(case: Case, subject: Subject) -> Record:
@@ -70,20 +92,23 @@ def run(case: Case, subject: Subject) -> Record:
     parameters = case.parameters
 
     def body(trainer: Any, record: Record, parts: Any) -> None:
-        if parameters.get("train"):
-            output = trainer.train()
-            record.global_step, record.training_loss, record.metrics = output.global_step, output.training_loss, dict(output.metrics)
+        results = record.results
         n = int(parameters["predict"])
         parts.expect_test(n)
         test = parts.test_dataset(n)
+        sets = {SEVERAL[0]: parts.eval_dataset(), SEVERAL[1]: test}
         prefix = parameters.get("prefix", "test")
-        results = record.results
-        results["lengths"] = {prefix: n}
+        results["lengths"] = _lengths(case)
+        if parameters.get("named"):
+            results["named"] = list(SEVERAL)
+            trainer.eval_dataset = sets
+        if parameters.get("train"):
+            output = trainer.train()
+            record.global_step, record.training_loss, record.metrics = output.global_step, output.training_loss, dict(output.metrics)
         results["trained_evaluations"] = len(record.evaluations)
         before = len(record.evaluations)
+        results["before"] = taken(trainer)
         if parameters.get("several"):
-            results["lengths"] |= {f"eval_{SEVERAL[0]}": case.scenario.data.n_eval, f"eval_{SEVERAL[1]}": n}
-            sets = {SEVERAL[0]: parts.eval_dataset(), SEVERAL[1]: test}
             results["several"] = dict(trainer.evaluate(eval_dataset=sets))
         results["evaluate"] = dict(trainer.evaluate())
         results["evaluate_again"] = dict(trainer.evaluate())
@@ -94,6 +119,7 @@ def run(case: Case, subject: Subject) -> Record:
             predicted.label_ids,
             dict(predicted.metrics or {}),
         )
+        results["after"] = taken(trainer)
 
     return run_scenario(case.scenario, subject, body)
 
@@ -101,33 +127,64 @@ def run(case: Case, subject: Subject) -> Record:
 def body(case: Case, wanted: Wanted) -> Body:
     """The same in source: `test_dataset` are the samples to predict."""
     parameters = case.parameters
-    n, prefix = int(parameters["predict"]), parameters.get("prefix", "test")
-    lengths = {prefix: n}
     kept = {name for name in _RESULTS if name in wanted.words} or set(_RESULTS)
     kept = kept if "results" in wanted.fields else set()
-    lines = list(train_body(case, wanted).lines) if parameters.get("train") else []
-    if "global_step" in wanted.fields and not lines:
+    traces = [name for name in TRACES if name in wanted.words] or list(TRACES) if kept & {"before", "after"} else []
+    lines = [f"trainer.eval_dataset = {_SETS}"] if parameters.get("named") else []
+    lines += train_body(case, wanted).lines if parameters.get("train") else []
+    if "global_step" in wanted.fields and not parameters.get("train"):
         lines.append("record.global_step = trainer.state.global_step")
     if "trained_evaluations" in kept:
         lines.append('record.results["trained_evaluations"] = len(record.evaluations)')
+    if traces:
+        lines.append(f'record.results["before"] = {_taken(traces)}')
+    lines += [*_evaluating(case, kept), *_predicting(case, kept)]
+    if traces:
+        lines.append(f'record.results["after"] = {_taken(traces)}')
+    if "named" in kept and parameters.get("named"):
+        lines.append(f'record.results["named"] = {list(SEVERAL)!r}')
+    return Body(lines, ["from typing import Any"] if traces else [], source(traces))
+
+
+_SETS: Final = f'{{"{SEVERAL[0]}": trainer.eval_dataset, "{SEVERAL[1]}": test_dataset}}'
+
+
+def _evaluating(case: Case, kept: Collection[str]) -> Iterator[str]:
+    """The evaluations, as lines of source."""
     if "evaluations" in kept:
-        lines.append("before = len(record.evaluations)")
-    if parameters.get("several"):
-        lengths |= {f"eval_{SEVERAL[0]}": case.scenario.data.n_eval, f"eval_{SEVERAL[1]}": n}
-        sets = f'{{"{SEVERAL[0]}": trainer.eval_dataset, "{SEVERAL[1]}": test_dataset}}'
-        evaluated = f"trainer.evaluate(eval_dataset={sets})"
-        lines.append(f'record.results["several"] = dict({evaluated})' if "several" in kept else evaluated)
+        yield "before = len(record.evaluations)"
+    if case.parameters.get("several"):
+        evaluated = f"trainer.evaluate(eval_dataset={'trainer.eval_dataset' if case.parameters.get('named') else _SETS})"
+        yield f'record.results["several"] = dict({evaluated})' if "several" in kept else evaluated
     for name in ("evaluate", "evaluate_again"):
-        lines.append(f'record.results["{name}"] = dict(trainer.evaluate())' if name in kept else "trainer.evaluate()")
+        yield f'record.results["{name}"] = dict(trainer.evaluate())' if name in kept else "trainer.evaluate()"
     if "evaluations" in kept:
-        lines.append('record.results["evaluations"] = len(record.evaluations) - before')
+        yield 'record.results["evaluations"] = len(record.evaluations) - before'
+
+
+def _predicting(case: Case, kept: Collection[str]) -> Iterator[str]:
+    """The prediction, as lines of source."""
+    prefix = case.parameters.get("prefix", "test")
     given = "test_dataset" if prefix == "test" else f'test_dataset, metric_key_prefix="{prefix}"'
     outputs = [name for name in ("predictions", "label_ids", "metrics") if name in kept]
-    lines.append(f"{'predicted = ' if outputs else ''}trainer.predict({given})")
-    lines += [f'record.results["{name}"] = predicted.{name}' for name in outputs]
+    yield f"{'predicted = ' if outputs else ''}trainer.predict({given})"
+    yield from (f'record.results["{name}"] = predicted.{name}' for name in outputs)
     if "lengths" in kept:
-        lines.append(f'record.results["lengths"] = {lengths!r}')
-    return Body(lines)
+        yield f'record.results["lengths"] = {_lengths(case)!r}'
+
+
+def _lengths(case: Case) -> dict[str, int]:
+    """The number of samples by prefix, that of the prediction first."""
+    n = int(case.parameters["predict"])
+    lengths = {str(case.parameters.get("prefix", "test")): n}
+    if case.parameters.keys() & {"several", "named"}:
+        lengths |= {f"eval_{SEVERAL[0]}": case.scenario.data.n_eval, f"eval_{SEVERAL[1]}": n}
+    return lengths
+
+
+def _taken(traces: list[str]) -> str:
+    items = ", ".join(f'"{name}": {name}(trainer)' for name in traces)
+    return f"{{{items}}}"
 
 
 register(

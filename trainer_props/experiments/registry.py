@@ -54,6 +54,8 @@ class Body:
         parameters: of several runs: what `run(output_dir, ...)`, the function that holds `lines` and returns the record, takes besides.
         varied: of several runs: the arguments of TrainingArguments in which they differ; `run(output_dir, ..., **arguments)` is given all
             of them by name, and the case's own values of them count for nothing.
+        before: statements for before the run is watched, where `trainer` is built.
+        prints: what the Trainer brings to print what it logs stays.
         several: statements that call it and keep the records by name in a dict `runs`; empty: there is one run.
     """
 
@@ -63,6 +65,8 @@ class Body:
     trainer: bool = True
     parameters: Sequence[str] = ()
     varied: Sequence[str] = ()
+    before: Sequence[str] = ()
+    prints: bool = False
     several: Sequence[str] = ()
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from hypothesis import strategies as st
@@ -12,7 +9,19 @@ from hypothesis import strategies as st
 from trainer_props import strategies
 from trainer_props.arguments import default
 from trainer_props.case import Case
-from trainer_props.experiments.registry import OUTPUT, Body, Experiment, Held, Wanted, register
+from trainer_props.experiments.registry import Body, Experiment, Held, Wanted, register
+from trainer_props.experiments.resume_parts import (
+    BASELINE,
+    NEWEST,
+    baseline,
+    interruption_source,
+    newest_checkpoint,
+    one_trainer,
+    plain,
+    step_of,
+    training,
+    training_source,
+)
 from trainer_props.oracles import accounting
 from trainer_props.record import Record, Runs
 from trainer_props.scenario import Scenario
@@ -21,14 +30,10 @@ if TYPE_CHECKING:
     from trainer_props.subjects import Subject
 
 NAME: Final = "resume"
-BASELINE: Final = "baseline"
 _EVENTS: Final = (
     "on_save", "on_step_begin", "on_step_end", "on_optimizer_step", "on_pre_optimizer_step", "on_epoch_end", "on_log", "on_evaluate",
     "on_substep_end", "on_epoch_begin",
 )  # fmt: skip
-_SHARED_BASELINES: Final = 16
-_LEFT_OUT: Final = ("eval_on_start",)
-"""A check before training is made again before each part; nothing says whether it should be."""
 _FLAVOURS: Final = ("regression", "saving")
 
 
@@ -36,7 +41,8 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
     """Scenarios on map-style data, and where and how they are interrupted.
 
     Parameters of a case: `interrupt_at` (updates, ascending), `how` (`stop`, or `exception`), `event` (where the exception is raised: the
-    next one of that name), `by` (`latest`: the Trainer looks for the checkpoint itself; `path`: it is given).
+    next one of that name), `by` (`latest`: the Trainer looks for the checkpoint itself; `path`: it is given), `trainer` (`fresh` in each
+    part, or the `same` in all).
     """
     arguments = {**{argument: default(argument) for argument in held.forbidden}, **held.arguments}
     flavours = {"regression": strategies.regression_scenarios, "saving": strategies.saving_scenarios}
@@ -48,7 +54,7 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
 
     @st.composite
     def drawn(draw: st.DrawFn) -> Case:
-        scenario = _plain(draw(st.one_of(fitting)), arguments)
+        scenario = plain(draw(st.one_of(fitting)), arguments)
         total = max(1, accounting.total_updates(scenario))
         first = draw(st.integers(1, total))
         at = {first}
@@ -62,6 +68,9 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
                 parameters["event"] = event
         if draw(st.booleans()):
             parameters["by"] = "path"
+        components = scenario.components
+        if draw(st.integers(0, 3)) == 3 and not components.scores and components.early_stopping is None and components.loss == "model":
+            parameters["trainer"] = "same"
         added: dict[str, Any] = {}
         if scenario.components.early_stopping is not None and draw(st.integers(0, 7)) < 7:
             added["restore_callback_states_from_checkpoint"] = True
@@ -72,48 +81,16 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
     return drawn()
 
 
-def _plain(scenario: Scenario, held: dict[str, Any]) -> Scenario:
-    """The scenario without worker processes, which take seconds, and without what has no meaning when a run goes on: poisoned losses, which
-    are counted from the beginning, and a check before training.
-    """
-    left_out = [name for name in scenario.arguments if name in _LEFT_OUT or _is_of_workers(name)]
-    kept = scenario.without_arguments(*(name for name in left_out if name not in held))
-    return kept.replace(components=kept.components.replace(poisoned=()))  # type: ignore[no-any-return]
-
-
-def _is_of_workers(name: str) -> bool:
-    return name.startswith("dataloader_") and name != "dataloader_drop_last"
-
-
 def run(case: Case, subject: Subject) -> Runs:
-    """The baseline from beginning to end; then part by part the same run with its interruptions, each part by a fresh Trainer."""
+    """The baseline from beginning to end; then part by part the same run with its interruptions: each part by a fresh Trainer, or by one.
+
+    A Trainer that has trained, and has nothing to resume from, would train on with the weights that it has: then that was the last part.
+    """
     at = tuple(int(step) for step in case.parameters.get("interrupt_at", (1,)))
-    runs = Runs({BASELINE: _baseline(_Hashed(subject), case.scenario, at)})
+    runs = Runs({BASELINE: baseline(subject, case.scenario, at)})
     if runs.first.finished:
         _parts(case, subject, at, runs)
     return runs
-
-
-class _Hashed:
-    """A subject as part of the key of a cache: it is the one that made its Trainers."""
-
-    def __init__(self, subject: Subject) -> None:
-        self.subject = subject
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Hashed) and self.subject is other.subject
-
-    def __hash__(self) -> int:
-        return id(self.subject)
-
-
-@functools.lru_cache(maxsize=_SHARED_BASELINES)
-def _baseline(subject: _Hashed, scenario: Scenario, saves: tuple[int, ...]) -> Record:
-    """The run without interruptions; the last few are remembered, since cases that differ in their interruptions share it."""
-    from trainer_props.running import Interruption
-    from trainer_props.running import run as run_scenario
-
-    return run_scenario(scenario, subject.subject, _body(Interruption(saves), None))
 
 
 def _parts(case: Case, subject: Subject, at: tuple[int, ...], runs: Runs) -> None:
@@ -121,23 +98,19 @@ def _parts(case: Case, subject: Subject, at: tuple[int, ...], runs: Runs) -> Non
     from trainer_props.running import run as run_scenario
 
     how, event = case.parameters.get("how", "stop"), case.parameters.get("event", _EVENTS[0])
+    subject = one_trainer(subject) if case.parameters.get("trainer") == "same" else subject
     with output_directory() as directory:
         for number, step in enumerate((*at, None), start=1):
             newest = newest_checkpoint(directory)
-            done = 0 if newest is None else json.loads((newest / "trainer_state.json").read_text(encoding="utf-8"))["global_step"]
+            if newest is None and number > 1 and case.parameters.get("trainer") == "same":
+                return
             interruption = Interruption(at, step, how, event)
             resumed = None if newest is None else str(newest) if case.parameters.get("by") == "path" else True
-            scenario = continued(case.scenario, evaluations_until(runs.first, done))
-            record = run_scenario(scenario, subject, _body(interruption, resumed), directory=directory)
+            scenario = continued(case.scenario, evaluations_until(runs.first, step_of(newest)))
+            record = run_scenario(scenario, subject, training(interruption, resumed), directory=directory)
             runs[f"part {number}"] = record
             if not interruption.happened:
                 return
-
-
-def newest_checkpoint(directory: str) -> Path | None:
-    """The checkpoint with the highest number, or None."""
-    found = [path for path in Path(directory).glob("checkpoint-*") if (path / "trainer_state.json").is_file()]
-    return max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
 
 
 def evaluations_until(record: Record, step: int) -> int:
@@ -152,48 +125,9 @@ def continued(scenario: Scenario, evaluations: int) -> Scenario:
     return scenario.replace(components=scenario.components.replace(scores=rest))  # type: ignore[no-any-return]
 
 
-def _body(interruption: Any, resumed: str | bool | None) -> Any:
-    def body(trainer: Any, record: Record, parts: Any) -> None:
-        import torch
-
-        trainer.add_callback(interruption)
-        output = trainer.train(resume_from_checkpoint=resumed)
-        record.results["random"] = torch.rand(()).item()
-        record.global_step, record.training_loss, record.metrics = output.global_step, output.training_loss, dict(output.metrics)
-
-    return body
-
-
-_INTERRUPTION: Final = '''\
-class Interruption(TrainerCallback):
-    """Saves after some updates, and ends the run after one of them."""
-
-    def __init__(self, at):
-        self.at, self.happened, self.over = at, False, False
-
-    def on_step_end(self, args, state, control, **kwargs):
-{before}        if state.global_step in {saves}:
-            control.should_save = True
-        if state.global_step == self.at:
-            {end}'''
-_RAISING: Final = """
-
-    def {event}(self, args, state, control, **kwargs):
-        self.maybe_raise()"""
-_MAYBE_RAISE: Final = """
-
-    def maybe_raise(self):
-        if self.over:
-            self.happened = True
-            raise Interrupted"""
 _INTERRUPTED: Final = '''\
 class Interrupted(Exception):
     """Ends a run on purpose."""'''
-_NEWEST: Final = '''\
-def newest_checkpoint(folder):
-    """The checkpoint with the highest number, or None."""
-    found = glob.glob(f"{folder}/checkpoint-*")
-    return max(found, key=lambda path: int(path.rpartition("-")[2]), default=None)'''
 _EVALUATED: Final = '''\
 history = []  # of the run without interruptions
 
@@ -204,19 +138,27 @@ def evaluated_until(checkpoint):
     return sum("eval_runtime" in entry and entry["step"] <= step for entry in history)'''
 
 
+_TRAINERS: Final = "trainers = {}  # by output directory"
+_SAME: Final = (
+    "trainer = trainers.setdefault(output_dir, trainer)  # the same one in all parts",
+    "trainer.remove_callback(Interruption)",
+    'optimizer = getattr(trainer.optimizer, "optimizer", None)',
+    "if optimizer is not None:  # it is watched already",
+    "    optimizer._optimizer_step_pre_hooks.clear(), optimizer._optimizer_step_post_hooks.clear()",
+)
+
+
 def body(case: Case, wanted: Wanted) -> Body:
     """The same in source: `run(output_dir, at, resumed)` makes one run, `main` makes the baseline and the parts."""
     at = [int(step) for step in case.parameters.get("interrupt_at", (1,))]
     how, event = case.parameters.get("how", "stop"), case.parameters.get("event", _EVENTS[0])
     scores = list(case.scenario.components.scores)
-    kept = [f"record.{name} = {value}" for name, value in OUTPUT.items() if name in wanted.fields]
-    train = f"{'output = ' if kept else ''}trainer.train(resume_from_checkpoint=resumed)"
-    train = train if case.parameters.get("by") == "path" else train.replace("=resumed", "=resumed is not None")
-    lines = ["interruption = Interruption(at)", "trainer.add_callback(interruption)"]
+    same = case.parameters.get("trainer") == "same"
+    lines = [*(_SAME if same else []), "interruption = Interruption(at)", "trainer.add_callback(interruption)"]
     if len(scores) > 1:
         lines.append(f"trainer.compute_metrics = metric(*{scores!r}[min(evaluated_until(resumed), {len(scores) - 1}) :])")
-    definitions = [_interruption(at, how, event), _NEWEST, *([_EVALUATED] if len(scores) > 1 else [])]
-    done = [train, *(['record.results["random"] = torch.rand(()).item()'] if "random" in wanted.words else []), *kept]
+    definitions = [interruption_source(at, how, event), NEWEST, *([_EVALUATED] if len(scores) > 1 else []), *([_TRAINERS] if same else [])]
+    done = training_source(wanted, "resumed" if case.parameters.get("by") == "path" else "resumed is not None")
     if how == "stop":
         lines += done
     else:
@@ -228,6 +170,7 @@ def body(case: Case, wanted: Wanted) -> Body:
         *(['history.extend(runs["baseline"].history)'] if len(scores) > 1 else []),
         f"for number, at in enumerate({[*at, None]}, start=1):",
         '    resumed = newest_checkpoint(f"{output_dir}/interrupted")',
+        *(["    if resumed is None and number > 1:", "        break"] if same else []),
         '    runs[f"part {number}"] = run(f"{output_dir}/interrupted", at, resumed)',
         '    if not runs[f"part {number}"].interrupted:',
         "        break",
@@ -236,15 +179,6 @@ def body(case: Case, wanted: Wanted) -> Body:
         lines.append("record.history = trainer.state.log_history")
     imports = ["import glob", "from transformers import TrainerCallback"]
     return Body(lines, imports, definitions, parameters=("at", "resumed"), several=several)
-
-
-def _interruption(at: list[int], how: str, event: str) -> str:
-    """The callback that interrupts."""
-    if how == "stop":
-        return _INTERRUPTION.format(before="", saves=at, end="control.should_training_stop = self.happened = True")
-    before = "        self.maybe_raise()\n" if event == "on_step_end" else ""
-    text = _INTERRUPTION.format(before=before, saves=at, end="self.over = True") + _MAYBE_RAISE
-    return text if before else text + _RAISING.format(event=event)
 
 
 register(

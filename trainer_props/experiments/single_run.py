@@ -70,11 +70,11 @@ _experiment(
 )
 _experiment(
     "train_nothing",
-    "Ask for no update, or give too little data for a batch.",
+    "Ask for no update, or give too little data for a batch of training or of evaluation.",
     "test_trainer",
     strategies.idle_scenarios,
     "idle",
-    0.4,
+    0.7,
 )
 _experiment(
     "train_and_save",

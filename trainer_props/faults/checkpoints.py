@@ -31,7 +31,9 @@ def rotation_before_saving() -> Any:
 
     class OneTooMany(Trainer):
         _save_checkpoint = rewritten(
-            Trainer, "_save_checkpoint", "save_total_limit=self.args.save_total_limit",
+            Trainer,
+            "_save_checkpoint",
+            "save_total_limit=self.args.save_total_limit",
             "save_total_limit=self.args.save_total_limit and self.args.save_total_limit + 1",
         )
 
@@ -128,7 +130,9 @@ def tie_taken_for_an_improvement() -> Any:
 
     class TiesWin(Trainer):
         _determine_best_metric = rewritten(
-            Trainer, "_determine_best_metric", "np.greater if self.args.greater_is_better else np.less",
+            Trainer,
+            "_determine_best_metric",
+            "np.greater if self.args.greater_is_better else np.less",
             "np.greater_equal if self.args.greater_is_better else np.less_equal",
         )
 
@@ -244,3 +248,68 @@ def state_saved_from_before_the_log() -> Any:
                 self._before.save_to_json(str(written))
 
     return Before
+
+
+@fault(property="checkpoints.saved_state_knows_the_best")
+def best_metric_of_the_save_before() -> Any:
+    """A checkpoint that is saved after an evaluation is written before it is known whether that is the best."""
+    from transformers import Trainer
+
+    class TooEarly(Trainer):
+        def _determine_best_metric(self, *args: Any, **kwargs: Any) -> bool:
+            self._before = self.state.best_metric, self.state.best_global_step
+            return bool(super()._determine_best_metric(*args, **kwargs))
+
+        def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+            super()._save_checkpoint(*args, **kwargs)
+            written = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}" / "trainer_state.json"
+            if written.exists() and hasattr(self, "_before"):
+                state = copy.deepcopy(self.state)
+                state.best_metric, state.best_global_step = self._before
+                state.save_to_json(str(written))
+
+    return TooEarly
+
+
+@fault(property="checkpoints.saved_state_knows_the_best")
+def infinite_metrics_written_as_null() -> Any:
+    """Strict JSON has no infinities: they are written to `trainer_state.json` as null."""
+    import math
+
+    from transformers import Trainer
+
+    class AsNull(Trainer):
+        def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+            best = self.state.best_metric
+            if best is not None and math.isinf(best):
+                self.state.best_metric = None
+            super()._save_checkpoint(*args, **kwargs)
+            self.state.best_metric = best
+
+    return AsNull
+@fault(property="checkpoints.a_saved_model_loads_as_it_was")
+def saved_in_half_precision() -> Any:
+    """Weights are rounded to sixteen bits when they are written."""
+    from transformers import Trainer
+
+    class Rounded(Trainer):
+        def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+            weights = self.model.state_dict() if state_dict is None else state_dict
+            super()._save(output_dir, {name: value.half() if value.is_floating_point() else value for name, value in weights.items()})
+
+    return Rounded
+
+
+@fault(property="checkpoints.saving_and_loading_raise_nothing")
+def weights_saved_under_another_name() -> Any:
+    """The weights are written to a file of another name than the one that is looked for."""
+    from pathlib import Path
+
+    from transformers import Trainer
+
+    class Renamed(Trainer):
+        def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+            super()._save(output_dir, state_dict)
+            Path(str(output_dir), "model.safetensors").rename(Path(str(output_dir), "weights.safetensors"))
+
+    return Renamed

@@ -1,6 +1,26 @@
 """The known bugs of released versions."""
 
-from trainer_props.known_bugs import arguments, checkpoints, devices, evaluation, losses, resume, streams, training  # noqa: F401  they register
+from trainer_props.known_bugs import (  # noqa: F401  they register
+    arguments,
+    checkpoints,
+    devices,
+    evaluation,
+    evaluation_batches,
+    evaluation_traces,
+    find_batch_size,
+    flags,
+    frozen,
+    losses,
+    observe,
+    repeat,
+    resume,
+    resume_among_others,
+    resume_callbacks,
+    resume_changed,
+    rotation,
+    streams,
+    training,
+)
 from trainer_props.known_bugs.registry import KNOWN_BUGS, KnownBug, explain
 
 __all__ = ["KNOWN_BUGS", "KnownBug", "explain"]

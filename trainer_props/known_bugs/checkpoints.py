@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 from trainer_props.case import Case
 from trainer_props.judgement import Violated
+from trainer_props.known_bugs.flags import deviates
 from trainer_props.known_bugs.registry import KnownBug, known_bug
 from trainer_props.oracles import accounting, best_model, plans
+from trainer_props.oracles import flags as oracle
+from trainer_props.oracles.course import course
+from trainer_props.properties._facts import tracked_values
 from trainer_props.record import Record
 from trainer_props.scenario import Components, Data, Scenario
 
@@ -31,12 +37,51 @@ def _evaluated_without_saving(scenario: Scenario) -> bool:
 
 def _stale(judgement: Violated, record: Record, scenario: Scenario) -> bool:
     """The best checkpoint is the last one that was ever of the best evaluation so far, if that was saved; otherwise there is none."""
+    return bool(record.state["best_model_checkpoint"] == _last_of_the_best(_values(record, scenario), record, scenario))
+
+
+def _last_of_the_best(values: list[tuple[int, float]], record: Record, scenario: Scenario) -> str | None:
     greater, current = best_model.greater_is_better(scenario), None
     for each in record.checkpoints:
-        best = best_model.best_of(((step, value) for step, value in _values(record, scenario) if step <= each.step), greater)
+        best = best_model.best_of(((step, value) for step, value in values if step <= each.step), greater)
         if best is not None and best_model.folder(best.step) in each.folders:
             current = best_model.folder(best.step)
-    return bool(record.state["best_model_checkpoint"] == current)
+    return current
+
+
+def _worst(scenario: Scenario) -> float:
+    """The infinity that no value is worse than."""
+    return -math.inf if best_model.greater_is_better(scenario) else math.inf
+
+
+def _may_be_infinite(scenario: Scenario) -> bool:
+    name = best_model.metric_name(scenario)
+    return name == "loss" or (name is not None and _worst(scenario) in scenario.components.scores)
+
+
+def _worst_is_nothing(judgement: Violated, record: Record, scenario: Scenario) -> bool:
+    """An evaluation whose value is the worst infinity is passed over, as if it had given no number."""
+    if "plan" in record.results:  # a callback sets flags
+        return deviates(oracle.WORST_PASSED_OVER)(judgement, record, scenario)
+    values = tracked_values(record, scenario) or ()
+    worst = _worst(scenario)
+    if worst not in values:
+        return False
+    numbers = [math.nan if value == worst else value for value in values]
+    total = accounting.total_updates(scenario)
+    followed = course(scenario, total, (*numbers, *[math.nan] * (2 * total + 2)), start_counts=False)
+    if judgement.quantity == "best_model_checkpoint":
+        passed = [(step, math.nan if value == worst else value) for step, value in _values(record, scenario)]
+        as_seen = record.state["best_model_checkpoint"] == _last_of_the_best(passed, record, scenario)
+    elif judgement.quantity == "state.best_global_step":
+        as_seen = record.state["best_global_step"] == (followed.best.step if followed.best else None)
+    else:
+        as_seen = [each.step for each in record.checkpoints] == [save.step for save in followed.saves]
+    if judgement.quantity == "best metric and step in a checkpoint":
+        saved = [(each.state or {}).get("best_global_step") for each in record.checkpoints]
+        return as_seen and saved == [save.best.step if save.best else None for save in followed.saves]
+    return bool(as_seen)
+
 
 
 def _start_is_left_out(judgement: Violated, record: Record, scenario: Scenario) -> bool:
@@ -143,6 +188,46 @@ known_bug(
                 },
                 data=Data(n=2, n_eval=1),
                 components=Components(scores=(1.0, 0.0)),
+            ),
+        ),
+    )
+)
+
+known_bug(
+    KnownBug(
+        id="worst-infinity-is-never-best",
+        verdict="bug",
+        sentence=(
+            "A first metric value that is the worst infinity (-inf where greater is better, else inf) is no better than what best_metric "
+            "begins with: it gets no best_global_step, no best checkpoint, and no save under save_strategy='best'."
+        ),
+        link="https://huggingface.co/docs/transformers/main_classes/callback#transformers.TrainerState",
+        versions=">=4.48",
+        properties=(
+            "checkpoints.best_step_is_that_of_the_best_metric",
+            "checkpoints.best_checkpoint_is_the_best_saved",
+            "checkpoints.checkpoints_are_written_when_due",
+            "checkpoints.saved_state_knows_the_best",
+            "callbacks.events_are_those_of_the_plans",
+            "flags.events_are_those_that_flags_ask_for",
+        ),
+        region=_may_be_infinite,
+        symptom=_worst_is_nothing,
+        example=Case(
+            experiment="train_and_save",
+            scenario=Scenario(
+                arguments={
+                    "per_device_train_batch_size": 1,
+                    "max_steps": 1,
+                    "eval_strategy": "steps",
+                    "eval_steps": 1,
+                    "save_strategy": "steps",
+                    "save_steps": 1,
+                    "load_best_model_at_end": True,
+                    "metric_for_best_model": "score",
+                },
+                data=Data(n=1, n_eval=1),
+                components=Components(scores=(-math.inf,)),
             ),
         ),
     )

@@ -8,6 +8,7 @@ import re
 from trainer_props import zoo
 from trainer_props.case import Case
 from trainer_props.judgement import Violated
+from trainer_props.known_bugs._pairs import in_each_run
 from trainer_props.known_bugs.registry import KnownBug, known_bug
 from trainer_props.oracles import accounting
 from trainer_props.properties._gradients import explained_by
@@ -135,13 +136,20 @@ known_bug(
             "logs.logged_loss_is_the_mean_since_the_last_log",
             "logs.train_loss_is_the_mean_of_all_updates",
             "loss.reported_loss_averages_updates",
+            "flags.logged_losses_are_of_updates",
+            "flags.train_loss_is_of_updates",
             "optimization.gradient_averages_own_micro_batches",
             "optimization.logged_grad_norm_is_before_clipping",
             "optimization.weights_match_reference",
             "optimization.applied_gradient_is_clipped",
+            "regroup.gradients_are_the_same",
+            "regroup.weights_are_the_same",
+            "regroup.logged_losses_are_the_same",
+            "regroup.gradient_norms_are_the_same",
+            "regroup.identical_samples_give_identical_gradients",
         ),
         region=swallows,
-        symptom=_times_accumulation,
+        symptom=in_each_run(_times_accumulation),
         example=Case(
             scenario=Scenario(
                 arguments={"gradient_accumulation_steps": 2, "per_device_train_batch_size": 1, "max_steps": 1, "logging_steps": 1},

@@ -6,7 +6,7 @@ A violation inside the region with another symptom is a new violation; so is the
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, Final
@@ -36,7 +36,7 @@ class KnownBug:
         versions: of transformers, as a specifier.
         properties: ids of the properties whose violations it can explain.
         region: where it shows, in derived quantities of the scenario.
-        symptom: what it predicts to be observed.
+        symptom: what it predicts to be observed; where chapters of properties see it in different ways, by the name of the chapter.
         example: a case that shows it.
     """
 
@@ -47,8 +47,13 @@ class KnownBug:
     versions: str
     properties: tuple[str, ...]
     region: Region
-    symptom: Symptom
+    symptom: Symptom | Mapping[str, Symptom]
     example: Case
+
+    def explains(self, property_id: str, judgement: Violated, record: Observation, scenario: Scenario) -> bool:
+        """Whether a violation of one of its properties is what it predicts."""
+        symptom = self.symptom[property_id.partition(".")[0]] if isinstance(self.symptom, Mapping) else self.symptom
+        return self.region(scenario) and symptom(judgement, record, scenario)
 
 
 KNOWN_BUGS: Final[dict[str, KnownBug]] = {}
@@ -69,7 +74,7 @@ def known_bug(bug: KnownBug) -> KnownBug:
 def explain(property_id: str, judgement: Violated, record: Observation, scenario: Scenario) -> KnownBug | None:
     """The known bug of the installed version that explains a violation, or None."""
     for bug in _candidates(property_id):
-        if bug.region(scenario) and bug.symptom(judgement, record, scenario):
+        if bug.explains(property_id, judgement, record, scenario):
             return bug
     return None
 

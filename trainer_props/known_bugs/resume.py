@@ -7,11 +7,12 @@ from typing import Any
 
 from trainer_props.case import Case
 from trainer_props.judgement import Violated
+from trainer_props.known_bugs._life import operations_of_a_crash
 from trainer_props.known_bugs.registry import KnownBug, known_bug
 from trainer_props.measures import resume as measures
 from trainer_props.oracles import accounting, best_model, plans
 from trainer_props.record import Record, Runs
-from trainer_props.scenario import Components, Data, Scenario
+from trainer_props.scenario import Components, Data, Model, Scenario
 from trainer_props.zoo import MODELS
 
 _DOCS = "https://huggingface.co/docs/transformers/main_classes/trainer#transformers"
@@ -111,6 +112,24 @@ def _goes_on_with_a_fresh_optimizer(judgement: Violated, runs: Runs, scenario: S
     part = measures.last(runs)
     begins_anew = not part.updates or part.updates[0].scheduler_epoch in (0, None)
     return part.failure is None and measures.first_step(part) > 0 and begins_anew
+
+
+def _counts_operations(scenario: Scenario) -> bool:
+    """Whether the Trainer knows how many operations a batch takes the model."""
+    return MODELS[scenario.model.name].pretrained
+
+
+def _operations_since_the_save_counted_twice(judgement: Violated, runs: Runs, scenario: Scenario) -> bool:
+    """What is too much are the operations of the batches that came after the last save, and came again."""
+    if judgement.quantity != "total_flos":
+        return False
+    parts = measures.parts(runs)
+    again = sum(
+        batch.tokens for part, saved in zip(parts, measures.last_saved_steps(runs).value, strict=False) for batch in part.batches
+        if batch.step >= saved
+    )  # fmt: skip
+    (expected,), (observed,), tokens = judgement.expected, judgement.observed, sum(batch.tokens for batch in runs.first.batches)
+    return again > 0 and _close(observed, expected * (1 + again / tokens))
 
 
 def _stopped(arguments: dict[str, Any], at: int, data: Data | None = None, **more: Any) -> Case:
@@ -222,3 +241,23 @@ known_bug(
         example=_stopped({"max_steps": 2, "save_only_model": True}, 1, Data(n=2)),
     )
 )
+
+known_bug(
+    KnownBug(
+        id="resume-counts-operations-twice",
+        verdict="bug",
+        sentence=(
+            "A Trainer whose train() was ended by an exception keeps the operations that it has counted since the last save: where it "
+            "resumes, they are added to total_flos beside those of the same updates when they are done again."
+        ),
+        link="https://huggingface.co/docs/transformers/main_classes/callback#transformers.TrainerState.total_flos",
+        versions=">=4.46",
+        properties=("life.the_state_is_that_of_one_run", "resume.the_state_is_the_same"),
+        region=_counts_operations,
+        symptom={"resume": _operations_since_the_save_counted_twice, "life": operations_of_a_crash},
+        example=_stopped(
+            {"max_steps": 2}, 1, Data(n=2), model=Model(name="regression_pretrained"),
+            parameters={"how": "exception", "event": "on_step_end", "trainer": "same"},
+        ),
+    )
+)  # fmt: skip

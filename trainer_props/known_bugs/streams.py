@@ -7,11 +7,12 @@ import re
 
 from trainer_props.case import Case
 from trainer_props.judgement import Violated
+from trainer_props.known_bugs._pairs import in_each_run
 from trainer_props.known_bugs.losses import swallows
 from trainer_props.known_bugs.registry import KnownBug, known_bug
 from trainer_props.oracles import accounting
 from trainer_props.properties._gradients import explained_by
-from trainer_props.record import Record
+from trainer_props.record import Observation, Record, first_record
 from trainer_props.scenario import Data, Scenario
 
 
@@ -23,7 +24,9 @@ def _leftover(scenario: Scenario) -> bool:
     return whole > 0 and rest > 0 and accounting.total_updates(scenario) > whole
 
 
-_DISCRETE = ("micro-batches before each update", "training micro-batches", "events")
+_DISCRETE = (
+    "micro-batches before each update", "training micro-batches", "events", "samples of an update", "entries of the log history",
+)  # fmt: skip
 
 
 def _windows_run_on(judgement: Violated, record: Record, scenario: Scenario) -> bool:
@@ -53,8 +56,15 @@ def _shorter_than_a_window(scenario: Scenario) -> bool:
     return scenario.data.kind == "stream" and accounting.batches_per_epoch(scenario) < int(scenario.argument("gradient_accumulation_steps"))
 
 
-def _no_update_ever(judgement: Violated, record: Record, scenario: Scenario) -> bool:
-    return judgement.verdict == "hung" and not record.updates
+def _no_update_ever(judgement: Violated, observation: Observation, scenario: Scenario) -> bool:
+    """No update is made: the run goes on for ever, or through whole passes until early stopping ends it."""
+    record = first_record(observation)
+    if record.updates:
+        return False
+    if judgement.verdict == "hung":
+        return True
+    stopped = record.finished and record.global_step == 0 and scenario.components.early_stopping is not None
+    return stopped and len(record.batches) > 0 and len(record.batches) % accounting.batches_per_epoch(scenario) == 0
 
 
 def _several_passes(scenario: Scenario) -> bool:
@@ -91,9 +101,12 @@ known_bug(
             "optimization.weights_match_reference",
             "optimization.applied_gradient_is_clipped",
             "loss.reported_loss_averages_updates",
+            "regroup.updates_have_the_same_samples",
+            "regroup.log_history_has_the_same_entries",
+            "regroup.identical_samples_give_identical_gradients",
         ),
         region=_leftover,
-        symptom=_windows_run_on,
+        symptom=in_each_run(_windows_run_on),
         example=Case(
             experiment="train_on_streams",
             scenario=Scenario(
@@ -108,10 +121,22 @@ known_bug(
     KnownBug(
         id="stream-never-steps",
         verdict="bug",
-        sentence="A stream with fewer batches than gradient_accumulation_steps is passed through for ever: no update is ever made.",
+        sentence=(
+            "A stream with fewer batches than gradient_accumulation_steps is passed through for ever, or until early stopping: no update "
+            "is ever made."
+        ),
         link="https://huggingface.co/docs/transformers/main_classes/trainer#transformers.TrainingArguments.max_steps",
         versions=">=4.46",
-        properties=("steps.run_finishes",),
+        properties=(
+            "steps.run_finishes",
+            "regroup.both_groupings_finish",
+            "steps.micro_batches_are_those_of_the_updates",
+            "callbacks.events_follow_the_grammar",
+            "callbacks.events_are_those_of_the_plans",
+            "data_order.micro_batches_have_their_size",
+            "evaluation.evaluations_happen_when_due",
+            "early_stopping.stops_when_patience_is_spent",
+        ),
         region=_shorter_than_a_window,
         symptom=_no_update_ever,
         example=Case(

@@ -161,6 +161,13 @@ def saved_step_and_maximum(record: Record, index: int) -> list[Any]:
 
 
 @measure
+def saved_best(record: Record, index: int) -> list[Any]:
+    """`best_metric` and `best_global_step` of the state in a checkpoint."""
+    state = record.checkpoints[index].state or {}
+    return [state.get("best_metric"), state.get("best_global_step")]
+
+
+@measure
 def epoch_at_save(record: Record, index: int) -> float | None:
     """`state.epoch` at a save."""
     return [event.epoch for event in record.events if event.name == "on_save"][index]
@@ -204,3 +211,23 @@ def _same_entry(left: dict[str, Any], right: dict[str, Any]) -> bool:
     return left.keys() == right.keys() and all(
         left[key] == right[key] or (left[key] != left[key] and right[key] != right[key]) for key in left
     )
+
+
+@measure
+def entries_that_differ_when_reloaded(record: Record) -> list[str]:
+    """The entries of the state of the model that differ once it was saved and loaded again."""
+    names: list[str] = record.results["differing"]
+    return names
+
+
+@measure
+def entries_that_are_one_tensor(record: Record, which: str) -> list[list[str]]:
+    """The groups of entries of the state that are one tensor: of the model that was `trained`, or of the one that was `reloaded`."""
+    groups: list[list[str]] = record.results["shared"][which]
+    return groups
+
+
+@measure
+def failure_after_training(record: Record) -> str:
+    """`it ends`, or the class of the exception that ended the run before; what that says depends on where the output directory is."""
+    return "it ends" if record.failure is None else record.failure.kind

@@ -15,6 +15,10 @@ CLOCK = ("runtime", "samples_per_second", "steps_per_second", "preparation_time"
 """How the names of metrics end that depend on the clock."""
 
 
+SCORES = ("eval_score", "eval_first_score", "eval_second_score")
+"""The metrics that are drawn to change, of the evaluation data or of two data sets by name."""
+
+
 def rows_of(values: Any) -> Iterator[Any]:
     """Rows, as arrays, of the first output; batches that were not concatenated are walked through."""
     if isinstance(values, tuple):
@@ -86,10 +90,10 @@ def several_metrics_include(record: Record, names: Sequence[str]) -> bool:
 
 @measure
 def timeless_metrics(record: Record, evaluation: str, ignored: Sequence[str]) -> list[list[Any]]:
-    """Names and values of the metrics of `evaluate` or `evaluate_again`, but for the clock's, the drawn `eval_score` and those ignored."""
+    """Names and values of the metrics of `evaluate` or `evaluate_again`, but for the clock's, the drawn scores and those ignored."""
     left_out = (*CLOCK, *ignored)
     metrics = record.results[evaluation]
-    return sorted([name, value] for name, value in metrics.items() if name != "eval_score" and not name.endswith(left_out))
+    return sorted([name, value] for name, value in metrics.items() if name not in SCORES and not name.endswith(left_out))
 
 
 @measure

@@ -27,6 +27,23 @@ def last(runs: Runs) -> Record:
     return runs[list(runs)[-1]]
 
 
+def arguments_before(runs: Runs) -> list[str]:
+    """Names of the arguments that differed before the interruption."""
+    return sorted(parts(runs)[0].arguments)
+
+
+def damage(runs: Runs) -> list[str]:
+    """What was done to the newest checkpoint, or the folder that pretends to be newer than it."""
+    before = parts(runs)[0].results
+    return [*before.get("broken", []), *(name for name in before.get("lies", []) if name == "checkpoint-99")]
+
+
+def steps_of_others(runs: Runs) -> list[int]:
+    """Steps at which another run had saved in the same directory, but for that of the last save before the last part."""
+    first = parts(runs)[0]
+    return [step for step in first.results.get("older", []) if step != last_save(first, 0)]
+
+
 def first_step(record: Record) -> int:
     """`global_step` when a run begins."""
     return record.events[0].step if record.events else 0

@@ -18,7 +18,7 @@ from trainer_props.properties.needs import (
     STARTED,
     WHOLE_WINDOWS,
 )
-from trainer_props.properties.registry import trainer_property
+from trainer_props.properties.registry import WITH_FLAGS, trainer_property
 from trainer_props.record import Record
 from trainer_props.scenario import Scenario
 
@@ -56,7 +56,7 @@ def events_are_those_of_the_plans(record: Record, scenario: Scenario) -> Judgeme
     return same("events", expected=expected, observed=measures.events_and_steps(record), at="event")
 
 
-@trainer_property(source=sources.docs("TrainerControl"), needs=[STARTED], catalogue=[67])
+@trainer_property(source=sources.docs("TrainerControl"), experiments=WITH_FLAGS, needs=[STARTED], catalogue=[67])
 def control_flags_are_reset(record: Record, scenario: Scenario) -> Judgement:
     """A flag that was obeyed is reset: none of log, evaluate and save at the beginning of a step, no epoch stop at the beginning of an
     epoch, and each right after what it asked for.
@@ -76,7 +76,7 @@ def control_flags_are_reset(record: Record, scenario: Scenario) -> Judgement:
     )
 
 
-@trainer_property(source=sources.docs("TrainerControl"), needs=[STARTED], catalogue=[68])
+@trainer_property(source=sources.docs("TrainerControl"), experiments=WITH_FLAGS, needs=[STARTED], catalogue=[68])
 def a_stop_is_obeyed_at_once(record: Record, scenario: Scenario) -> Judgement:
     """Once `should_training_stop` is set at the end of a step or of an evaluation, no further step begins."""
     found = measures.step_after_a_stop(record)
@@ -93,7 +93,7 @@ def a_stop_is_obeyed_at_once(record: Record, scenario: Scenario) -> Judgement:
     )
 
 
-@trainer_property(source=sources.docs("TrainerCallback"), needs=[FINISHED, SINGLE_DEVICE], catalogue=[66])
+@trainer_property(source=sources.docs("TrainerCallback"), experiments=WITH_FLAGS, needs=[FINISHED, SINGLE_DEVICE], catalogue=[66])
 def every_micro_batch_ends_a_step_or_substep(record: Record, scenario: Scenario) -> Judgement:
     """`on_step_end` and `on_substep_end` together are sent once for every training micro-batch, right after it."""
     return same(

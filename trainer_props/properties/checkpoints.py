@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Final
 
-from trainer_props.judgement import HOLDS, Judgement, Measured, Violated, close, is_true, not_applicable, same
+from trainer_props.judgement import HOLDS, Judgement, Measured, Violated, close, holds_for_all, is_true, not_applicable, same
 from trainer_props.measures import checkpoints as measures
 from trainer_props.oracles import best_model
 from trainer_props.properties import sources
 from trainer_props.properties._facts import facts
-from trainer_props.properties.needs import FINISHED, INTERVALS_KNOWN, SOME_UPDATE, WHOLE_WINDOWS, Need
-from trainer_props.properties.registry import trainer_property
+from trainer_props.properties.needs import FINISHED, INTERVALS_KNOWN, SOME_BATCH, SOME_UPDATE, WHOLE_WINDOWS, Need
+from trainer_props.properties.registry import WITH_FLAGS, WITH_SAVES, trainer_property
 from trainer_props.record import Record
 from trainer_props.scenario import Scenario
 
@@ -33,7 +33,7 @@ def checkpoints_are_written_when_due(record: Record, scenario: Scenario) -> Judg
     return same("steps at which a checkpoint is written", expected=expected, observed=observed, at="checkpoint")
 
 
-@trainer_property(source=sources.docs("TrainingArguments.save_total_limit"), needs=[SAVED], catalogue=[69, 70, 71])
+@trainer_property(source=sources.docs("TrainingArguments.save_total_limit"), experiments=WITH_FLAGS, needs=[SAVED], catalogue=[69, 70, 71])
 def rotation_keeps_the_newest_and_the_best(record: Record, scenario: Scenario) -> Judgement:
     """After each save at most `save_total_limit` checkpoints are left, the oldest having gone first, but never the newest nor the one that
     the state calls the best.
@@ -51,7 +51,7 @@ def checkpoints_left_at_the_end(record: Record, scenario: Scenario) -> Judgement
     return same("checkpoints at the end", expected=expected, observed=measures.folders_at_the_end(record), at="checkpoint")
 
 
-@trainer_property(source=sources.docs("TrainingArguments.save_strategy"), needs=[SAVED], catalogue=[70])
+@trainer_property(source=sources.docs("TrainingArguments.save_strategy"), experiments=WITH_SAVES, needs=[SAVED], catalogue=[70])
 def a_save_leaves_its_checkpoint(record: Record, scenario: Scenario) -> Judgement:
     """Right after a save its checkpoint exists."""
     lost = next((index for index, each in enumerate(record.checkpoints) if f"checkpoint-{each.step}" not in each.folders), None)
@@ -87,7 +87,9 @@ def best_step_is_that_of_the_best_metric(record: Record, scenario: Scenario) -> 
     return same("state.best_global_step", expected=best.step, observed=measures.best_global_step(record))
 
 
-@trainer_property(source="https://github.com/huggingface/transformers/issues/35609", needs=[FINISHED, SAVED], catalogue=[64, 70])
+@trainer_property(
+    source="https://github.com/huggingface/transformers/issues/35609", experiments=WITH_SAVES, needs=[FINISHED, SAVED], catalogue=[64, 70]
+)
 def best_checkpoint_exists(record: Record, scenario: Scenario) -> Judgement:
     """`state.best_model_checkpoint` names a checkpoint that exists, or none: at every save and when training is over."""
     for index, each in enumerate(record.checkpoints):
@@ -131,7 +133,7 @@ def best_model_is_loaded(record: Record, scenario: Scenario) -> Judgement:
     return _same_weights("final weights", expected, measures.final_weights(record), f"the weights of {name}")
 
 
-@trainer_property(source=sources.docs("TrainingArguments.save_only_model"), needs=[FINISHED, SAVED], catalogue=[72])
+@trainer_property(source=sources.docs("TrainingArguments.save_only_model"), experiments=WITH_FLAGS, needs=[FINISHED, SAVED], catalogue=[72])
 def checkpoints_are_complete(record: Record, scenario: Scenario) -> Judgement:
     """A checkpoint holds the weights, the arguments and the state of the Trainer, and, unless `save_only_model`, what resuming needs:
     optimizer, scheduler and random states.
@@ -157,7 +159,7 @@ def checkpoints_are_complete(record: Record, scenario: Scenario) -> Judgement:
     return HOLDS
 
 
-@trainer_property(source=sources.docs("Trainer.save_model"), needs=[FINISHED, SAVED], catalogue=[81])
+@trainer_property(source=sources.docs("Trainer.save_model"), experiments=WITH_SAVES, needs=[FINISHED, SAVED], catalogue=[81])
 def checkpoints_hold_the_weights(record: Record, scenario: Scenario) -> Judgement:
     """The weights in a checkpoint are the model's at that moment, bit for bit."""
     judged = False
@@ -175,11 +177,9 @@ def checkpoints_hold_the_weights(record: Record, scenario: Scenario) -> Judgemen
     return HOLDS if judged else not_applicable("weights in a format that is not read here")
 
 
-@trainer_property(source=sources.docs("TrainerState"), needs=[FINISHED, SAVED], catalogue=[73])
+@trainer_property(source=sources.docs("TrainerState"), experiments=WITH_FLAGS, needs=[FINISHED, SAVED], catalogue=[73])
 def saved_state_is_the_state(record: Record, scenario: Scenario) -> Judgement:
-    """The state in a checkpoint is the Trainer's at that moment: step, epoch, maximum of steps, log history so far, best metric and
-    step.
-    """
+    """The state in a checkpoint is the Trainer's at that moment: step, epoch, maximum of steps, and the log history so far."""
     for index, each in enumerate(record.checkpoints):
         if each.state is None:
             saved, at = measures.state_was_saved(record, index), f"save {index}"
@@ -188,6 +188,25 @@ def saved_state_is_the_state(record: Record, scenario: Scenario) -> Judgement:
         if isinstance(judgement, Violated):
             return judgement
     return HOLDS
+
+
+@trainer_property(source=sources.docs("TrainerState"), needs=[*_BASE, TRACKED, SAVED], catalogue=[63, 73])
+def saved_state_knows_the_best(record: Record, scenario: Scenario) -> Judgement:
+    """The state in a checkpoint has the best metric so far and its step, read back as what they were, infinities too."""
+    saves = facts(record, scenario).course.saves
+    if [save.step for save in saves] != [each.step for each in record.checkpoints]:
+        return not_applicable("checkpoints are not written when due (checkpoints.checkpoints_are_written_when_due says so)")
+    judgements = [
+        same(
+            "best metric and step in a checkpoint",
+            expected=[save.best.value, save.best.step],
+            observed=measures.saved_best(record, index),
+            at=f"save {index}",
+        )
+        for index, save in enumerate(saves)
+        if save.best is not None and record.checkpoints[index].state is not None
+    ]
+    return holds_for_all("best metric and step in a checkpoint", judgements)
 
 
 def _saves(record: Record) -> list[tuple[int, int | None]]:
@@ -232,3 +251,30 @@ def _same_weights(quantity: str, expected: Measured, observed: Measured, at: str
     """NaN is what NaN was."""
     judgement = same(quantity, expected=expected, observed=observed, symptom="different")
     return replace(judgement, divergence=at) if isinstance(judgement, Violated) else judgement
+
+
+RELOADED = Need("reloaded", "nothing was saved and loaded again", lambda record, scenario: "differing" in record.results)
+
+
+@trainer_property(
+    source=sources.docs("Trainer.save_model"), experiments=("save_and_reload",), needs=[FINISHED, SOME_UPDATE, RELOADED], catalogue=[81]
+)
+def a_saved_model_loads_as_it_was(record: Record, scenario: Scenario) -> Judgement:
+    """What `save_model` or a checkpoint wrote, `from_pretrained` loads again: the same state, bit for bit, and what was one tensor (tied
+    weights) is one again.
+    """
+    ties = {which: measures.entries_that_are_one_tensor(record, which) for which in ("trained", "reloaded")}
+    return holds_for_all("reloaded model", [
+        same("entries that differ", expected=[], observed=measures.entries_that_differ_when_reloaded(record), symptom="different"),
+        same("entries that are one tensor", expected=ties["trained"], observed=ties["reloaded"], symptom="different"),
+    ])  # fmt: skip
+
+
+@trainer_property(
+    source=sources.docs("Trainer.save_model"), experiments=("save_and_reload",), needs=[SOME_BATCH, SOME_UPDATE], catalogue=[81]
+)
+def saving_and_loading_raise_nothing(record: Record, scenario: Scenario) -> Judgement:
+    """A model that was trained can be saved, and loaded again."""
+    if record.failure is None or not any(event.name == "on_train_end" for event in record.events):
+        return HOLDS if record.finished else not_applicable("training did not come to its end")
+    return same("the run", expected="it ends", observed=measures.failure_after_training(record), symptom="does not end", verdict="crashed")

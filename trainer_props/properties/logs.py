@@ -11,7 +11,7 @@ from trainer_props.properties import sources
 from trainer_props.properties._facts import facts
 from trainer_props.properties._prediction import has_own_model, loss_reduction
 from trainer_props.properties.needs import FINISHED, INTERVALS_KNOWN, SINGLE_DEVICE, SOME_UPDATE, WHOLE_WINDOWS, Need
-from trainer_props.properties.registry import trainer_property
+from trainer_props.properties.registry import WITH_FLAGS, trainer_property
 from trainer_props.record import Record
 from trainer_props.scenario import Scenario
 from trainer_props.zoo import MODELS
@@ -27,6 +27,17 @@ def _losses_seen(record: Record, scenario: Scenario) -> bool:
 
 
 LOSSES_SEEN = Need("losses_seen", "the losses that were trained on are not all visible, or the loss is the subject's own", _losses_seen)
+LARGEST_SUM = 3.4e38
+"""What single precision, in which the Trainer adds up losses, has room for."""
+
+
+def _losses_add_up(record: Record, scenario: Scenario) -> bool:
+    finite = [abs(batch.loss) for batch in record.batches if batch.loss is not None and math.isfinite(batch.loss)]
+    return max(finite, default=0.0) * len(record.batches) < LARGEST_SUM
+
+
+LOSSES_ADD_UP = Need("losses_add_up", "training diverges so far that the sum of its losses may overflow", _losses_add_up)
+LOSSES = (LOSSES_SEEN, LOSSES_ADD_UP)
 COUNTS_TOKENS = Need("counts_tokens", "tokens are not counted", lambda record, scenario: tokens.counting(scenario) != "no")
 _BASE = (FINISHED, SOME_UPDATE, SINGLE_DEVICE)
 
@@ -40,7 +51,7 @@ def loss_is_logged_when_due(record: Record, scenario: Scenario) -> Judgement:
 
 @trainer_property(
     source=sources.docs("TrainingArguments.logging_steps"),
-    needs=[*_BASE, LOSSES_SEEN, WHOLE_WINDOWS],
+    needs=[*_BASE, *LOSSES, WHOLE_WINDOWS],
     tolerance=LOG_TOLERANCE,
     catalogue=[48, 51],
 )
@@ -61,7 +72,7 @@ def logged_loss_is_the_mean_since_the_last_log(record: Record, scenario: Scenari
 
 @trainer_property(
     source=sources.docs("TrainingArguments.logging_nan_inf_filter"),
-    needs=[*_BASE, LOSSES_SEEN, WHOLE_WINDOWS],
+    needs=[*_BASE, *LOSSES, WHOLE_WINDOWS],
     tolerance=LOG_TOLERANCE,
     catalogue=[50],
 )
@@ -92,7 +103,7 @@ def filtered_loss_is_the_mean_of_the_finite_ones(record: Record, scenario: Scena
     return HOLDS if judged else not_applicable("no finite loss beside the filtered ones")
 
 
-@trainer_property(source=sources.docs("Trainer.train"), needs=[*_BASE, LOSSES_SEEN, WHOLE_WINDOWS], tolerance=LOG_TOLERANCE, catalogue=[49])
+@trainer_property(source=sources.docs("Trainer.train"), needs=[*_BASE, *LOSSES, WHOLE_WINDOWS], tolerance=LOG_TOLERANCE, catalogue=[49])
 def train_loss_is_the_mean_of_all_updates(record: Record, scenario: Scenario) -> Judgement:
     """The training loss that `train()` returns is the mean over all updates of this call."""
     windows = accounting.windows(scenario, len(record.updates))
@@ -107,7 +118,7 @@ def train_loss_is_the_mean_of_all_updates(record: Record, scenario: Scenario) ->
     return expecting(judgement, lambda: measures.mean_loss_of_updates(record, loss_reduction(scenario)))
 
 
-@trainer_property(source=sources.docs("TrainerState"), needs=[FINISHED, SOME_UPDATE], catalogue=[5])
+@trainer_property(source=sources.docs("TrainerState"), experiments=WITH_FLAGS, needs=[FINISHED, SOME_UPDATE], catalogue=[5])
 def every_log_says_epoch_and_step(record: Record, scenario: Scenario) -> Judgement:
     """Every entry of the log history has the epoch and the step of the moment at which it was written."""
     return same(
@@ -118,13 +129,13 @@ def every_log_says_epoch_and_step(record: Record, scenario: Scenario) -> Judgeme
     )
 
 
-@trainer_property(source=sources.docs("TrainerState.log_history"), needs=[FINISHED, SOME_UPDATE], catalogue=[47])
+@trainer_property(source=sources.docs("TrainerState.log_history"), experiments=WITH_FLAGS, needs=[FINISHED, SOME_UPDATE], catalogue=[47])
 def history_is_what_callbacks_saw(record: Record, scenario: Scenario) -> Judgement:
     """The log history holds exactly what `on_log` was told, in order."""
     return same("log history", expected=measures.logs_of_callbacks(record), observed=measures.history(record), at="log")
 
 
-@trainer_property(source=sources.docs("Trainer.train"), needs=[FINISHED, SOME_UPDATE], catalogue=[49])
+@trainer_property(source=sources.docs("Trainer.train"), experiments=WITH_FLAGS, needs=[FINISHED, SOME_UPDATE], catalogue=[49])
 def last_log_is_the_summary(record: Record, scenario: Scenario) -> Judgement:
     """Training ends with a log of its summary: run time, samples and steps a second, `total_flos` and `train_loss`, as `train()` returns
     them.

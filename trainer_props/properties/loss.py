@@ -48,7 +48,7 @@ def micro_batch_losses_are_the_models(record: Record, scenario: Scenario) -> Jud
             if batch.loss is None:
                 return not_applicable("the loss was not seen")
             tolerance, value = exactness(scenario), expected
-            if divided and batch.items and batch.items != (items := _items(scenario, batches)):
+            if divided and batch.items and batch.items != (items := predicted_items(scenario, batches)):
                 tolerance, value = REPORTED, expected * items / batch.items
             observed = measures.loss_of_batch(record, span.first + index)
             at = f"update {number}, micro-batch {index + 1}"
@@ -91,7 +91,7 @@ def num_items_count_labels_of_window(record: Record, scenario: Scenario) -> Judg
         if any(batch.samples is None for batch in batches):
             return not_applicable("samples could not be identified")
         if wanted or any(batch.items is not None for batch in batches):
-            expected = _items(scenario, batches)
+            expected = predicted_items(scenario, batches)
             judgements += [
                 same(
                     "num_items_in_batch", expected=expected, observed=measures.items_of_batch(record, index),
@@ -102,7 +102,7 @@ def num_items_count_labels_of_window(record: Record, scenario: Scenario) -> Judg
     return holds_for_all("num_items_in_batch", judgements)
 
 
-def _items(scenario: Scenario, batches: Sequence[MicroBatch]) -> float:
+def predicted_items(scenario: Scenario, batches: Sequence[MicroBatch]) -> float:
     """The labels of some micro-batches that are predicted."""
     counts = _label_counts(scenario.data, scenario.model)
     return float(sum(counts[sample] for batch in batches for sample in batch.samples or ()))

@@ -32,7 +32,7 @@ from trainer_props.properties._prediction import (
 )
 from trainer_props.properties._vectors import close_rows, exactness, exactness_of, flat_rows, noisy_elements
 from trainer_props.properties.needs import SINGLE_DEVICE, SOME_UPDATE
-from trainer_props.properties.registry import trainer_property
+from trainer_props.properties.registry import WITH_FLAGS, trainer_property
 from trainer_props.properties.sources import docs, torch_docs
 from trainer_props.record import Record
 from trainer_props.scenario import Scenario
@@ -51,7 +51,7 @@ FROM_ZERO: Final = ("linear", "cosine", "cosine_with_restarts", "polynomial", "c
 """The schedules whose warmup rises from 0 to the learning rate."""
 
 
-@trainer_property(source=BLOG, needs=[SINGLE_DEVICE], tolerance=1e-12, catalogue=[35, 36, 39])
+@trainer_property(source=BLOG, experiments=WITH_FLAGS, needs=[SINGLE_DEVICE], tolerance=1e-12, catalogue=[35, 36, 39])
 def gradient_averages_own_micro_batches(record: Record, scenario: Scenario) -> Judgement:
     """The gradient of an update is that of the mean loss over its own micro-batches, however few, and of nothing before them.
 
@@ -63,7 +63,9 @@ def gradient_averages_own_micro_batches(record: Record, scenario: Scenario) -> J
     return same_gradients(record, scenario, exactness(scenario))
 
 
-@trainer_property(source=docs("TrainingArguments.max_grad_norm"), needs=[SINGLE_DEVICE], tolerance=1e-6, catalogue=[29, 30])
+@trainer_property(
+    source=docs("TrainingArguments.max_grad_norm"), experiments=WITH_FLAGS, needs=[SINGLE_DEVICE], tolerance=1e-6, catalogue=[29, 30]
+)
 def applied_gradient_is_clipped(record: Record, scenario: Scenario) -> Judgement:
     """No optimizer step uses a gradient whose norm exceeds `max_grad_norm`; a longer one is scaled down to it, and no further."""
     maximum = float(scenario.argument("max_grad_norm") or 0.0)
@@ -185,7 +187,7 @@ def _sane_rows(before: Tensor, gradients: Tensor) -> int:
     return int(wild.int().argmax()) if bool(wild.any()) else len(before)
 
 
-@trainer_property(source=docs("Trainer"), needs=[SOME_UPDATE, SINGLE_DEVICE], tolerance=1e-12, catalogue=[20, 30])
+@trainer_property(source=docs("Trainer"), experiments=WITH_FLAGS, needs=[SOME_UPDATE, SINGLE_DEVICE], tolerance=1e-12, catalogue=[20, 30])
 def weights_match_reference(record: Record, scenario: Scenario) -> Judgement:
     """From first to last the weights are those of a plain loop with the same learning rates: mean gradient, clipping, weight decay,
     optimizer.

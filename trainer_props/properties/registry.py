@@ -26,6 +26,10 @@ SINGLE_RUN: Final = (
     "train_seq2seq",
 )
 """The experiments whose record is that of one training run."""
+WITH_FLAGS: Final = (*SINGLE_RUN, "train_with_flags")
+"""Those, and the one whose callback sets control flags, for what holds whatever a callback asks for."""
+WITH_SAVES: Final = (*WITH_FLAGS, "save_into_a_used_folder")
+"""Those, and the one whose directory was used before, for what holds of a checkpoint whatever lies beside it."""
 
 
 @dataclass(frozen=True)

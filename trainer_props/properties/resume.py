@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 from trainer_props.judgement import Judgement, close, holds_for_all, is_true, not_applicable, same
 from trainer_props.measures import resume as measures
 from trainer_props.properties import sources
 from trainer_props.properties._prediction import loss_reduction
-from trainer_props.properties.logs import LOG_TOLERANCE, LOSSES_SEEN
+from trainer_props.properties.logs import LOG_TOLERANCE, LOSSES
 from trainer_props.properties.needs import Need
 from trainer_props.properties.registry import trainer_property
 from trainer_props.record import Record, Runs
@@ -16,6 +17,8 @@ from trainer_props.scenario import Scenario
 from trainer_props.zoo import MODELS
 
 RESUME: Final = ("resume",)
+RESUMED_RUNS: Final = (*RESUME, "resume_changed", "resume_among_others")
+"""The experiments of which the last part is to come to what the baseline comes to."""
 TOLERANCE: Final = {"float64": 1e-12, "float32": 1e-6}
 """By the type of the model: continuing is exact, and `places=6` is what float32 is promised."""
 _SHORTEST: Final = 0.002
@@ -79,9 +82,14 @@ def _saved_after_the_end_of_an_epoch(record: Record, step: int) -> bool:
 
 BASELINE_FINISHED = Need("baseline_finished", "the run does not finish, interrupted or not", lambda runs, scenario: runs.first.finished)
 BEGAN = Need("began", "a part did not begin to train", lambda runs, scenario: all(part.events for part in measures.parts(runs)))
-RESUMED = Need("resumed", "nothing was left to interrupt", lambda runs, scenario: len(measures.parts(runs)) > 1)
+RESUMED = Need("resumed", "nothing was left to interrupt, or to resume from", lambda runs, scenario: len(measures.parts(runs)) > 1)
 RESUMED_RUN_FINISHED = Need("resumed_run_finished", "the resumed run does not finish", lambda runs, scenario: measures.last(runs).finished)
 WENT_ON = Need("went_on", "early stopping had ended the run where it was interrupted", _went_on)
+WHOLE = Need("whole", "the newest checkpoint is damaged, or no checkpoint", lambda runs, scenario: not measures.damage(runs))
+OWN = Need(
+    "own", "it goes on from a checkpoint of another run (resume.resumes_from_the_last_save says so)",
+    lambda runs, scenario: measures.first_step(measures.last(runs)) not in measures.steps_of_others(runs),
+)  # fmt: skip
 RESUMABLE = Need(
     "resumable", "checkpoints with the model alone can't be resumed from, as documented",
     lambda runs, scenario: not scenario.argument("save_only_model"),
@@ -104,26 +112,48 @@ SOMETHING_LEFT = Need(
 ENDS_KEPT = Need(
     "ends_kept", "what was due at the end of an epoch is lost (resume.log_history_has_the_same_entries says so)", _ends_are_kept
 )
+SAME_WORK = Need(
+    "same_work", "before the interruption it had other batches, or rates that go by its length or its evaluations",
+    lambda runs, scenario: _same_work(measures.arguments_before(runs), scenario),
+)  # fmt: skip
+NOT_BEYOND = Need(
+    "not_beyond", "it was resumed to end before where it was",
+    lambda runs, scenario: measures.first_step(measures.last(runs)) <= (runs.first.global_step or 0),
+)  # fmt: skip
 LOSSES_KNOWN = Need(
     "losses_known", "the model ignores num_items_in_batch: losses are reported too large (loss.reported_loss_averages_updates says so)",
     lambda runs, scenario: not MODELS[scenario.model.name].swallows_num_items,
 )  # fmt: skip
-_ALWAYS: Final = (BASELINE_FINISHED, RESUMED)
+
+
+def _same_work(before: Collection[str], scenario: Scenario) -> bool:
+    """Whether a run with these arguments changed makes the same updates, as far as it goes."""
+    if {"per_device_train_batch_size", "gradient_accumulation_steps"} & set(before):
+        return False
+    kind, warmup = scenario.argument("lr_scheduler_type"), scenario.argument("warmup_steps")
+    if {"max_steps", "num_train_epochs"} & set(before):
+        return bool(kind == "constant" or (kind == "constant_with_warmup" and (warmup == 0 or warmup >= 1)))
+    evaluates_otherwise = any(name.startswith("eval_") for name in before)
+    return not evaluates_otherwise or not (_follows_losses(scenario) or scenario.argument("load_best_model_at_end"))
+
+
+_ALWAYS: Final = (BASELINE_FINISHED, RESUMED, WHOLE)
 _DONE: Final = (*_ALWAYS, RESUMED_RUN_FINISHED, RESUMABLE)
-_SAME_RUN: Final = (*_DONE, WENT_ON, PATIENCE_RESTORED, EPOCHS_GO_ON)
+_TO_THE_END: Final = (*_DONE, WENT_ON, PATIENCE_RESTORED, EPOCHS_GO_ON, NOT_BEYOND, OWN)
+_SAME_RUN: Final = (*_TO_THE_END, SAME_WORK)
 _OVER: Final = (*_SAME_RUN, DATA_SKIPPED, ENDS_KEPT)
 _EXACT: Final = (*_OVER, SOMETHING_LEFT)
 _RESUMING: Final = sources.docs("Trainer.train.resume_from_checkpoint")
 
 
-@trainer_property(source=_RESUMING, experiments=RESUME, needs=[*_ALWAYS, RESUMABLE], catalogue=[74])
+@trainer_property(source=_RESUMING, experiments=RESUMED_RUNS, needs=[*_ALWAYS, RESUMABLE], catalogue=[74])
 def a_resumed_run_comes_to_its_end(runs: Runs, scenario: Scenario) -> Judgement:
     """A run that finishes when nothing interrupts it finishes also when it is resumed."""
     crashed = "crashed" if measures.last(runs).stuck is None else "hung"
     return same("the run", expected=measures.ENDED, observed=measures.ending(runs), symptom="does not end", verdict=crashed)
 
 
-@trainer_property(source=_RESUMING, experiments=RESUME, needs=[*_ALWAYS, BEGAN], catalogue=[74])
+@trainer_property(source=_RESUMING, experiments=RESUMED_RUNS, needs=[*_ALWAYS, BEGAN], catalogue=[74])
 def resumes_from_the_last_save(runs: Runs, scenario: Scenario) -> Judgement:
     """A run goes on after the update at which its last checkpoint was written."""
     return same(
@@ -134,7 +164,9 @@ def resumes_from_the_last_save(runs: Runs, scenario: Scenario) -> Judgement:
     )
 
 
-@trainer_property(source=sources.docs("TrainingArguments.max_steps"), experiments=RESUME, needs=_SAME_RUN, catalogue=[2, 74, 75, 76])
+@trainer_property(
+    source=sources.docs("TrainingArguments.max_steps"), experiments=RESUMED_RUNS, needs=_TO_THE_END, catalogue=[2, 74, 75, 76, 77, 78]
+)
 def ends_at_the_same_step(runs: Runs, scenario: Scenario) -> Judgement:
     """A resumed run ends at the same `global_step` as the run without interruptions."""
     if scenario.components.early_stopping is not None:
@@ -156,14 +188,14 @@ def patience_counts_through(runs: Runs, scenario: Scenario) -> Judgement:
 
 
 @trainer_property(
-    source=sources.docs("TrainingArguments.ignore_data_skip"), experiments=RESUME, needs=[*_EXACT, IDENTIFIED], catalogue=[74, 79]
+    source=sources.docs("TrainingArguments.ignore_data_skip"), experiments=RESUMED_RUNS, needs=[*_EXACT, IDENTIFIED], catalogue=[74, 79]
 )
 def samples_go_on_where_they_were(runs: Runs, scenario: Scenario) -> Judgement:
     """The micro-batches of all parts together have the samples of the run without interruptions, in their order."""
     return same("samples of an update", expected=measures.samples_of_the_baseline(runs), observed=measures.samples(runs), at="update")
 
 
-@trainer_property(source=_RESUMING, experiments=RESUME, needs=_OVER, tolerance=TOLERANCE["float64"], catalogue=[74, 75, 76])
+@trainer_property(source=_RESUMING, experiments=RESUMED_RUNS, needs=_OVER, tolerance=TOLERANCE["float64"], catalogue=[74, 75, 76, 77])
 def weights_go_on_where_they_were(runs: Runs, scenario: Scenario) -> Judgement:
     """After each update, and at the end, the model has the weights of the run without interruptions."""
     tolerance = TOLERANCE[scenario.model.dtype]
@@ -182,7 +214,9 @@ def weights_go_on_where_they_were(runs: Runs, scenario: Scenario) -> Judgement:
     return holds_for_all("weights", [*pairs, at_the_end])
 
 
-@trainer_property(source=_RESUMING, experiments=RESUME, needs=[*_SAME_RUN, ENDS_KEPT, SOMETHING_LEFT], tolerance=1e-12, catalogue=[74])
+@trainer_property(
+    source=_RESUMING, experiments=RESUMED_RUNS, needs=[*_SAME_RUN, ENDS_KEPT, SOMETHING_LEFT], tolerance=1e-12, catalogue=[74, 77]
+)
 def learning_rates_go_on_where_they_were(runs: Runs, scenario: Scenario) -> Judgement:
     """Each update has the learning rate of the run without interruptions."""
     if scenario.argument("ignore_data_skip") and _follows_losses(scenario):
@@ -197,7 +231,7 @@ def _follows_losses(scenario: Scenario) -> bool:
     return scenario.argument("lr_scheduler_type") in ("reduce_lr_on_plateau", "greedy")
 
 
-@trainer_property(source=sources.docs("TrainerState"), experiments=RESUME, needs=[*_SAME_RUN, SOMETHING_LEFT], catalogue=[5, 74])
+@trainer_property(source=sources.docs("TrainerState"), experiments=RESUMED_RUNS, needs=[*_SAME_RUN, SOMETHING_LEFT], catalogue=[5, 74])
 def epochs_go_on_where_they_were(runs: Runs, scenario: Scenario) -> Judgement:
     """`state.epoch` after each update is that of the run without interruptions: training goes on in the epoch in which it was."""
     return same("epoch after updates", expected=measures.epochs_of_the_baseline(runs), observed=measures.epochs(runs), at="update")
@@ -291,13 +325,17 @@ def random_numbers_go_on_where_they_were(runs: Runs, scenario: Scenario) -> Judg
     )  # fmt: skip
 
 
-_LOSSES = Need(LOSSES_SEEN.name, LOSSES_SEEN.reason, lambda runs, scenario: LOSSES_SEEN.met(measures.last(runs), scenario))
+def _of_the_last_part(need: Need) -> Need:
+    return Need(need.name, need.reason, lambda runs, scenario: need.met(measures.last(runs), scenario))
+
+
+_LOSSES = tuple(map(_of_the_last_part, LOSSES))
 
 
 @trainer_property(
     source=sources.docs("Trainer.train"),
-    experiments=RESUME,
-    needs=[*_ALWAYS, RESUMED_RUN_FINISHED, _LOSSES, LOSSES_KNOWN],
+    experiments=RESUMED_RUNS,
+    needs=[*_ALWAYS, RESUMED_RUN_FINISHED, *_LOSSES, LOSSES_KNOWN],
     tolerance=LOG_TOLERANCE,
     catalogue=[49],
 )
@@ -310,7 +348,7 @@ def train_loss_is_of_this_call(runs: Runs, scenario: Scenario) -> Judgement:
     return close("training_loss", expected=expected, observed=measures.training_loss(runs), tolerance=LOG_TOLERANCE)
 
 
-@trainer_property(source=sources.docs("Trainer.train"), experiments=RESUME, needs=[*_ALWAYS, RESUMED_RUN_FINISHED], catalogue=[49])
+@trainer_property(source=sources.docs("Trainer.train"), experiments=RESUMED_RUNS, needs=[*_ALWAYS, RESUMED_RUN_FINISHED], catalogue=[49])
 def speed_is_of_this_call(runs: Runs, scenario: Scenario) -> Judgement:
     """`train_steps_per_second` of a resumed `train()` is the number of updates of this call over its run time."""
     metrics = measures.last(runs).metrics

@@ -19,7 +19,7 @@ from trainer_props.properties.needs import (
     WHOLE_WINDOWS,
     Need,
 )
-from trainer_props.properties.registry import trainer_property
+from trainer_props.properties.registry import WITH_FLAGS, trainer_property
 from trainer_props.record import Record
 from trainer_props.scenario import Scenario
 
@@ -28,7 +28,7 @@ EPOCHS_KNOWN = Need(
 )
 
 
-@trainer_property(source=sources.docs("Trainer.train"), needs=[SOME_BATCH], catalogue=[17, 24])
+@trainer_property(source=sources.docs("Trainer.train"), experiments=WITH_FLAGS, needs=[SOME_BATCH], catalogue=[17, 24])
 def run_finishes(record: Record, scenario: Scenario) -> Judgement:
     """A run whose arguments are accepted comes to its end: no exception, and no more micro-batches than its arguments can ask for."""
     if record.stuck is not None:
@@ -65,7 +65,9 @@ def global_step_counts_updates(record: Record, scenario: Scenario) -> Judgement:
     return same("global_step", expected=_asked(record, scenario), observed=measures.global_step(record))
 
 
-@trainer_property(source=sources.docs("TrainingArguments.max_steps"), needs=[STARTED, SOME_BATCH, NO_EARLY_STOP], catalogue=[2])
+@trainer_property(
+    source=sources.docs("TrainingArguments.max_steps"), experiments=WITH_FLAGS, needs=[STARTED, SOME_BATCH, NO_EARLY_STOP], catalogue=[2]
+)
 def no_event_beyond_the_last_update(record: Record, scenario: Scenario) -> Judgement:
     """At no event is `global_step` beyond the number of updates that the arguments ask for."""
     total = _asked(record, scenario)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -10,7 +11,7 @@ from trainer_props import serialization, zoo
 from trainer_props.arguments import DEFAULTS, DRAWN, FIELDS, QUIET, nearest
 from trainer_props.arguments_file import MOST
 from trainer_props.case import Case
-from trainer_props.experiments import EXPERIMENTS
+from trainer_props.experiments import EXPERIMENTS, pairs
 from trainer_props.scenario import MOST_DEVICES, Scenario, thaw
 from trainer_props.strategies.argument_values import BAD_VALUES, FURTHER_VALUES
 
@@ -18,6 +19,9 @@ MOST_SAMPLES: Final = 10_000_000
 DEEPEST: Final = 40
 LONGEST_NUMBER: Final = 2**63
 """Whole numbers of this size and beyond are absurd: nothing here counts so far, and torch has no type for them."""
+
+_WORD: Final = re.compile(r"(?!\.)[A-Za-z0-9_.\-]*", re.ASCII)
+"""What a text of the parameters may be: the name of an event, a flag, a file. Such names stand in scripts."""
 
 _TRAINS_NOTHING: Final = "build_arguments"
 _NUMBERS: Final = (bool, int, float, type(None))
@@ -44,6 +48,7 @@ def read_case(data: Any) -> Case:
             raise serialization.InvalidData(f"parameters: field {name!r} is no name")
         _check_argument(name, value, {each.name: (*FURTHER_VALUES.get(name, ()), *_bad_values(name)) for each in BAD_VALUES}, bounded=False)
     elif not builds:
+        _check_changes(case.parameters)
         _check_parameters(case.parameters)
     return case
 
@@ -140,3 +145,19 @@ def _check_parameters(parameters: Any) -> None:
             _check_parameters(value)
     elif isinstance(parameters, (int, float)) and abs(parameters) > MOST_SAMPLES:
         raise serialization.InvalidData(f"parameters: {parameters} is more than {MOST_SAMPLES}")
+    elif isinstance(parameters, str) and not _WORD.fullmatch(parameters):
+        raise serialization.InvalidData(f"parameters: {parameters!r} is no name")
+
+
+def _check_changes(parameters: Mapping[str, Any]) -> None:
+    """Arguments of a changed run are arguments like any other, but for what it may print."""
+    for key in (key for key in pairs.CHANGES if key in parameters):
+        if not isinstance(parameters[key], Mapping):
+            raise serialization.InvalidData(f"parameters: {key} is no object")
+        for name, value in parameters[key].items():
+            _check_argument(name, thaw(value), pairs.CONSOLE)
+    regroup, counts = parameters.get("regroup", (1, 1)), [parameters.get(key, 0) for key in ("predict", "predict_at")]
+    if not isinstance(regroup, tuple) or [type(each) for each in regroup] != [int, int] or min(regroup) < 1:
+        raise serialization.InvalidData(f"parameters: regroup is {thaw(regroup)!r}, not two numbers above 0")
+    if not all(type(each) is int and each >= 0 for each in counts):
+        raise serialization.InvalidData(f"parameters: predict and predict_at are {counts}, not numbers")

@@ -80,6 +80,13 @@ class Recorder(TrainerCallback):
             handle.remove()
         self._handles, self._optimizer_handles = [], []
 
+    def begin_again(self) -> Record:
+        """Forget what was seen so far: what the record says is about what follows."""
+        parameters = self.record.parameters
+        self.record = Record(parameters=parameters, initial_weights=self._flat_weights())
+        self._epoch, self._pending, self._losses, self._seen_metrics = -1, [], [], (0, None, None)
+        return self.record
+
     def _watch(self, model: torch.nn.Module) -> None:
         layers = {
             id(parameter): (type(module).__name__, name) for module in model.modules() for name, parameter in module._parameters.items()

@@ -34,11 +34,12 @@ def train(trainer: Trainer, record: Record, parts: Parts) -> None:
     record.global_step, record.training_loss, record.metrics = output.global_step, output.training_loss, dict(output.metrics)
 
 
-def run(scenario: Scenario, subject: Subject, body: Body = train, *, directory: str | None = None) -> Record:
+def run(scenario: Scenario, subject: Subject, body: Body = train, *, directory: str | None = None, prints: bool = False) -> Record:
     """Build the scenario's trainer, do `body` with it, and return the record; an exception of the run is part of the record.
 
     Args:
         directory: an output directory that is left as it is afterwards, for runs that share one; default: one of its own.
+        prints: what the Trainer brings to print what it logs stays.
 
     Raises:
         SubjectError: the subject gave no Trainer.
@@ -69,7 +70,7 @@ def run(scenario: Scenario, subject: Subject, body: Body = train, *, directory: 
         try:
             with wall_clock(WALL_CLOCK_SECONDS + _SECONDS_A_MICRO_BATCH * batch_budget(scenario)):
                 trainer = subject.make(parts, output_dir)
-                trainer.remove_callback(PrinterCallback)
+                _silence(trainer, prints)
                 recorder = Recorder(identify, poisoned, batch_budget(scenario))
                 recorder.attach(trainer)
                 where = "train"
@@ -104,6 +105,11 @@ def run(scenario: Scenario, subject: Subject, body: Body = train, *, directory: 
         return record
 
 
+def _silence(trainer: Trainer, prints: bool) -> None:
+    if not prints:
+        trainer.remove_callback(PrinterCallback)
+
+
 def _directory(path: str | None) -> AbstractContextManager[str]:
     return output_directory() if path is None else nullcontext(path)
 
@@ -127,8 +133,11 @@ def _end_workers(trainer: Trainer | None, scenario: Scenario) -> None:
 
 def batch_budget(scenario: Scenario) -> int:
     """Training micro-batches after which a run is surely stuck: twice what its arguments can ask for, and some."""
+    size, attempts = max(1, scenario.argument("per_device_train_batch_size")), 1
+    if scenario.argument("auto_find_batch_size"):  # it may begin again with each smaller batch size
+        size, attempts = 1, size
     devices = max(1, scenario.devices.count)  # one process sees the micro-batch of each
-    per_epoch = math.ceil(scenario.data.n / max(1, scenario.argument("per_device_train_batch_size"))) + devices - 1
+    per_epoch = math.ceil(scenario.data.n / size) + devices - 1
     by_steps = max(0, scenario.argument("max_steps")) * scenario.argument("gradient_accumulation_steps") * devices
     by_epochs = math.ceil(scenario.argument("num_train_epochs")) * per_epoch if scenario.argument("max_steps") < 0 else 0
-    return 16 + 2 * int(max(by_steps, by_epochs))
+    return 16 + 2 * attempts * int(max(by_steps, by_epochs))

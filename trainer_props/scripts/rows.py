@@ -17,7 +17,7 @@ def weights_of(model):
 def checkpoint_folders(folder):
     """Names of the checkpoints, by step."""
     names = [entry.name for entry in os.scandir(folder) if entry.is_dir() and entry.name.startswith("checkpoint-")]
-    return tuple(sorted(names, key=lambda name: int(name.rpartition("-")[2])))''',
+    return tuple(sorted(names, key=lambda name: (len(name), name)))''',
     "saved_state": '''\
 def saved_state(folder):
     """The trainer_state.json of a checkpoint."""

@@ -38,7 +38,7 @@ _TAIL: Final = """\
 if __name__ == "__main__":
     sys.exit(main())"""
 _UNPRINTED: Final = "trainer.remove_callback(PrinterCallback)  # it takes entries out of what it prints"
-_FINISHED: Final = frozenset({"finished", "baseline_finished"})
+_FINISHED: Final = frozenset({"finished", "baseline_finished", "both_finished"})
 """Preconditions by which a run finishes."""
 _TAKEN: Final = frozenset({
     "record", "run", "runs", "watch", "main", "samples", "observed", "expected", "equal", "close", "trainer", "output_dir", "args", "json",
@@ -108,7 +108,7 @@ def _of_a_check(finding: Finding, check: Check, subject: Subject) -> str:
     compared = relations.comparison(check, finding.expected)
     run = _Run(source, body, watched, found, ends_anyhow, endless)
     imports = [*source.imports, *body.imports, *watched.imports, *code.imports, *compared.imports, "import json", "import tempfile"]
-    if body.trainer:
+    if body.trainer and not body.prints:
         imports.append("from transformers import PrinterCallback")
     if found.has("failure", "traceback"):
         imports.append("import traceback")
@@ -133,7 +133,7 @@ def _of_the_end(finding: Finding, subject: Subject) -> str:
     case = finding.case
     body = EXPERIMENTS[case.experiment].body(case, Wanted())
     source = source_of(case, subject, identify=False, varied=body.varied)
-    steps = [*(source.build.splitlines() if body.trainer else _without_trainer(source)), *body.lines]
+    steps = [*(source.build.splitlines() if body.trainer else _without_trainer(source)), *body.before, *body.lines]
     functions = [_function(body, steps)] if body.several else []
     main = [
         "def main():",
@@ -195,7 +195,9 @@ def _middle(run: _Run) -> list[str]:
     steps, after = list(run.body.lines), list(run.probe.after)
     if not run.body.trainer:
         return [*build, *(_caught(steps, run.reads) if "failure" in run.reads.fields else steps)]
-    build.append(_UNPRINTED)
+    if not run.body.prints:
+        build.append(_UNPRINTED)
+    build += run.body.before
     if run.probe.watches:
         build.append("watch(trainer)")
     if not run.ends_anyhow:

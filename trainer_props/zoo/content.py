@@ -20,7 +20,8 @@ _NUMBER_BITS: Final = 20
 
 
 class Content:
-    """What the rows of a split hold. All rows of all splits that share a seed differ in their main input.
+    """What the rows of a split hold. All rows of all splits that share a seed differ in their main input, unless they
+    are alike.
 
     Args:
         family: of the model that the rows are for (`ModelKind.family`).
@@ -30,6 +31,7 @@ class Content:
         ignored_every: every so-manieth label is -100; 0: none.
         dynamic: rows have different lengths, `length` at most.
         attention_mask: rows of tokens have one.
+        alike: all rows are the first one.
     """
 
     def __init__(
@@ -42,9 +44,11 @@ class Content:
         ignored_every: int = 0,
         dynamic: bool = False,
         attention_mask: bool = False,
+        alike: bool = False,
     ) -> None:
         self.family, self.split, self.seed = family, SPLITS.index(split), seed
         self.length, self.ignored_every, self.dynamic, self.attention_mask = length, ignored_every, dynamic, attention_mask
+        self.alike = alike
 
     def capacity(self) -> int:
         """The number of rows that can be told apart."""
@@ -54,7 +58,8 @@ class Content:
 
     def columns(self, n: int) -> dict[str, list[Any]]:
         """The first `n` rows by column: a number, or a list of tokens, for each row. Without rows there are no columns."""
-        rows = [self.number(index) if self.family in NUMBERS else self.text(index) for index in range(n)]
+        places = [0 if self.alike else index for index in range(n)]
+        rows = [self.number(place) if self.family in NUMBERS else self.text(place) for place in places]
         return {name: [row[name] for row in rows] for name in (rows[0] if rows else ())}
 
     def code(self, index: int) -> int:

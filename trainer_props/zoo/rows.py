@@ -100,9 +100,9 @@ class Rows:
 def content_of(data: Data, kind: ModelKind) -> dict[str, Any]:
     """The arguments of `Content` beside family and split."""
     if kind.family in NUMBERS:
-        return {"seed": data.seed}
+        return {"seed": data.seed, "alike": data.alike}
     ignored = data.ignored_every if kind.token_labels else 0
     return {
         "seed": data.seed, "length": data.length, "ignored_every": ignored, "dynamic": data.kind == "dynamic",
-        "attention_mask": kind.attention_mask,
+        "attention_mask": kind.attention_mask, "alike": data.alike,
     }  # fmt: skip
