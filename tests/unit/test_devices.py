@@ -35,9 +35,7 @@ def _prepared_once() -> Iterator[None]:
 
 
 def scenario(kind: str, count: int, *, n: int = 12, model: str = "regression", **arguments: Any) -> Scenario:
-    return Scenario(
-        arguments={**ARGUMENTS, **arguments}, data=Data(n=n), model=Model(name=model), devices=Devices(kind=kind, count=count)
-    )
+    return Scenario(arguments={**ARGUMENTS, **arguments}, data=Data(n=n), model=Model(name=model), devices=Devices(kind=kind, count=count))
 
 
 def alone(given: Scenario) -> Scenario:
