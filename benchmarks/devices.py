@@ -6,7 +6,8 @@ All figures come from one process and the ranks that it starts. Runs are drawn b
 one device with the batches of all, and on several; medians over all runs are compared, of the whole group where ranks are processes.
 
 Then sessions of so many seconds with all experiments take turns with such that leave out those on several devices, twice each: how many
-runs of the other experiments they come to in a second, and how many cases there were on each number of devices. Pools start anew in each.
+runs of the other experiments they come to in a second, what part of the time those on several devices take, and how many cases there were
+on each number of devices. Pools start anew in each.
 
 Then ranks are killed or stopped at random moments of runs, one in each; the time to the verdict is taken, and the next run has to work.
 """
@@ -72,7 +73,7 @@ def _milliseconds(scenario: Scenario, subject: subjects.Subject) -> float:
 def sessions(seconds: float, seed: int, subject: subjects.Subject) -> dict[str, Any]:
     """Runs on one device in a second, with and without the experiments on several; cases by kind and number of devices."""
     runs: dict[bool, list[int]] = {True: [], False: []}
-    devices = Counter[str]()
+    devices, spent = Counter[str](), Counter[bool]()
     for index in range(2):
         for together in (bool(index), not index):  # neither is always the first
             names = [name for name in EXPERIMENTS if together or name not in _EXPERIMENTS.values()]
@@ -83,11 +84,14 @@ def sessions(seconds: float, seed: int, subject: subjects.Subject) -> dict[str, 
                     begun.append(event.case)
 
             gloo.close()
-            Session(subject, Plan(names, seconds=seconds, seed=seed + index, shrink_seconds=None), note).run()
+            result = Session(subject, Plan(names, seconds=seconds, seed=seed + index, shrink_seconds=None), note).run()
             runs[together].append(sum(case.experiment not in _EXPERIMENTS.values() for case in begun))
+            for name, count in result.experiments.items() if together else ():
+                spent[name in _EXPERIMENTS.values()] += count.seconds
             devices.update(f"{case.scenario.devices.kind} {case.scenario.devices.count}" for case in begun if together)
     with_them, without = (sum(runs[each]) / (2 * seconds) for each in (True, False))
-    return {"with": round(with_them, 2), "without": round(without, 2), "left": round(with_them / without, 3), "devices": dict(devices)}
+    rates = {"with": round(with_them, 2), "without": round(without, 2), "left": round(with_them / without, 3)}
+    return {**rates, "share of time": round(spent[True] / spent.total(), 3), "devices": dict(devices)}
 
 
 def kills(number: int, seed: int, subject: subjects.Subject) -> dict[str, Any]:

@@ -121,5 +121,5 @@ def _register(kind: str, statement: str, share: float) -> None:
     register(Experiment(_NAMES[kind], statement, chapter, drawn, run, _MODELS[kind], share, body=body, devices=(kind,)))
 
 
-_register("data_parallel", "Train on several devices of one process (DataParallel, emulated), and on one with their batches together.", 0.4)
-_register("gloo", "Train in several processes (DistributedDataParallel with gloo), and in one with their batches together.", 0.8)
+_register("data_parallel", "Train on several devices of one process (DataParallel, emulated), and on one with their batches together.", 0.8)
+_register("gloo", "Train in several processes (DistributedDataParallel with gloo), and in one with their batches together.", 1.6)
