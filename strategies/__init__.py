@@ -31,6 +31,7 @@ from trainer_props.strategies.scenarios import (
     token_scenarios,
 )
 from trainer_props.strategies.sizes import accumulation_steps, batch_sizes, dataset_lengths
+from trainer_props.strategies.spreading import SPREAD, spread_scenarios
 
 SCHEDULERS = (*SCHEDULES, *ADAPTIVE_SCHEDULES)
 """The values of `lr_scheduler_type` that are drawn."""
@@ -39,6 +40,7 @@ __all__ = [
     "FLAVOURS",
     "OPTIMIZERS",
     "SCHEDULERS",
+    "SPREAD",
     "BadValue",
     "Flavour",
     "accumulation_steps",
@@ -62,6 +64,7 @@ __all__ = [
     "scenarios",
     "schedules",
     "seq2seq_scenarios",
+    "spread_scenarios",
     "stream_scenarios",
     "token_scenarios",
     "training_arguments",

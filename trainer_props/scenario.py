@@ -121,8 +121,12 @@ class Model(Value, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown
     seed: int = 0
 
 
+MOST_DEVICES = 8
+"""Each may be a process of its own."""
+
+
 class Devices(Value, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, eq=False):
-    """On what the run is spread: `kind` names a backend, `count` the devices in data parallel."""
+    """On what the run is spread: `kind` names a backend (`single`, `data_parallel`, `gloo`), `count` the devices in data parallel."""
 
     kind: str = "single"
     count: int = 1

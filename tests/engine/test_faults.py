@@ -39,6 +39,10 @@ EXPERIMENT: Final = {
     "ignored-labels-counted": "train_hub_models",
     "smoothing-weights-swapped": "train_hub_models",
     "decay-divided-by-what-warmup-leaves": "train_with_optimizers",
+    **dict.fromkeys(
+        ("second-rank-asks-for-its-logs", "last-rank-goes-backwards", "labels-counted-on-each-rank-alone", "padding-kept-in-predictions"),
+        "train_in_processes",
+    ),
     "length-of-the-checkpoint-kept": "resume_changed",
 }
 # What a fault needs and few draws bring: held, so that this file stays fast.
@@ -82,6 +86,10 @@ HELD: Final[Mapping[str, dict[str, Any]]] = {
     "updates-skipped-as-batches": {"gradient_accumulation_steps": 2, "num_train_epochs": 1},
     "first-log-divided-by-all-steps": {"logging_steps": 1},
     "refusal-after-an-update": {"save_only_model": True},
+    "logged-loss-of-one-device": {"logging_strategy": "steps", "logging_steps": 1},
+    "logged-norm-grows-with-devices": {"logging_strategy": "steps", "logging_steps": 1},
+    "evaluation-loss-of-one-rank": {"eval_strategy": "epoch"},
+    "random-state-of-rank-zero-alone": {"save_strategy": "epoch"},
     "best-metric-of-the-save-before": _SAVED,
     "older-runs-not-counted": {"save_total_limit": 1},
     "any-checkpoint-taken-for-the-best": {**_SCORED, "save_strategy": "steps", "save_steps": 2, "load_best_model_at_end": True},

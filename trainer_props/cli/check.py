@@ -12,7 +12,7 @@ import typer
 
 from trainer_props.arguments import nearest
 from trainer_props.checking import where
-from trainer_props.cli.choosing import chosen, for_own_data, held_arguments
+from trainer_props.cli.choosing import chosen, devices_of, for_own_data, held_arguments, on_devices
 from trainer_props.cli.common import (
     INTERRUPTED,
     NEW_VIOLATIONS,
@@ -50,6 +50,9 @@ def check(
     experiment: Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Only these experiments.")] = None,
     property: Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Only these properties.")] = None,
     model: Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Only these models.")] = None,
+    devices: Annotated[
+        str | None, typer.Option(metavar="LIST", help="Only these devices: numbers, kinds (single, data_parallel, gloo), or kind:number.")
+    ] = None,
     arguments: Annotated[
         Path | None, typer.Option(metavar="FILE", help="JSON of TrainingArguments to hold fixed; the rest is drawn around them.")
     ] = None,
@@ -80,16 +83,17 @@ def check(
     experiments, properties, models = chosen(experiment, property, model)
     folder = regressions_folder(regressions)
     loaded = load_subject(subject)
-    held = held_arguments(loaded, arguments, models, console)
+    held = held_arguments(loaded, arguments, models, console, devices_of(devices))
     experiments, properties = for_own_data(experiments, properties, held, subject)
+    experiments, properties = on_devices(experiments, properties, held, devices)
     budget = {"--seconds": seconds, "--max-examples": max_examples, "--profile": profile if profile != "quick" else None}
     if max_examples is None and seconds is None:
         seconds, max_examples = _PROFILES[profile], _CI_EXAMPLES if _PROFILES[profile] is None else None
     if seed is None:
         seed = 0 if profile == "ci" else random.SystemRandom().randrange(2**32)
     repeat = _command_line(subject, budget, {
-        "--seed": seed, "--experiment": experiment, "--property": property, "--model": model, "--arguments": arguments,
-        "--regressions": regressions, "--first-failure": first_failure, "--no-known": no_known,
+        "--seed": seed, "--experiment": experiment, "--property": property, "--model": model, "--devices": devices,
+        "--arguments": arguments, "--regressions": regressions, "--first-failure": first_failure, "--no-known": no_known,
     })  # fmt: skip
     installed = ", ".join(f"{name} {number}" for name, number in list(versions().items())[:3])
     console.print(f"checking {subject} ({installed}), seed {seed}", soft_wrap=True)

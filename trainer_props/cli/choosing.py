@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trainer_props.arguments import nearest
 from trainer_props.checking import matching
 from trainer_props.cli.common import UsageError, importing
+from trainer_props.scenario import MOST_DEVICES
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -45,8 +47,61 @@ def chosen(
     return judging, judged, models
 
 
-def held_arguments(subject: Subject, arguments: Path | None, models: Sequence[str] | None, console: Console) -> Held:
-    """What is held: what the subject declares, and what a file says.
+def devices_of(text: str | None) -> tuple[tuple[str, int], ...] | None:
+    """The devices of a list such as `1,2`, `gloo` or `single,data_parallel:4`: kinds and numbers; None for all.
+
+    Raises:
+        UsageError: a part is neither a kind, nor a number, nor both with a colon between them.
+    """
+    if text is None:
+        return None
+    with importing():
+        from trainer_props.experiments.devices import COUNTS
+    known: dict[str, tuple[int, ...]] = {"single": (1,), **COUNTS}
+    found: dict[tuple[str, int], None] = {}
+    for part in text.split(","):
+        name, colon, number = part.strip().partition(":")
+        if name.isdecimal() and not colon:
+            kinds = [kind for kind in known if (kind == "single") == (int(name) == 1)]
+            numbers: tuple[int, ...] = (int(name),)
+        elif name in known and (not colon or number.isdecimal()):
+            kinds, numbers = [name], (int(number),) if colon else tuple(dict.fromkeys(known[name]))
+        else:
+            others = f"{', '.join(known)}, a number, or kind:number{nearest(name, list(known))}"
+            raise UsageError(f"--devices {part.strip()!r} is none of {others}")
+        if not all(1 <= each <= (1 if kind == "single" else MOST_DEVICES) for each in numbers for kind in kinds):
+            raise UsageError(f"--devices {part.strip()!r}: single is one device, the others are 1 to {MOST_DEVICES}")
+        found.update(((kind, each), None) for kind in kinds for each in numbers)
+    return tuple(found)
+
+
+def on_devices(experiments: list[str], properties: list[str], held: Held, asked: str | None) -> tuple[list[str], list[str]]:
+    """What is left on the devices that are asked for; everything if none are.
+
+    Raises:
+        UsageError: nothing is left.
+    """
+    from trainer_props.experiments import EXPERIMENTS, suitable
+    from trainer_props.properties import PROPERTIES
+
+    if held.devices is None:
+        return experiments, properties
+    left = suitable(experiments, held)
+    judged = [each for each in properties if set(PROPERTIES[each].experiments) & set(left)]
+    if not judged:
+        usual = ", ".join(suitable(list(EXPERIMENTS), held)) or "nothing"
+        raise UsageError(f"--devices {asked}: used by {usual}, not by {', '.join(experiments)}")
+    return [name for name in left if any(name in PROPERTIES[each].experiments for each in judged)], judged
+
+
+def held_arguments(
+    subject: Subject,
+    arguments: Path | None,
+    models: Sequence[str] | None,
+    console: Console,
+    devices: tuple[tuple[str, int], ...] | None = None,
+) -> Held:
+    """What is held: what the subject declares, what a file says, and the devices that are asked for.
 
     Raises:
         UsageError: the file can't be read, or contradicts the subject.
@@ -66,7 +121,7 @@ def held_arguments(subject: Subject, arguments: Path | None, models: Sequence[st
         fixed |= held.arguments
         for name, why in held.left_out:
             console.print(f"{arguments}: {name} is not held ({why})", soft_wrap=True)
-    return Held(arguments=fixed, forbidden=subject.declaration.forbidden, models=models, own_data=subject.own_data)
+    return Held(arguments=fixed, forbidden=subject.declaration.forbidden, models=models, own_data=subject.own_data, devices=devices)
 
 
 def for_own_data(experiments: list[str], properties: list[str], held: Held, subject: str) -> tuple[list[str], list[str]]:

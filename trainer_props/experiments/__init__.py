@@ -3,6 +3,7 @@
 from trainer_props.experiments import (  # noqa: F401  they register
     alike,
     arguments,
+    devices,
     evaluate,
     evaluate_in_batches,
     find_batch_size,

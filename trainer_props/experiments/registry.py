@@ -25,12 +25,21 @@ class Held:
         models: names of models, or None for all.
         own_data: the subject brings its own model and data: only arguments and the number of samples are drawn, and only experiments
             that need no data of ours are run (`suitable`).
+        devices: kinds and numbers of devices, or None for all; experiments on others are not run (`suitable`).
     """
 
     arguments: Mapping[str, Any] = field(default_factory=dict)
     forbidden: Sequence[str] = ()
     models: Sequence[str] | None = None
     own_data: bool = False
+    devices: Sequence[tuple[str, int]] | None = None
+
+    def counts(self, kind: str, drawn: Sequence[int]) -> tuple[int, ...]:
+        """Those of the numbers of devices that are held to, if any are; they may be others than those that are usually drawn."""
+        if self.devices is None:
+            return tuple(drawn)
+        asked = sorted({count for each, count in self.devices if each == kind})
+        return tuple(count for count in drawn if count in asked) + tuple(count for count in asked if count not in drawn)
 
 
 @dataclass(frozen=True)
@@ -103,6 +112,7 @@ class Experiment:
         own_data: it makes sense for a subject that brings its own model and data. What hands data of ours to the trainer, or is about a
             kind of data or model, does not.
         body: case and what is wanted of its record -> what `run` does, as source code.
+        devices: the kinds of devices that its scenarios have.
     """
 
     name: str
@@ -114,6 +124,7 @@ class Experiment:
     share: float = 1.0
     own_data: bool = False
     body: Callable[[Case, Wanted], Body] = train_body
+    devices: tuple[str, ...] = ("single",)
 
 
 EXPERIMENTS: Final[dict[str, Experiment]] = {}
@@ -132,5 +143,9 @@ def register(experiment: Experiment) -> Experiment:
 
 
 def suitable(names: Sequence[str], held: Held) -> list[str]:
-    """Those of the experiments that make sense with what is held: all, or for a subject with data of its own those that bring none."""
-    return [name for name in names if EXPERIMENTS[name].own_data or not held.own_data]
+    """Those of the experiments that make sense with what is held: for a subject with data of its own those that bring none, and those on
+    devices that are asked for.
+    """
+    kinds = None if held.devices is None else {kind for kind, _ in held.devices}
+    able = [EXPERIMENTS[name] for name in names if EXPERIMENTS[name].own_data or not held.own_data]
+    return [each.name for each in able if kinds is None or kinds & set(each.devices)]

@@ -5,6 +5,7 @@ from trainer_props.faults import (  # noqa: F401  registers
     callbacks,
     checkpoints,
     data_order,
+    devices,
     early_stopping,
     evaluation,
     evaluation_batches,

@@ -3,6 +3,7 @@
 from trainer_props.known_bugs import (  # noqa: F401  they register
     arguments,
     checkpoints,
+    devices,
     evaluation,
     evaluation_batches,
     evaluation_traces,

@@ -5,6 +5,7 @@ from trainer_props.properties import (  # noqa: F401  they register
     callbacks,
     checkpoints,
     data_order,
+    devices,
     early_stopping,
     evaluation,
     evaluation_batches,

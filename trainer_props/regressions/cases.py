@@ -12,7 +12,7 @@ from trainer_props.arguments import DEFAULTS, DRAWN, FIELDS, QUIET, nearest
 from trainer_props.arguments_file import MOST
 from trainer_props.case import Case
 from trainer_props.experiments import EXPERIMENTS, pairs
-from trainer_props.scenario import Scenario, thaw
+from trainer_props.scenario import MOST_DEVICES, Scenario, thaw
 from trainer_props.strategies.argument_values import BAD_VALUES, FURTHER_VALUES
 
 MOST_SAMPLES: Final = 10_000_000
@@ -38,7 +38,7 @@ def read_case(data: Any) -> Case:
     case = Case.from_json(data)
     if case.experiment not in EXPERIMENTS:
         raise serialization.InvalidData(f"there is no experiment {case.experiment!r}{nearest(case.experiment, list(EXPERIMENTS))}")
-    _check_parts(case.scenario)
+    _check_parts(case.scenario, EXPERIMENTS[case.experiment].devices)
     builds = case.experiment == _TRAINS_NOTHING
     for name, value in case.scenario.arguments.items():
         _check_argument(name, thaw(value), {name: FURTHER_VALUES.get(name, ())} if builds else {})
@@ -84,7 +84,7 @@ def _check_scalar(data: Any) -> None:
         raise serialization.InvalidData("a whole number has 64 bits or more")
 
 
-def _check_parts(scenario: Scenario) -> None:
+def _check_parts(scenario: Scenario, kinds: tuple[str, ...]) -> None:
     data, model, devices, components = scenario.data, scenario.model, scenario.devices, scenario.components
     try:
         zoo.kinds.check(model, data)
@@ -97,14 +97,15 @@ def _check_parts(scenario: Scenario) -> None:
         if not 0 <= number <= most:
             raise serialization.InvalidData(f"{name} is {number}: at least 0 and at most {most} is possible")
     for name, value, values in (
-        ("model.dtype", model.dtype, ("float64", "float32")), ("devices.kind", devices.kind, ("single",)),
+        ("model.dtype", model.dtype, ("float64", "float32")), ("devices.kind", devices.kind, kinds),
         ("components.collator", components.collator, ("default", "padding")),
         ("components.loss", components.loss, ("model", "compute_loss_func")),
     ):
         if value not in values:
             raise serialization.InvalidData(f"{name} is {value!r}: this version knows {', '.join(values)}")
-    if devices.count != 1:
-        raise serialization.InvalidData(f"devices.count is {devices.count}, on a single device")
+    most = 1 if devices.kind == "single" else MOST_DEVICES
+    if not 1 <= devices.count <= most:
+        raise serialization.InvalidData(f"devices.count is {devices.count}: of kind {devices.kind!r} there can be 1 to {most}")
 
 
 def _check_argument(name: str, value: Any, further: Mapping[str, tuple[Any, ...]], *, bounded: bool = True) -> None:

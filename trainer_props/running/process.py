@@ -57,11 +57,19 @@ def prepared() -> Iterator[None]:
         stack.enter_context(_memoised_lookups())
         _warm_up()
         stack.enter_context(_frozen_heap())
+        stack.callback(_end_pools)
         _depth = 1
         try:
             yield
         finally:
             _depth = 0
+
+
+def _end_pools() -> None:
+    """End the processes that wait for runs on several devices, if there are any."""
+    gloo = sys.modules.get("trainer_props.running.devices.gloo")
+    if gloo is not None:
+        gloo.close()
 
 
 def _warm_up() -> None:

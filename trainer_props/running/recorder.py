@@ -156,14 +156,15 @@ class Recorder(TrainerCallback):
             if value is not None:
                 loss = loss * 0 + value
                 replaced = _with_loss(outputs, loss)
-        self._losses.append((batch, loss.detach()))
+        self._losses.append((batch, loss.detach().clone()))  # on several devices the Trainer multiplies it in place
         return replaced
 
     def saw_loss(self, loss: torch.Tensor, items: Any) -> None:
         """The scenario's own loss function computed this loss, given this `num_items_in_batch`."""
         batch = self._last
-        batch.items = float(items) if items is not None else None
-        self._losses.append((batch, loss.detach()))
+        # DataParallel has them once for each device
+        batch.items = float(items.reshape(-1)[0] if isinstance(items, torch.Tensor) else items) if items is not None else None
+        self._losses.append((batch, loss.detach().mean()))
 
     def saw_metrics(self, predictions: Any, label_ids: Any) -> None:
         """`compute_metrics` saw these predictions."""
@@ -262,6 +263,11 @@ class Recorder(TrainerCallback):
         self.record.logs.append({**(kwargs.get("logs") or {}), "step": state.global_step})
 
     def _saved(self, args: Any, state: Any, kwargs: dict[str, Any]) -> None:
+        best = state.best_model_checkpoint
+        if not state.is_world_process_zero:  # another rank may still be writing what this one would read
+            name = os.path.basename(best) if best else None
+            self.record.checkpoints.append(Checkpoint(state.global_step, (), None, None, None, self._flat_weights(), name))
+            return
         folder = Path(args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
         files = tuple(sorted(os.listdir(folder))) if folder.is_dir() else None
         if folder.is_dir():
@@ -269,7 +275,6 @@ class Recorder(TrainerCallback):
             moment = _FIRST_CHECKPOINT + _SECONDS_BETWEEN_CHECKPOINTS * state.global_step
             os.utime(folder, (moment, moment))
         saved = _read_state(folder)
-        best = state.best_model_checkpoint
         self.record.checkpoints.append(
             Checkpoint(
                 state.global_step,

@@ -11,6 +11,7 @@ from typing import Any
 from transformers import PrinterCallback, Trainer
 
 from trainer_props.record import Failure, Record
+from trainer_props.running.devices.data_parallel import emulated
 from trainer_props.running.output import output_directory
 from trainer_props.running.place import place
 from trainer_props.running.process import freeze_again, is_prepared
@@ -45,7 +46,7 @@ def run(scenario: Scenario, subject: Subject, body: Body = train, *, directory: 
         compat.Unsupported: the installed transformers lacks an argument.
         zoo.MissingPackage: a package that the data needs is not installed.
     """
-    with _directory(directory) as output_dir:
+    with _directory(directory) as output_dir, _devices(scenario):
         recorder: Recorder | None = None
         trainer: Trainer | None = None
         where, ended_at = "construction", ""
@@ -113,6 +114,11 @@ def _directory(path: str | None) -> AbstractContextManager[str]:
     return output_directory() if path is None else nullcontext(path)
 
 
+def _devices(scenario: Scenario) -> AbstractContextManager[None]:
+    """What makes this process have the scenario's devices; a rank of several has them already."""
+    return emulated(scenario.devices.count) if scenario.devices.kind == "data_parallel" else nullcontext()
+
+
 def _end_workers(trainer: Trainer | None, scenario: Scenario) -> None:
     """Let go of worker processes that outlive their epoch. If the garbage collector ends them, torch waits five seconds for each."""
     if not scenario.argument("dataloader_persistent_workers"):
@@ -130,7 +136,8 @@ def batch_budget(scenario: Scenario) -> int:
     size, attempts = max(1, scenario.argument("per_device_train_batch_size")), 1
     if scenario.argument("auto_find_batch_size"):  # it may begin again with each smaller batch size
         size, attempts = 1, size
-    per_epoch = math.ceil(scenario.data.n / size)
-    by_steps = max(0, scenario.argument("max_steps")) * scenario.argument("gradient_accumulation_steps")
+    devices = max(1, scenario.devices.count)  # one process sees the micro-batch of each
+    per_epoch = math.ceil(scenario.data.n / size) + devices - 1
+    by_steps = max(0, scenario.argument("max_steps")) * scenario.argument("gradient_accumulation_steps") * devices
     by_epochs = math.ceil(scenario.argument("num_train_epochs")) * per_epoch if scenario.argument("max_steps") < 0 else 0
     return 16 + 2 * attempts * int(max(by_steps, by_epochs))

@@ -1,0 +1,17 @@
+"""Several devices: DataParallel, emulated, and processes with gloo."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import trainer_props
+
+if TYPE_CHECKING:
+    from trainer_props.checking import SubjectCase
+
+EXPERIMENTS = ["train_on_devices", "train_in_processes"]
+
+
+@trainer_props.parametrize("transformers:Trainer", experiments=EXPERIMENTS)
+def test_on_several_devices(case: SubjectCase) -> None:
+    case.check()

@@ -1,0 +1,94 @@
+"""Runs on several devices as source code for standalone scripts: DataParallel is emulated there too, processes are started."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from types import ModuleType
+from typing import Final
+
+from trainer_props.case import Case
+from trainer_props.experiments.registry import OUTPUT, Body, Wanted
+
+_SIZES: Final = ("per_device_train_batch_size", "per_device_eval_batch_size")
+_EMULATION: Final = ("emulated", "_Emulated", "scatter", "replica", "gather")
+_IN_PROCESSES: Final = '''\
+def in_process(rank, count, output_dir, arguments):
+    """What each of the processes does, as torchrun would start it."""
+    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(count), LOCAL_WORLD_SIZE=str(count))
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT="0", OMP_NUM_THREADS="1")
+    if sys.platform == "linux":
+        os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+    store = f"file://{output_dir}/store"
+    torch.distributed.init_process_group("gloo", init_method=store, rank=rank, world_size=count)
+    torch.save(run(f"{output_dir}/several", **arguments), f"{output_dir}/{rank}.pt")
+
+
+def in_processes(count, output_dir, **arguments):
+    """The records of a run in several processes."""
+    given = (count, output_dir, arguments)
+    torch.multiprocessing.start_processes(in_process, given, nprocs=count, start_method="fork")
+    files = [f"{output_dir}/{rank}.pt" for rank in range(count)]
+    return {f"rank {rank}": torch.load(file, weights_only=False) for rank, file in enumerate(files)}'''
+_FILES: Final = '''\
+def checkpoint_files(folder):
+    """The files of each checkpoint."""
+    return {each.name: sorted(os.listdir(each)) for each in sorted(pathlib.Path(folder).glob("checkpoint-*"))}'''
+
+
+def body(case: Case, wanted: Wanted) -> Body:
+    """The same in source: `run(output_dir, **arguments)` makes one run, `main` one on one device and one on several."""
+    scenario = case.scenario
+    count, emulated = scenario.devices.count, scenario.devices.kind == "data_parallel"
+    one = ", ".join(f"{name}={count * int(scenario.argument(name))}" for name in _SIZES)
+    each = ", ".join(f"{name}={int(scenario.argument(name))}" for name in _SIZES)
+    several = [f'runs = {{"one device": run(f"{{output_dir}}/one", {one})}}']
+    if emulated:
+        several += [f"with emulated({count}):", f'    runs["rank 0"] = run(f"{{output_dir}}/several", {each})']
+        definitions, imports = [emulation()], ["import contextlib", "from torch import nn", "from collections.abc import Mapping"]
+        imports.append("from transformers import TrainingArguments")
+    else:
+        several.append(f"runs |= in_processes({count}, output_dir, {each})")
+        definitions, imports = [_IN_PROCESSES], ["import os", "import sys", "import torch"]
+    if "files" in wanted.words:
+        pairs = '(("one", "one device"), ("several", "rank 0"))'
+        several += [f"for folder, name in {pairs}:", '    runs[name].results["files"] = checkpoint_files(f"{output_dir}/{folder}")']
+        definitions, imports = [*definitions, _FILES], [*imports, "import os", "import pathlib"]
+    return Body(_lines(case, wanted), imports, definitions, varied=_SIZES, several=several)
+
+
+def _lines(case: Case, wanted: Wanted) -> list[str]:
+    """What is done with a trainer."""
+    told = [name for name in ("train_batch_size", "eval_batch_size") if name in wanted.words]
+    lines = [f'record.results["{name}"] = trainer.args.{name}' for name in told]
+    kept = [f"record.{name} = {value}" for name, value in OUTPUT.items() if name in wanted.fields]
+    lines += [f"{'output = ' if kept else ''}trainer.train()", *kept]
+    if case.scenario.data.n_eval and "log_history" in wanted.fields:
+        lines.append("trainer.evaluate()")
+    rows = [name for name in ("predictions", "label_ids") if name in wanted.words]
+    if case.parameters.get("predict") and rows:
+        lines.append("predicted = trainer.predict(test_dataset)")
+        for name in rows:
+            lines.append(f"found = predicted.{name}")
+            value = "[each.tolist() for each in found] if isinstance(found, tuple) else found.tolist()"
+            lines.append(f'record.results["{name}"] = {value}')
+    return lines
+
+
+def emulation() -> str:
+    """The emulation of DataParallel as it is used here, without its annotations and comments."""
+    from trainer_props.running.devices import data_parallel  # it imports transformers
+
+    texts = [_bare(data_parallel, name) for name in _EMULATION]
+    return "\n\n\n".join(texts).replace("nn.DataParallel[nn.Module]", "nn.DataParallel")
+
+
+def _bare(module: ModuleType, name: str) -> str:
+    tree = ast.parse(textwrap.dedent(inspect.getsource(getattr(module, name))))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            node.returns = None
+        elif isinstance(node, ast.arg):
+            node.annotation = None
+    return ast.unparse(tree)

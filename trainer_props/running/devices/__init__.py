@@ -1,0 +1,1 @@
+"""Runs on several devices, on a machine that may have none: `backends` is the way in."""

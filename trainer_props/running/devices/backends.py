@@ -1,0 +1,59 @@
+"""Runs on several devices, on a machine that may have none: one interface, the kind of device says how it is done.
+
+`single` is one device, `data_parallel` an emulated `torch.nn.DataParallel` in this process, `gloo` a resident pool of processes, one a
+rank. What each can show, and what not, is said where it is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from trainer_props.arguments import nearest
+from trainer_props.record import Record, Runs
+from trainer_props.running.devices import gloo
+from trainer_props.running.devices.errand import Errand
+from trainer_props.running.devices.kinds import NoSuchDevices
+from trainer_props.running.output import output_directory
+from trainer_props.running.run import run
+from trainer_props.scenario import Scenario
+from trainer_props.subjects import Subject
+
+__all__ = ["BACKENDS", "Errand", "NoSuchDevices", "rank_name", "run_on_devices"]
+
+
+def rank_name(rank: int) -> str:
+    """What the record of a rank is called among `Runs`."""
+    return f"rank {rank}"
+
+
+def _in_this_process(scenario: Scenario, subject: Subject, errand: Errand, directory: str) -> list[Record]:
+    return [run(scenario, subject, errand.body, directory=directory)]
+
+
+BACKENDS: Final[dict[str, Callable[[Scenario, Subject, Errand, str], list[Record]]]] = {
+    "single": _in_this_process, "data_parallel": _in_this_process, "gloo": gloo.run,
+}  # fmt: skip
+"""Kinds of devices -> what makes a run on them, in a directory; it returns the records of the ranks."""
+
+
+def run_on_devices(scenario: Scenario, subject: Subject, errand: Errand) -> Runs:
+    """Do the errand with the scenario's trainer on the scenario's devices; the records of its ranks, by `rank_name`.
+
+    Raises:
+        NoSuchDevices: nobody knows that kind of device, or this machine can't serve it.
+        SubjectError: the subject gave no Trainer.
+    """
+    kind = scenario.devices.kind
+    if kind not in BACKENDS:
+        raise NoSuchDevices(f"there are no devices of kind {kind!r}{nearest(kind, list(BACKENDS))}")
+    with output_directory() as directory:
+        records = BACKENDS[kind](scenario, subject, errand, directory)
+        records[0].results["files"] = checkpoint_files(directory)
+    return Runs({rank_name(rank): record for rank, record in enumerate(records)})
+
+
+def checkpoint_files(directory: str) -> dict[str, list[str]]:
+    """The names of the files of each checkpoint in a directory, by its name."""
+    return {folder.name: sorted(each.name for each in folder.iterdir()) for folder in sorted(Path(directory).glob("checkpoint-*"))}
