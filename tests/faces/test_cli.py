@@ -156,7 +156,7 @@ def test_subject_that_refuses_the_plainest_scenario_is_judged_on_others(run: Run
         (["check", "--property", "stepp.*"], "--property 'stepp.*' matches none: did you mean 'steps.*'?"),
         (["check", "--property", "steps.run_finish"], "--property 'steps.run_finish' matches none: did you mean 'steps.run_finishes'?"),
         (["check", "--model", "lama"], "--model 'lama' matches none: did you mean 'llama'?"),
-        (["check", "--model", "t5", "--experiment", "train_once"], "save_and_reload, not by train_once"),
+        (["check", "--model", "t5", "--experiment", "train_once"], "save_memory, not by train_once"),
         (["check", "--property", "arguments.set*", "--experiment", "train_once"], "judged in build_arguments, not in train_once"),
         (["check", "no_colon"], "subject 'no_colon': write it as module:attribute"),
         (["check", "no_such_module:make"], "subject 'no_such_module:make': importing no_such_module failed: ModuleNotFoundError"),

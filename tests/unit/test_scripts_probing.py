@@ -222,7 +222,7 @@ def by_probe(case: Case, output_dir: str) -> Any:
     """The record of the same run, made by source code alone."""
     body = EXPERIMENTS[case.experiment].body(case, Wanted(frozenset({*RECORDED, "results"})))
     source = source_of(case, SUBJECT, identify=True)
-    code = probe(EVERYTHING, circumstances(case, SUBJECT, endless=True))
+    code = probe(EVERYTHING, circumstances(case, SUBJECT, endless=True, predicts=any(".predict(" in line for line in body.lines)))
     definitions = [source.definitions, *body.definitions, code.record, *code.definitions]
     steps = [source.build, "trainer.remove_callback(PrinterCallback)", "watch(trainer)", *body.lines, *code.after]
     namespace: dict[str, Any] = {"output_dir": output_dir, "PrinterCallback": PrinterCallback}

@@ -26,7 +26,7 @@ _SHARED_BASELINES: Final = 16
 _LEFT_OUT: Final = ("eval_on_start",)
 """A check before training is made again before each part; nothing says whether it should be."""
 
-_LENGTHS: Final = st.one_of(
+_LENGTHS: Final[st.SearchStrategy[dict[str, Any]]] = st.one_of(
     st.just({}),
     st.fixed_dictionaries({"max_steps": st.integers(3, 8)}),
     st.fixed_dictionaries({"num_train_epochs": st.sampled_from([2, 3, 2.5])}),

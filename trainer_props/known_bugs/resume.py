@@ -74,11 +74,16 @@ def _ends_of_epochs_matter(scenario: Scenario) -> bool:
 
 
 def _end_of_an_epoch_is_lost(judgement: Violated, runs: Runs, scenario: Scenario) -> bool:
-    """Entries are missing, and nothing else: those of ends of epochs at which a part begins."""
+    """Entries are missing, and nothing else: those of ends of epochs at which a part begins. Early stopping, which saw an evaluation less,
+    may let the run go on: then entries follow after those of the run without interruptions.
+    """
     starts = measures.first_steps(runs).value
     missing = [entry for entry in judgement.expected if entry not in judgement.observed]
     kept = [entry for entry in judgement.expected if entry in judgement.observed]
-    return kept == judgement.observed and all(step in starts and float(epoch).is_integer() for step, epoch, *_ in missing)
+    more = judgement.observed[len(kept) :]
+    goes_on = scenario.components.early_stopping is not None and all(entry[0] > judgement.expected[-1][0] for entry in more)
+    lost = all(step in starts and float(epoch).is_integer() for step, epoch, *_ in missing)
+    return bool(missing) and lost and kept == judgement.observed[: len(kept)] and (goes_on or not more)
 
 
 def _counts_from_the_beginning_of_the_epoch(judgement: Violated, runs: Runs, scenario: Scenario) -> bool:

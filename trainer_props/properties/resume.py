@@ -112,6 +112,10 @@ SOMETHING_LEFT = Need(
 ENDS_KEPT = Need(
     "ends_kept", "what was due at the end of an epoch is lost (resume.log_history_has_the_same_entries says so)", _ends_are_kept
 )
+STOPS_ALIKE = Need(
+    "stops_alike", "early stopping did not see what was due at the end of an epoch (resume.log_history_has_the_same_entries says so)",
+    lambda runs, scenario: scenario.components.early_stopping is None or _ends_are_kept(runs, scenario),
+)  # fmt: skip
 SAME_WORK = Need(
     "same_work", "before the interruption it had other batches, or rates that go by its length or its evaluations",
     lambda runs, scenario: _same_work(measures.arguments_before(runs), scenario),
@@ -231,7 +235,9 @@ def _follows_losses(scenario: Scenario) -> bool:
     return scenario.argument("lr_scheduler_type") in ("reduce_lr_on_plateau", "greedy")
 
 
-@trainer_property(source=sources.docs("TrainerState"), experiments=RESUMED_RUNS, needs=[*_SAME_RUN, SOMETHING_LEFT], catalogue=[5, 74])
+@trainer_property(
+    source=sources.docs("TrainerState"), experiments=RESUMED_RUNS, needs=[*_SAME_RUN, SOMETHING_LEFT, STOPS_ALIKE], catalogue=[5, 74]
+)
 def epochs_go_on_where_they_were(runs: Runs, scenario: Scenario) -> Judgement:
     """`state.epoch` after each update is that of the run without interruptions: training goes on in the epoch in which it was."""
     return same("epoch after updates", expected=measures.epochs_of_the_baseline(runs), observed=measures.epochs(runs), at="update")
