@@ -136,6 +136,7 @@ known_bug(
             "data_order.micro_batches_have_their_size",
             "evaluation.evaluations_happen_when_due",
             "early_stopping.stops_when_patience_is_spent",
+            "logs.loss_is_logged_when_due",
         ),
         region=_shorter_than_a_window,
         symptom=_no_update_ever,
