@@ -11,6 +11,7 @@ from trainer_props import strategies
 from trainer_props.arguments import default
 from trainer_props.case import Case
 from trainer_props.experiments.devices_source import body
+from trainer_props.experiments.hashed import Hashed
 from trainer_props.experiments.registry import Experiment, Held, register
 from trainer_props.record import Runs
 from trainer_props.scenario import Devices, Scenario
@@ -77,7 +78,7 @@ def run(case: Case, subject: Subject) -> Runs:
     from trainer_props.running import run_on_devices
 
     errand = _errand(case)
-    baseline = _baseline(_Hashed(subject), on_one_device(case.scenario), errand)
+    baseline = _baseline(Hashed(subject), on_one_device(case.scenario), errand)
     runs = Runs({BASELINE: baseline.first})
     if baseline.first.finished:
         runs |= run_on_devices(case.scenario, subject, errand)
@@ -90,21 +91,8 @@ def _errand(case: Case) -> Any:
     return Errand(evaluate=case.scenario.data.n_eval > 0, predict=int(case.parameters.get("predict", 0)))
 
 
-class _Hashed:
-    """A subject as part of the key of a cache: it is the one that made its Trainers."""
-
-    def __init__(self, subject: Subject) -> None:
-        self.subject = subject
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Hashed) and self.subject is other.subject
-
-    def __hash__(self) -> int:
-        return id(self.subject)
-
-
 @functools.lru_cache(maxsize=_SHARED_BASELINES)
-def _baseline(subject: _Hashed, scenario: Scenario, errand: Any) -> Runs:
+def _baseline(subject: Hashed, scenario: Scenario, errand: Any) -> Runs:
     from trainer_props.running import run_on_devices
 
     return run_on_devices(scenario, subject.subject, errand)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from trainer_props.arguments import default
 from trainer_props.case import Case
+from trainer_props.experiments.hashed import Hashed
 from trainer_props.experiments.registry import Body, Held
 from trainer_props.measures.pairs import BASELINE, CHANGED
 from trainer_props.record import Record, Runs
@@ -52,7 +53,7 @@ def run_pair(
     from trainer_props.running import run as run_scenario  # what is heavy is imported when something runs, not when tests are collected
     from trainer_props.running.run import train
 
-    shared = _baseline(_Hashed(subject), case.scenario, prints)
+    shared = _baseline(Hashed(subject), case.scenario, prints)
     first = replace(shared, arguments={name: case.scenario.argument(name) for name in changes})
     runs = Runs({BASELINE: first})
     if (changes or body is not None) and first.events:
@@ -63,21 +64,8 @@ def run_pair(
     return runs
 
 
-class _Hashed:
-    """A subject as part of the key of a cache: it is the one that made its Trainers."""
-
-    def __init__(self, subject: Subject) -> None:
-        self.subject = subject
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Hashed) and self.subject is other.subject
-
-    def __hash__(self) -> int:
-        return id(self.subject)
-
-
 @functools.lru_cache(maxsize=_SHARED_BASELINES)
-def _baseline(subject: _Hashed, scenario: Scenario, prints: bool) -> Record:
+def _baseline(subject: Hashed, scenario: Scenario, prints: bool) -> Record:
     """The run as its scenario has it; the last few are remembered, since cases that differ in their changes share it."""
     from trainer_props.running import run as run_scenario
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hypothesis import strategies as st
 
+from trainer_props.experiments.hashed import Hashed
 from trainer_props.experiments.registry import OUTPUT, Wanted
 from trainer_props.oracles import accounting
 from trainer_props.record import Record
@@ -81,28 +82,15 @@ def unscored(scenario: Scenario, held: dict[str, Any]) -> Scenario:
     return scenario.replace(arguments=arguments, components=components)  # type: ignore[no-any-return]
 
 
-class _Hashed:
-    """A subject as part of the key of a cache: it is the one that made its Trainers."""
-
-    def __init__(self, subject: Subject) -> None:
-        self.subject = subject
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Hashed) and self.subject is other.subject
-
-    def __hash__(self) -> int:
-        return id(self.subject)
-
-
 def baseline(subject: Subject, scenario: Scenario, saves: tuple[int, ...]) -> Record:
     """The run without interruptions, which saves after these updates too if checkpoints are any matter of the scenario: by rotation, or by
     the best one. The last few are remembered: cases that differ in their interruptions alone share it.
     """
-    return _baseline(_Hashed(subject), scenario, saves if scenario.argument("save_strategy") != "no" else ())
+    return _baseline(Hashed(subject), scenario, saves if scenario.argument("save_strategy") != "no" else ())
 
 
 @functools.lru_cache(maxsize=_SHARED_BASELINES)
-def _baseline(subject: _Hashed, scenario: Scenario, saves: tuple[int, ...]) -> Record:
+def _baseline(subject: Hashed, scenario: Scenario, saves: tuple[int, ...]) -> Record:
     from trainer_props.running import Interruption
     from trainer_props.running import run as run_scenario
 

@@ -80,10 +80,12 @@ def _end_of_an_epoch_is_lost(judgement: Violated, runs: Runs, scenario: Scenario
     starts = measures.first_steps(runs).value
     missing = [entry for entry in judgement.expected if entry not in judgement.observed]
     kept = [entry for entry in judgement.expected if entry in judgement.observed]
+    if not missing:
+        return False
     more = judgement.observed[len(kept) :]
     goes_on = scenario.components.early_stopping is not None and all(entry[0] > judgement.expected[-1][0] for entry in more)
     lost = all(step in starts and float(epoch).is_integer() for step, epoch, *_ in missing)
-    return bool(missing) and lost and kept == judgement.observed[: len(kept)] and (goes_on or not more)
+    return lost and kept == judgement.observed[: len(kept)] and (goes_on or not more)
 
 
 def _counts_from_the_beginning_of_the_epoch(judgement: Violated, runs: Runs, scenario: Scenario) -> bool:
