@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import dataclasses
 from typing import Any
 
 from hypothesis import strategies as st
 
+from trainer_props.engine.board import Board
 from trainer_props.engine.turns import ENOUGH, Turn, Turns
 from trainer_props.experiments import EXPERIMENTS
 from trainer_props.properties import PROPERTIES
 
 FIRST, SECOND = list(PROPERTIES.values())[:2]
-ONE = EXPERIMENTS["train_once"]
 
 
 def spent(seconds: float, rates: dict[str, float], plan: list[tuple[Any, ...]]) -> dict[int, float]:
     """Seconds that each experiment of a plan had of so many, whose properties are evaluated so often in a second of each."""
-    turns = [Turn(ONE, st.nothing(), properties) for properties, _ in plan]
-    total: Counter[str] = Counter()
-    choice = Turns(turns, lambda name: total[name])
-    for _ in range(int(seconds * 10)):
-        turn, part = choice.next()
-        assert 0 < part <= 1
-        turn.spent += 0.1
-        turn.judged += 2
-        for each in turn.properties:
-            count = round(rates[each.id] * plan[turns.index(turn)][1] * 0.1)
-            turn.evaluated[each.id] += count
-            total[each.id] += count
-    return {index: turn.spent for index, turn in enumerate(turns)}
+    alike = [dataclasses.replace(EXPERIMENTS["train_once"], name=str(index)) for index in range(len(plan))]
+    turns = [Turn(experiment, st.nothing(), properties) for experiment, (properties, _) in zip(alike, plan, strict=True)]
+    board = Board()
+    choice = Turns(turns, seconds, board)
+    for step in range(int(seconds * 10)):
+        given = choice.begin(seconds - step * 0.1)
+        assert 0 < given.seconds <= seconds
+        fast = plan[turns.index(given.turn)][1]
+        counts = {each.id: round(rates[each.id] * fast * 0.1) for each in given.turn.properties}
+        judged = [[name for name, count in counts.items() if count > index] for index in range(max(2, *counts.values()))]
+        choice.end(given, 0.1, len(judged), judged)
+    with board.opened() as notes:
+        return {index: notes.tallies[str(index)].spent for index in range(len(plan))}
 
 
 def test_alike_ones_get_alike() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import random
 import shlex
@@ -45,6 +46,7 @@ def check(
     ] = "transformers:Trainer",
     seconds: Annotated[float | None, typer.Option(min=0.1, help="Time for exploring (60; shrinking comes on top).")] = None,
     max_examples: Annotated[int | None, typer.Option(min=1, help="Examples of each experiment; replaces --seconds.")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Workers that explore side by side.")] = 1,
     profile: Annotated[str, typer.Option(help="quick (60 s), ci (100 examples each, the same every time) or nightly (an hour).")] = "quick",
     seed: Annotated[int | None, typer.Option(help="All draws follow from it; the clock decides how many (random, printed).")] = None,
     experiment: Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Only these experiments.")] = None,
@@ -73,7 +75,7 @@ def check(
     outputs.prepare()
     with importing():
         from trainer_props.engine import Plan
-        from trainer_props.engine.supervisor import supervise
+        from trainer_props.engine.crew import supervise_side_by_side
         from trainer_props.keeper import Keeper
         from trainer_props.regressions import Store, versions
         from trainer_props.reports import result as results
@@ -92,20 +94,29 @@ def check(
     if seed is None:
         seed = 0 if profile == "ci" else random.SystemRandom().randrange(2**32)
     repeat = _command_line(subject, budget, {
-        "--seed": seed, "--experiment": experiment, "--property": property, "--model": model, "--devices": devices,
+        "--jobs": jobs if jobs > 1 else None, "--seed": seed, "--experiment": experiment, "--property": property, "--model": model,
+        "--devices": devices,
         "--arguments": arguments, "--regressions": regressions, "--first-failure": first_failure, "--no-known": no_known,
     })  # fmt: skip
     installed = ", ".join(f"{name} {number}" for name, number in list(versions().items())[:3])
     console.print(f"checking {subject} ({installed}), seed {seed}", soft_wrap=True)
     keeper = Keeper(Store(folder), subject, via="check")
     plan = Plan(
-        experiments=experiments, properties=properties, seconds=None if max_examples is not None else seconds, max_examples=max_examples,
-        seed=seed, held=held, known=not no_known, first_failure=first_failure,
+        experiments=experiments,
+        properties=properties,
+        seconds=None if max_examples is not None else seconds,
+        max_examples=max_examples,
+        seed=seed,
+        held=held,
+        known=not no_known,
+        first_failure=first_failure,
         replayed=_replays(keeper, (experiments, properties, models), console),
     )
     try:
-        with keeper.noting() as noting, terminal.Live(console) as live:
-            result = supervise(loaded, plan, keeper.before(live), running=noting)
+        with contextlib.ExitStack() as stack:
+            running = [stack.enter_context(keeper.noting()) for _ in range(jobs)]
+            live = stack.enter_context(terminal.Live(console))
+            result = supervise_side_by_side(loaded, plan, keeper.before(live), jobs=jobs, running=running)
     except SubjectError as error:
         raise UsageError(str(error)) from None
 
@@ -136,9 +147,7 @@ def _command_line(subject: str, *asked: Mapping[str, Any]) -> str:
     return shlex.join(words)
 
 
-def _replays(
-    keeper: Keeper, chosen: tuple[Sequence[str], Sequence[str], Sequence[str] | None], console: Console
-) -> tuple[Replay, ...]:
+def _replays(keeper: Keeper, chosen: tuple[Sequence[str], Sequence[str], Sequence[str] | None], console: Console) -> tuple[Replay, ...]:
     """What is judged before anything is drawn, and a line on it."""
     from trainer_props.reports import terminal
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from trainer_props import serialization
 from trainer_props.case import Case
+from trainer_props.engine.board import Board
 from trainer_props.engine.drawing import EndOfSlice, draw, slice_seed
 from trainer_props.engine.events import (
     CANNOT_RUN,
@@ -31,7 +34,7 @@ from trainer_props.engine.ledger import Entry, Key, Ledger, Origin
 from trainer_props.engine.replaying import Replay, by_case, findings_of, outcome, unknown
 from trainer_props.engine.shrinking import shrink
 from trainer_props.engine.timeline import timeline
-from trainer_props.engine.turns import Turn, Turns
+from trainer_props.engine.turns import Slice, Turn, Turns
 from trainer_props.experiments import EXPERIMENTS, Held
 from trainer_props.properties import PROPERTIES, Property
 from trainer_props.record import first_record
@@ -49,12 +52,6 @@ _PROGRESS_SECONDS = 0.1
 _PATIENCE, _LEAST_PATIENCE = 20.0, 10.0
 """Where the clock had to end a case, others get so many times as long as the slowest before, but no less than so many seconds."""
 
-_PARTS = 4
-"""Into so many parts the time of an experiment is cut, so that a session that ends early has still touched everything."""
-_FIRST_PARTS = 32
-"""The first of them is so small a part, and each next one twice the one before: what shows anywhere shows soon."""
-_LEAST_SECONDS = 0.25
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -71,6 +68,8 @@ class Plan:
         shrink_seconds: budget for shrinking each violation; None to leave it as it is found.
         shrunk: ids of the properties whose violations are shrunk; None: all.
         replayed: cases that failed before, to be judged first; they need not belong to the experiments.
+        board: what this session shares with others that do a part of the same work; None if there are none.
+        part: its number among them.
     """
 
     experiments: Sequence[str] = field(default_factory=lambda: tuple(EXPERIMENTS))
@@ -85,6 +84,8 @@ class Plan:
     shrink_seconds: float | None = SHRINK_SECONDS
     shrunk: Collection[str] | None = None
     replayed: Sequence[Replay] = ()
+    board: Board | None = None
+    part: int = 0
 
 
 class Session:
@@ -127,7 +128,8 @@ class Session:
                 self.result.experiments[name] = ExperimentCount(name)
         for each in chosen:
             self.result.properties[each.id] = PropertyCount(each.id)
-        self._stop = False
+        self._board = plan.board or Board()
+        self._examples = 0
         self._last_progress = 0.0
         self._longest, self._hung = 0.0, False
 
@@ -204,40 +206,42 @@ class Session:
         turns = [turn for turn in self._turns if turn.experiment.name not in self._explored]
         if self.plan.max_examples is not None:
             for turn in turns:
-                self._slice(turn, self.plan.max_examples, None)
-                if self._stop:
+                if self._board.closed:
                     return
+                if self._board.take(turn.experiment.name, self.plan.part):
+                    self._slice(Slice(turn, 0, math.inf), self.plan.max_examples)
             return
         assert self.plan.seconds is not None
         end = time.monotonic() + self.plan.seconds
-        choice = Turns(turns, lambda name: self.result.properties[name].evaluated)
-        while turns and not self._stop:
-            turn, part = choice.next()
+        choice = Turns(turns, self.plan.seconds, self._board)
+        while turns and not self._board.closed:
             left = end - time.monotonic()
             if left <= 0:
                 return
-            seconds = max(part * self.plan.seconds / max(_PARTS, _FIRST_PARTS / 2**turn.slices), _LEAST_SECONDS)
-            self._slice(turn, SLICE_EXAMPLES * 2 ** min(turn.slices, 4), min(left, seconds))
+            given = choice.begin(left)
+            begun, before = time.monotonic(), self._examples
+            evaluated = self._slice(given, SLICE_EXAMPLES * 2 ** min(given.number, 4))
+            choice.end(given, time.monotonic() - begun + 1e-3, self._examples - before, evaluated)
 
-    def _slice(self, turn: Turn, max_examples: int, seconds: float | None) -> None:
-        number = slice_seed(self.plan.seed, turn.experiment.name, turn.slices)
-        origin = Origin(turn.experiment.name, number, max_examples)
+    def _slice(self, given: Slice, max_examples: int) -> list[list[str]]:
+        """Draw and judge; returns, for each case that was judged, which properties were evaluated."""
+        name = given.turn.experiment.name
+        number = slice_seed(self.plan.seed, name, given.number)
+        origin = Origin(name, number, max_examples)
         begun = time.monotonic()
+        evaluated = []
 
         def body(case: Case) -> None:
-            if self._stop or (seconds is not None and time.monotonic() - begun > seconds):
+            if self._board.closed or time.monotonic() - begun > given.seconds:
                 raise EndOfSlice
-            turn.examples += 1
+            self._examples += 1
             if case.key in self.ledger.judged or case.key in self._skipped:
                 return
-            judged = self._judge(case, turn.properties, origin, turn.experiment.name)
-            turn.judged += 1
-            turn.evaluated.update([*judged.holds, *(finding.property for finding in judged.findings)])
+            judged = self._judge(case, given.turn.properties, origin, name)
+            evaluated.append([*judged.holds, *(finding.property for finding in judged.findings)])
 
-        rejected = draw(turn.cases, body, number=number, max_examples=max_examples)
-        self.result.experiments[turn.experiment.name].rejected += rejected
-        turn.slices += 1
-        turn.spent += time.monotonic() - begun + 1e-3
+        self.result.experiments[name].rejected += draw(given.turn.cases, body, number=number, max_examples=max_examples)
+        return evaluated
 
     def _judge(
         self, case: Case, properties: Sequence[Property], origin: Origin | None, activity: str, *, shrunk: Collection[str] = ()
@@ -254,8 +258,9 @@ class Session:
         for finding in self.ledger.write(judged, origin, seconds, shrunk=shrunk):
             self._tell(FirstSeen(finding))
             if self.plan.first_failure:
-                self._stop = True
-        self._stop |= self.phase == EXPLORING and self.plan.enough(self.ledger)
+                self._board.close()
+        if self.phase == EXPLORING and self.plan.enough(self.ledger):
+            self._board.close()
         self._progress(activity)
         return judged
 
@@ -273,7 +278,7 @@ class Session:
         elif self.plan.seconds is not None:
             share = (now - self._explored_from) / self.plan.seconds
         else:
-            share = sum(turn.examples for turn in self._turns) / max(1, len(self._turns) * (self.plan.max_examples or 1))
+            share = self._examples / max(1, len(self._turns) * (self.plan.max_examples or 1))
         self._tell(Progress(self.result.runs, self.result.evaluations, now - self._begun, min(1.0, share), activity))
 
     # ---- shrinking -----------------------------------------------------------------------------------------------------
@@ -281,6 +286,8 @@ class Session:
     def _shrink(self, seconds: float) -> None:
         shrunk = self.plan.shrunk
         for entry in [each for each in self.ledger.entries.values() if shrunk is None or each.finding.property in shrunk]:
+            if not self._board.take("shrink " + serialization.dumps(entry.finding.key), self.plan.part):
+                continue
             experiment = entry.finding.case.experiment
             properties = self._judging(experiment, entry.finding.property)
             cases = EXPERIMENTS[experiment].cases(self.plan.held) if entry.origin is not None else None

@@ -12,14 +12,13 @@ import os
 import re
 import signal
 import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from multiprocessing.connection import wait
 from pathlib import Path, PurePath
-from typing import Any, Self
+from typing import Any
 
 from trainer_props.case import Case
 from trainer_props.engine import totals
@@ -40,6 +39,7 @@ from trainer_props.engine.events import (
 )
 from trainer_props.engine.ledger import Entry, Key, size
 from trainer_props.engine.session import REPLAYING, SHRINKING, Plan
+from trainer_props.engine.signals import Signals
 from trainer_props.engine.worker import HELD_BACK, INTERRUPT, SHOW_STACK, CaseFile, GaveUp, Running, Shipped, Task, stack, work
 from trainer_props.running.output import PREFIX, remove_leftovers
 from trainer_props.running.run import WALL_CLOCK_SECONDS
@@ -80,7 +80,7 @@ def supervise(
     """
     remove_leftovers()
     # The name is that of output directories, so that a later start removes what a kill of this very process leaves behind.
-    with tempfile.TemporaryDirectory(prefix=f"{PREFIX}{os.getpid()}-", ignore_cleanup_errors=True) as folder, _Signals() as signals:
+    with tempfile.TemporaryDirectory(prefix=f"{PREFIX}{os.getpid()}-", ignore_cleanup_errors=True) as folder, Signals() as signals:
         return _Supervision(subject, plan, listener, silence, Path(folder), signals, running or CaseFile(Path(folder) / _CASE)).run()
 
 
@@ -88,7 +88,7 @@ class _Supervision:
     """The state that outlives workers."""
 
     def __init__(
-        self, subject: Subject, plan: Plan, listener: Listener, silence: float, folder: Path, signals: _Signals, running: Running
+        self, subject: Subject, plan: Plan, listener: Listener, silence: float, folder: Path, signals: Signals, running: Running
     ) -> None:
         self._subject, self._plan, self._listener, self._silence = subject, plan, listener, silence
         self._folder, self._signals, self._running = folder, signals, running
@@ -231,7 +231,7 @@ class _Worker:
         symptom: the same, without numbers.
     """
 
-    def __init__(self, task: Task, silence: float, signals: _Signals) -> None:
+    def __init__(self, task: Task, silence: float, signals: Signals) -> None:
         self.folder, self._silence, self._signals = task.folder, silence, signals
         self.finished, self.hung, self.phase = False, False, REPLAYING
         self.cause = self.symptom = ""
@@ -322,46 +322,6 @@ class _Worker:
             self._process.kill()
         self._process.join()
         self._receiver.close()
-
-
-class _Signals:
-    """Counts Ctrl-C (and SIGTERM) instead of raising it anywhere, while it is entered; the third is the process's own again."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._handlers: dict[int, Any] = {}
-
-    def __enter__(self) -> Self:
-        self._reader, self._writer = os.pipe()
-        os.set_blocking(self._reader, False)
-        if threading.current_thread() is threading.main_thread():
-            self._handlers = {number: signal.signal(number, self._arrive) for number in (signal.SIGINT, signal.SIGTERM)}
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._restore()
-        os.close(self._reader)
-        os.close(self._writer)
-
-    def fileno(self) -> int:
-        """Readable when one has arrived."""
-        return self._reader
-
-    def clear(self) -> None:
-        """Take note of those that have arrived."""
-        with contextlib.suppress(BlockingIOError):
-            os.read(self._reader, 64)
-
-    def _arrive(self, number: int, frame: object) -> None:
-        self.count += 1
-        os.write(self._writer, b".")
-        if self.count > 1:
-            self._restore()
-
-    def _restore(self) -> None:
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
-        self._handlers = {}
 
 
 def _frames(text: str) -> list[str]:

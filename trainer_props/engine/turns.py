@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from hypothesis import strategies as st
 
 from trainer_props.case import Case
+from trainer_props.engine.board import Board, Notes, Tally
 from trainer_props.experiments import Experiment
 from trainer_props.properties import Property
 
@@ -22,37 +23,29 @@ _URGENCY: Final = 4.0
 _LEAST_WEIGHT: Final = 0.05
 """Of its share an experiment keeps so much in which no property applied so far."""
 
+_PARTS: Final = 4
+"""Into so many parts the time of an experiment is cut, so that a session that ends early has still touched everything."""
+_FIRST_PARTS: Final = 32
+"""The first of them is so small a part, and each next one twice the one before: what shows anywhere shows soon."""
+_LEAST_SECONDS: Final = 0.25
 
-@dataclass
+
+@dataclass(frozen=True)
 class Turn:
-    """The state of one experiment within a session.
-
-    Attributes:
-        experiment, cases, properties: what is drawn and judged.
-        slices: how often it was its turn.
-        examples: cases drawn.
-        judged: cases judged.
-        spent: seconds.
-        evaluated: property id -> how often it was evaluated here.
-    """
+    """One experiment of a session: what is drawn, and the properties that judge it."""
 
     experiment: Experiment
     cases: st.SearchStrategy[Case]
     properties: tuple[Property, ...]
-    slices: int = 0
-    examples: int = 0
-    judged: int = 0
-    spent: float = 0.0
-    evaluated: Counter[str] = field(default_factory=Counter)
 
-    @property
-    def share(self) -> float:
-        """The part of a session's time that it deserves by itself, relative to others: little, where the properties hardly ever apply."""
-        return self.experiment.share * max(_LEAST_WEIGHT, min(1.0, (self.evaluated.total() + 1) / (self.judged + 1)))
 
-    def rate(self, name: str) -> float:
-        """Evaluations of a property in a second."""
-        return self.evaluated[name] / self.spent if self.spent else float("inf")
+@dataclass(frozen=True)
+class Slice:
+    """Some seconds of an experiment; its number tells it from all others of this experiment."""
+
+    turn: Turn
+    number: int
+    seconds: float
 
 
 class Turns:
@@ -60,29 +53,71 @@ class Turns:
 
     Args:
         turns: at least one.
-        evaluated: property id -> how often the session evaluated it, in whatever experiment.
+        seconds: for all of them together.
+        board: where the time and what came of it are noted, by all who share the work.
     """
 
-    def __init__(self, turns: Sequence[Turn], evaluated: Callable[[str], int]) -> None:
-        self._turns, self._evaluated = turns, evaluated
+    def __init__(self, turns: Sequence[Turn], seconds: float, board: Board) -> None:
+        self._turns, self._seconds, self._board = turns, seconds, board
 
-    def next(self) -> tuple[Turn, float]:
-        """The experiment that had the least time for what it deserves (a run of one costs ten times a run of another), and the part of
-        a session's time that it deserves as things are.
+    def begin(self, left: float) -> Slice:
+        """A slice of the experiment that had the least time for what it deserves (a run of one costs ten times a run of another).
+
+        Args:
+            left: seconds that are left.
         """
-        weights = self._weights()
-        first = min(range(len(self._turns)), key=lambda index: self._turns[index].spent / weights[index])
-        return self._turns[first], weights[first] / sum(weights)
+        with self._board.opened() as notes:
+            tallies = [notes.tallies.setdefault(turn.experiment.name, Tally()) for turn in self._turns]
+            weights = _weights(self._turns, tallies, _totals(notes))
+            first = min(range(len(tallies)), key=lambda index: tallies[index].spent / weights[index])
+            tally = tallies[first]
+            part = weights[first] / sum(weights)
+            seconds = max(part * self._seconds / max(_PARTS, _FIRST_PARTS / 2**tally.slices), _LEAST_SECONDS)
+            given = Slice(self._turns[first], tally.slices, min(left, seconds))
+            tally.slices += 1
+            tally.spent += given.seconds
+        return given
 
-    def _weights(self) -> list[float]:
-        """A property that lacks evaluations makes that experiment urgent in which it gets them soonest, and no other."""
-        soonest: dict[str, float] = {}
-        for turn in self._turns:
-            for each in turn.properties:
-                soonest[each.id] = max(soonest.get(each.id, 0.0), turn.rate(each.id))
-        lacks = {name: max(0.0, 1.0 - self._evaluated(name) / ENOUGH) for name in soonest}
-        return [
-            turn.share
-            * (1.0 + _URGENCY * max((lacks[each.id] for each in turn.properties if turn.rate(each.id) >= soonest[each.id]), default=0.0))
-            for turn in self._turns
-        ]
+    def end(self, given: Slice, spent: float, examples: int, evaluated: Sequence[Collection[str]]) -> None:
+        """A slice is over.
+
+        Args:
+            spent: seconds.
+            examples: cases drawn.
+            evaluated: for each case that was judged, the ids of the properties that were evaluated.
+        """
+        with self._board.opened() as notes:
+            tally = notes.tallies[given.turn.experiment.name]
+            tally.spent += spent - given.seconds
+            tally.examples += examples
+            tally.judged += len(evaluated)
+            for name, number in Counter(name for names in evaluated for name in names).items():
+                tally.evaluated[name] = tally.evaluated.get(name, 0) + number
+
+
+def _totals(notes: Notes) -> Counter[str]:
+    return sum((Counter(tally.evaluated) for tally in notes.tallies.values()), Counter())
+
+
+def _weights(turns: Sequence[Turn], tallies: Sequence[Tally], evaluated: Counter[str]) -> list[float]:
+    """A property that lacks evaluations makes that experiment urgent in which it gets them soonest, and no other."""
+    soonest: dict[str, float] = {}
+    for turn, tally in zip(turns, tallies, strict=True):
+        for each in turn.properties:
+            soonest[each.id] = max(soonest.get(each.id, 0.0), _rate(tally, each.id))
+    lacks = {name: max(0.0, 1.0 - evaluated[name] / ENOUGH) for name in soonest}
+    return [
+        _share(turn, tally)
+        * (1.0 + _URGENCY * max((lacks[each.id] for each in turn.properties if _rate(tally, each.id) >= soonest[each.id]), default=0.0))
+        for turn, tally in zip(turns, tallies, strict=True)
+    ]
+
+
+def _share(turn: Turn, tally: Tally) -> float:
+    """The part of a session's time that it deserves by itself, relative to others: little, where the properties hardly ever apply."""
+    return turn.experiment.share * max(_LEAST_WEIGHT, min(1.0, (sum(tally.evaluated.values()) + 1) / (tally.judged + 1)))
+
+
+def _rate(tally: Tally, name: str) -> float:
+    """Evaluations of a property in a second."""
+    return tally.evaluated.get(name, 0) / tally.spent if tally.spent else float("inf")

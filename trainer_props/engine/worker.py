@@ -130,7 +130,7 @@ def work(sender: Connection, task: Task) -> None:
     """The body of the worker process. Does not return: a fork must not run its parent's exit handlers."""
     with contextlib.suppress(OSError):
         os.setpgid(0, 0)  # with a group of its own, it can be killed together with the data-loading processes of a run
-    _end_with(task.supervisor)
+    end_with(task.supervisor)
     interrupts = _Interrupts()
     os.dup2(2, 1)  # what a subject prints is no part of our output, nor should it find that closed
     tempfile.tempdir = os.environ["TMPDIR"] = str(task.folder)
@@ -161,7 +161,7 @@ def work(sender: Connection, task: Task) -> None:
         os._exit(status)
 
 
-def _end_with(supervisor: int) -> None:
+def end_with(supervisor: int) -> None:
     """Be killed when the supervisor is, where the system can do that: a run that is stuck would not notice."""
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):

@@ -1,0 +1,52 @@
+"""Ctrl-C and SIGTERM, counted where they can be answered in order."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from typing import Any, Final, Self
+
+_HEARD: Final = (signal.SIGINT, signal.SIGTERM)
+
+
+class Signals:
+    """Counts Ctrl-C (and SIGTERM) instead of raising it anywhere, while it is entered; the third is the process's own again."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._handlers: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        self._reader, self._writer = os.pipe()
+        os.set_blocking(self._reader, False)
+        if threading.current_thread() is threading.main_thread():
+            self._handlers = {number: signal.signal(number, self._arrive) for number in _HEARD}
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _HEARD)  # a process that was forked to run this may have held them back until here
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._restore()
+        os.close(self._reader)
+        os.close(self._writer)
+
+    def fileno(self) -> int:
+        """Readable when one has arrived."""
+        return self._reader
+
+    def clear(self) -> None:
+        """Take note of those that have arrived."""
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._reader, 64)
+
+    def _arrive(self, number: int, frame: object) -> None:
+        self.count += 1
+        os.write(self._writer, b".")
+        if self.count > 1:
+            self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self._handlers = {}
