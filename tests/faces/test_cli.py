@@ -220,10 +220,10 @@ def test_subject_that_refuses_everything_is_not_healthy(run: Run) -> None:
 
 
 def test_missing_package_is_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "trainer_props.engine.supervisor", None)  # the import system's word for: it is not there
+    monkeypatch.setitem(sys.modules, "trainer_props.engine.crew", None)  # the import system's word for: it is not there
     code, _, err = run("check")
     assert (code, err.count("\n")) == (2, 1)
-    assert err.startswith("trainer-props: can't import trainer_props.engine.supervisor: ")
+    assert err.startswith("trainer-props: can't import trainer_props.engine.crew: ")
 
 
 def test_without_a_command_there_is_help(run: Run) -> None:
