@@ -70,13 +70,15 @@ def judge_record(record: Observation, case: Case, properties: Sequence[Property]
     for each in properties:
         if case.experiment not in each.experiments:
             continue
+        bug = None
         try:
             judgement = each(record, case.scenario)
-        except Exception as error:  # noqa: BLE001 - a property that fails itself is our fault, and must not pass for the subject's
+            if isinstance(judgement, Violated):
+                bug = explain(each.id, judgement, record, case.scenario)
+        except Exception as error:  # noqa: BLE001 - what fails itself here is our fault, and must not pass for the subject's
             errors.append(f"property {each.id} failed on {case!r}: {type(error).__name__}: {error}")
             continue
         if isinstance(judgement, Violated):
-            bug = explain(each.id, judgement, record, case.scenario)
             findings.append(
                 Finding(
                     each.id,

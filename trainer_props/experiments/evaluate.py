@@ -75,7 +75,7 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
         if draw(st.booleans()) and not arguments.keys() & _OF_ONE_METRIC:
             parameters["named"] = True
             quiet = _by_a_named_metric(quiet)
-        if draw(st.integers(0, 59)) == 59 and not arguments.keys() & _PERSISTENT.keys() and "train" not in parameters:
+        if not train and not arguments.keys() & _PERSISTENT.keys() and draw(st.integers(0, 9)) == 9:
             quiet = quiet.with_arguments(**_PERSISTENT)
         return Case(experiment=NAME, scenario=quiet.replace(data=scenario.data.replace(n_eval=n_eval)), parameters=parameters)
 

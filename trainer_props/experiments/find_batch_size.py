@@ -25,6 +25,8 @@ _MORE_OFTEN: Final = "saving"
 _MODELS: Final = tuple(dict.fromkeys(name for flavour in _FLAVOURS for name in strategies.FLAVOURS[flavour].models))
 _FIND: Final = "auto_find_batch_size"
 _SIZE: Final = "per_device_train_batch_size"
+_EVALUATING: Final = frozenset({"eval_strategy", "save_strategy", "load_best_model_at_end", "metric_for_best_model", "lr_scheduler_type"})
+"""With none of these given, half of the runs do not evaluate: of those that go by a metric attempts can't be compared."""
 _LATEST: Final = 5
 _ROWS: Final = 6
 
@@ -41,7 +43,7 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
         "regression": strategies.regression_scenarios, "saving": strategies.saving_scenarios, "token": strategies.token_scenarios,
     }  # fmt: skip
     fitting = [
-        scenarios(arguments=arguments, models=held.models)
+        scenarios
         for name, scenarios in flavours.items()
         if held.models is None or set(held.models) & set(strategies.FLAVOURS[name].models)
         for _ in range(2 if name == _MORE_OFTEN else 1)
@@ -49,17 +51,22 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
 
     @st.composite
     def drawn(draw: st.DrawFn) -> Case:
-        scenario = _plain(draw(st.one_of(fitting)), arguments)
+        unseen = {"eval_strategy": "no"} if not arguments.keys() & _EVALUATING and draw(st.booleans()) else {}
+        scenario = _plain(draw(draw(st.sampled_from(fitting))(arguments={**unseen, **arguments}, models=held.models)), arguments)
         if _SIZE not in arguments and not scenario.argument("dataloader_drop_last"):
             scenario = scenario.with_arguments(**{_SIZE: draw(st.integers(2, 9))})
         if scenario.data.n == 1 and not scenario.argument("dataloader_drop_last"):  # a batch of one row can't become smaller
             scenario = scenario.replace(data=scenario.data.replace(n=draw(st.integers(1, _ROWS))))
         largest = min(accounting.batch_size(scenario), scenario.data.n)
-        capacity = 0 if largest == 1 or draw(st.integers(0, 9)) == 9 else draw(st.integers(1, largest - 1))
+        capacity = 0 if largest == 1 or draw(st.integers(0, 15)) == 15 else draw(st.integers(1, largest - 1))
         parameters: dict[str, Any] = {"capacity": capacity}
-        if draw(st.integers(0, 2)) == 2:
+        if scenario.argument("save_strategy") != "no" and draw(st.booleans()):  # memory runs short when there are checkpoints already
+            scenario = _of_two_epochs(scenario, arguments)
+            epoch = accounting.batches_per_epoch(scenario)
+            parameters["after"] = draw(st.integers(max(1, epoch), epoch + 1))
+        elif draw(st.integers(0, 2)) == 2:
             parameters["after"] = draw(st.integers(1, _LATEST))
-        error = draw(st.sampled_from(["cuda", "other", "cpu", "cuda"]))
+        error = draw(st.sampled_from(["cuda", "other", "cpu", "cuda", "cpu", "cuda"]))
         if error != "cuda":
             parameters["error"] = error
         if capacity and error != "other" and draw(st.integers(0, 2)):
@@ -74,6 +81,13 @@ def _plain(scenario: Scenario, held: dict[str, Any]) -> Scenario:
     workers = [name for name in scenario.arguments if name.startswith("dataloader_") and name not in ("dataloader_drop_last", *held)]
     kept = scenario.without_arguments(*workers)
     return kept.replace(components=kept.components.replace(poisoned=()))  # type: ignore[no-any-return]
+
+
+def _of_two_epochs(scenario: Scenario, held: dict[str, Any]) -> Scenario:
+    """The scenario with more than one epoch, unless its length is given in updates."""
+    if scenario.argument("max_steps") >= 0 or scenario.argument("num_train_epochs") > 1 or "num_train_epochs" in held:
+        return scenario
+    return scenario.with_arguments(num_train_epochs=2)
 
 
 def run(case: Case, subject: Subject) -> Runs:

@@ -24,6 +24,7 @@ from trainer_props.experiments.resume_parts import (
     step_of,
     training,
     training_source,
+    unscored,
 )
 from trainer_props.oracles import accounting
 from trainer_props.record import Record, Runs
@@ -64,7 +65,8 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
         length = draw(lengths(arguments))
         flavour = draw(st.sampled_from(fitting))
         scenario = plain(draw(flavour(arguments={**length, **arguments}, models=held.models)), arguments)
-        scenario = _stopping_early(draw, scenario)
+        same = draw(st.integers(0, 3)) == 3
+        scenario = unscored(scenario, arguments) if same else _stopping_early(draw, scenario)
         total = max(1, accounting.total_updates(scenario))
         first = draw(places(scenario))
         at = {first}
@@ -80,7 +82,7 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
         if draw(st.booleans()):
             parameters["by"] = "path"
         components = scenario.components
-        if draw(st.integers(0, 3)) == 3 and not components.scores and components.early_stopping is None and components.loss == "model":
+        if same and not components.scores and components.early_stopping is None and components.loss == "model":
             parameters["trainer"] = "same"
         added = _added(draw, scenario)
         return Case(experiment=NAME, scenario=scenario.with_arguments(**{**added, **arguments}), parameters=parameters)
@@ -97,7 +99,9 @@ def _added(draw: st.DrawFn, scenario: Scenario) -> dict[str, Any]:
         added["ignore_data_skip"] = True
     if scenario.argument("eval_strategy") != "no" and scenario.argument("metric_for_best_model") is None and draw(st.booleans()):
         added["metric_for_best_model"] = "loss"
-    if draw(st.integers(0, 7)) == 7:
+        if draw(st.booleans()):  # a loss gets better as a rule: now the first one is the best
+            added["greater_is_better"] = True
+    if draw(st.integers(0, 15)) == 15:
         added["save_only_model"] = True
     return added
 

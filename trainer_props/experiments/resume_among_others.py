@@ -38,7 +38,7 @@ PIECES: Final = ("optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state
 HOW: Final = ("missing", "empty", "half")
 _EMPTY: Final = "checkpoint-99"
 _MOST: Final = 5
-"""The last update of an older run."""
+"""The last update of an older run that need not have come further."""
 _LONG_AGO: Final = 5e8
 """When the first checkpoint of an older run was written; that is before those of the recorder."""
 _FLAVOURS: Final = ("saving", "regression")
@@ -65,14 +65,15 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
         drawn_scenario = draw(flavour(arguments={**length, **arguments}, models=held.models))
         scenario = unscored(plain(drawn_scenario, arguments), arguments)
         parameters: dict[str, Any] = {"interrupt_at": draw(places(scenario))}
-        kind = draw(st.sampled_from(["lies", "older", "broken", "lies", "broken"]))
+        kind = draw(st.sampled_from(["lies", "older", "broken"]))
         if kind == "lies":
             parameters["lies"] = sorted(draw(st.sets(st.sampled_from([*FOLDERS, *FILES]), min_size=1)))
         elif kind == "older":
-            parameters["older"] = sorted(draw(st.sets(st.integers(1, _MOST), min_size=1, max_size=2)))
+            further = st.integers(parameters["interrupt_at"] + 1, parameters["interrupt_at"] + 2)
+            parameters["older"] = sorted(draw(st.sets(st.one_of(st.integers(1, _MOST), further), min_size=1, max_size=2)))
         else:
             parameters["broken"] = [draw(st.sampled_from(PIECES)), draw(st.sampled_from(HOW))]
-        if draw(st.booleans()):
+        if draw(st.integers(0, 2)) == 2:
             parameters["by"] = "path"
         return Case(experiment=NAME, scenario=scenario, parameters=parameters)
 

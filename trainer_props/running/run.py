@@ -124,8 +124,8 @@ def _end_workers(trainer: Trainer | None, scenario: Scenario) -> None:
     if not scenario.argument("dataloader_persistent_workers"):
         return
     handler = getattr(trainer, "callback_handler", None)
-    for name in ("train_dataloader", "eval_dataloader"):
-        loader = getattr(handler, name, None)
+    kept = getattr(trainer, "_eval_dataloaders", {}).values()
+    for loader in (getattr(handler, "train_dataloader", None), getattr(handler, "eval_dataloader", None), *kept):
         for each in (loader, getattr(loader, "base_dataloader", None)):
             if getattr(each, "_iterator", None) is not None:
                 each._iterator = None  # type: ignore[union-attr]  # noqa: SLF001  torch has no other way
