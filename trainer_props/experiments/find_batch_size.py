@@ -64,8 +64,9 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
             scenario = _of_two_epochs(scenario, arguments)
             epoch = accounting.batches_per_epoch(scenario)
             parameters["after"] = draw(st.integers(max(1, epoch), epoch + 1))
-        elif draw(st.integers(0, 2)) == 2:
-            parameters["after"] = draw(st.integers(1, _LATEST))
+        elif draw(st.booleans()):  # within the first window nothing is updated yet: attempts differ in what they count alone
+            within = max(1, int(scenario.argument("gradient_accumulation_steps")) - 1)
+            parameters["after"] = draw(st.one_of(st.integers(1, within), st.integers(1, _LATEST)))
         error = draw(st.sampled_from(["cuda", "other", "cpu", "cuda", "cpu", "cuda"]))
         if error != "cuda":
             parameters["error"] = error
