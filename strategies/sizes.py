@@ -12,7 +12,7 @@ from trainer_props.strategies.draft import Draft, check_bounds
 
 MAX_ROWS = 40
 
-ROUND_STEPS = (25, 20, 25, 50)
+ROUND_STEPS = (25, 25, 25, 50)
 """Numbers of updates of which many a ratio in hundredths is a whole number: there rounding shows, and rarely anywhere below."""
 
 _FRACTIONS = (0.5, 1.5, 0.3, 1.1, 0.7, 0.1, 2.25, 0.01)

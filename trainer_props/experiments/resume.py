@@ -101,7 +101,7 @@ def _added(draw: st.DrawFn, scenario: Scenario) -> dict[str, Any]:
         added["metric_for_best_model"] = "loss"
         if draw(st.booleans()):  # a loss gets better as a rule: now the first one is the best
             added["greater_is_better"] = True
-    if draw(st.integers(0, 15)) == 15:
+    if draw(st.integers(0, 11)) == 11:
         added["save_only_model"] = True
     return added
 

@@ -65,7 +65,7 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
         drawn_scenario = draw(flavour(arguments={**length, **arguments}, models=held.models))
         scenario = unscored(plain(drawn_scenario, arguments), arguments)
         parameters: dict[str, Any] = {"interrupt_at": draw(places(scenario))}
-        kind = draw(st.sampled_from(["lies", "older", "broken"]))
+        kind = draw(st.sampled_from(["lies", "older", "broken", "older", "broken"]))
         if kind == "lies":
             parameters["lies"] = sorted(draw(st.sets(st.sampled_from([*FOLDERS, *FILES]), min_size=1)))
         elif kind == "older":

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 BASELINE: Final = "baseline"
 SIMPLEST_EVENT: Final = "on_save"
 _SHARED_BASELINES: Final = 16
-_LEFT_OUT: Final = ("eval_on_start",)
-"""A check before training is made again before each part; nothing says whether it should be."""
+_LEFT_OUT: Final = ("eval_on_start", "save_only_model")
+"""A check before training is made again before each part; nothing says whether it should be. From the model alone nothing goes on."""
 
 _LENGTHS: Final[st.SearchStrategy[dict[str, Any]]] = st.one_of(
     st.just({}),
@@ -58,7 +58,7 @@ def places(scenario: Scenario) -> st.SearchStrategy[int]:
 
 def plain(scenario: Scenario, held: dict[str, Any]) -> Scenario:
     """The scenario without worker processes, which take seconds, and without what has no meaning when a run goes on: poisoned losses, which
-    are counted from the beginning, and a check before training.
+    are counted from the beginning, a check before training, and checkpoints with the model alone.
     """
     left_out = [name for name in scenario.arguments if name in _LEFT_OUT or _is_of_workers(name)]
     kept = scenario.without_arguments(*(name for name in left_out if name not in held))
