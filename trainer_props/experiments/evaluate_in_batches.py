@@ -22,7 +22,7 @@ NAME: Final = "evaluate_in_batches"
 BASELINE: Final = "baseline"
 OTHER: Final = "other"
 _MODELS: Final = (
-    *(name for name in MODELS if name.startswith("regression")), *["lstm"] * 8, "llama", "gpt2", "bert_classifier", "t5",
+    *(name for name in MODELS if name.startswith("regression")), "regression_double", *["lstm"] * 6, "llama", "gpt2", "bert_classifier", "t5",
 )  # fmt: skip
 """Simplest first; the models of the Hub, which cost ten times a line, come up less often."""
 _SIZES: Final = (None, 1, 2, 3, 4)
@@ -67,6 +67,8 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
         draft.switch_on({name: options for name, options in features.items() if name != "frozen"}, 4)
         if draft.choose((False, True)):
             draft.turn_on("include_for_metrics", draft.choose(_SHARED["include_for_metrics"]))
+        if len(kind.label_names) > 1 and draft.choose((False, True)):  # several columns are put together as one is not
+            draft.turn_on("eval_use_gather_object", True)
         draft.apply("label_smoothing_factor", "remove_unused_columns", "include_for_metrics", "eval_use_gather_object")
         draft.apply(*[name for name in _HALF if draft.on(name)][:1])  # not both
         if data_kind.name == "stream":
