@@ -22,7 +22,8 @@ NAME: Final = "evaluate_in_batches"
 BASELINE: Final = "baseline"
 OTHER: Final = "other"
 _MODELS: Final = (
-    *(name for name in MODELS if name.startswith("regression")), "regression_double", *["lstm"] * 6, "llama", "gpt2", "bert_classifier", "t5",
+    *(name for name in MODELS if name.startswith("regression")), "regression_double", *["lstm"] * 6,
+    "llama", "gpt2", "bert_classifier", "t5",
 )  # fmt: skip
 """Simplest first; the models of the Hub, which cost ten times a line, come up less often."""
 _SIZES: Final = (None, 1, 2, 3, 4)

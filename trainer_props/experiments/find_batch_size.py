@@ -14,6 +14,7 @@ from trainer_props.experiments.registry import OUTPUT, Body, Experiment, Held, W
 from trainer_props.oracles import accounting
 from trainer_props.record import Record, Runs
 from trainer_props.scenario import Scenario
+from trainer_props.zoo import MODELS
 
 if TYPE_CHECKING:
     from trainer_props.subjects import Subject
@@ -43,7 +44,7 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
         "regression": strategies.regression_scenarios, "saving": strategies.saving_scenarios, "token": strategies.token_scenarios,
     }  # fmt: skip
     fitting = [
-        scenarios
+        (name, scenarios)
         for name, scenarios in flavours.items()
         if held.models is None or set(held.models) & set(strategies.FLAVOURS[name].models)
         for _ in range(2 if name == _MORE_OFTEN else 1)
@@ -52,7 +53,10 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
     @st.composite
     def drawn(draw: st.DrawFn) -> Case:
         unseen = {"eval_strategy": "no"} if not arguments.keys() & _EVALUATING and draw(st.booleans()) else {}
-        scenario = _plain(draw(draw(st.sampled_from(fitting))(arguments={**unseen, **arguments}, models=held.models)), arguments)
+        name, scenarios = draw(st.sampled_from(fitting))
+        counted = [each for each in strategies.FLAVOURS[name].models if MODELS[each].pretrained]
+        models = counted if counted and held.models is None and draw(st.integers(0, 2)) == 2 else held.models
+        scenario = _plain(draw(scenarios(arguments={**unseen, **arguments}, models=models)), arguments)
         if _SIZE not in arguments and not scenario.argument("dataloader_drop_last"):
             scenario = scenario.with_arguments(**{_SIZE: draw(st.integers(2, 9))})
         if scenario.data.n == 1 and not scenario.argument("dataloader_drop_last"):  # a batch of one row can't become smaller
