@@ -52,7 +52,8 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
         scenario = scenario.replace(model=scenario.model.replace(frozen=draw(_subsets(names, 1))))
         if how == "once":
             return Case(experiment=NAME, scenario=scenario)
-        then = draw(_subsets(names, 0)) if draw(st.booleans()) else scenario.model.frozen
+        frozen = scenario.model.frozen
+        then = draw(st.one_of(_subsets(names, 0), _subsets(names, len(frozen), len(frozen)))) if draw(st.booleans()) else frozen
         parameters: dict[str, Any] = {"how": how, "then": list(then)}
         if how == "resume":
             parameters["at"] = draw(st.integers(1, max(1, accounting.total_updates(scenario))))
@@ -71,9 +72,9 @@ def parameter_names(model: str) -> tuple[str, ...]:
 
 
 @functools.cache
-def _subsets(names: tuple[str, ...], least: int) -> st.SearchStrategy[tuple[str, ...]]:
+def _subsets(names: tuple[str, ...], least: int, most: int | None = None) -> st.SearchStrategy[tuple[str, ...]]:
     """Subsets in the order of the model; one parameter at least is not in them."""
-    chosen = st.sets(st.sampled_from(names), min_size=least, max_size=len(names) - 1)
+    chosen = st.sets(st.sampled_from(names), min_size=least, max_size=len(names) - 1 if most is None else most)
     return chosen.map(lambda found: tuple(name for name in names if name in found))
 
 

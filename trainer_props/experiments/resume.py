@@ -26,7 +26,7 @@ from trainer_props.experiments.resume_parts import (
     training_source,
     unscored,
 )
-from trainer_props.oracles import accounting
+from trainer_props.oracles import accounting, best_model
 from trainer_props.record import Record, Runs
 from trainer_props.scenario import Scenario
 from trainer_props.strategies import parts
@@ -101,6 +101,9 @@ def _added(draw: st.DrawFn, scenario: Scenario) -> dict[str, Any]:
         added["metric_for_best_model"] = "loss"
         if draw(st.booleans()):  # a loss gets better as a rule: now the first one is the best
             added["greater_is_better"] = True
+    goes_by = best_model.metric_name(scenario.with_arguments(**added)) is not None
+    if goes_by and not scenario.argument("load_best_model_at_end") and draw(st.booleans()):  # beside the best there is room for none
+        added["save_total_limit"] = 1
     if draw(st.integers(0, 11)) == 11:
         added["save_only_model"] = True
     return added
