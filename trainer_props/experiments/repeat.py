@@ -13,6 +13,7 @@ from trainer_props.case import Case
 from trainer_props.experiments.observe import follows_evaluations
 from trainer_props.experiments.pairs import held_arguments, pair_body, run_pair, without_workers
 from trainer_props.experiments.registry import Body, Experiment, Held, Wanted, register, train_body
+from trainer_props.experiments.resume_parts import unscored
 from trainer_props.record import Runs
 from trainer_props.scenario import Scenario
 
@@ -43,7 +44,9 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
         kind = draw(st.sampled_from(kinds))
         scenario = _plain(draw(_FLAVOURS[kind](arguments=arguments, models=held.models)), arguments)
         how = draw(st.sampled_from(("fresh", "again", "seed", "change", "again")))
-        if how == "again" and not (scenario.components.scores and follows_evaluations(scenario)):  # scores are given once
+        if how == "again":
+            if scenario.components.scores and follows_evaluations(scenario):  # scores are given once
+                scenario = unscored(scenario, arguments)
             return Case(experiment=NAME, scenario=scenario, parameters={"again": True})
         changed: Mapping[str, Any] = {}
         if how == "seed" and not {"seed", "data_seed"} & arguments.keys():
