@@ -39,6 +39,8 @@ _EVENTS: Final = (
     "on_save", "on_step_begin", "on_step_end", "on_optimizer_step", "on_pre_optimizer_step", "on_epoch_end", "on_log", "on_evaluate",
     "on_substep_end", "on_epoch_begin",
 )  # fmt: skip
+_ONE_CHECKPOINT: Final = {"save_steps": 1, "save_total_limit": 1, "eval_strategy": "steps", "eval_steps": 1}
+"""Beside the best checkpoint there is room for none, unless the best is loaded at the end."""
 _FLAVOURS: Final = ("regression", "saving")
 _MORE_OFTEN: Final = "saving"
 """Its runs go by a metric, or end by early stopping: more of what has to go on."""
@@ -102,8 +104,8 @@ def _added(draw: st.DrawFn, scenario: Scenario) -> dict[str, Any]:
         if draw(st.booleans()):  # a loss gets better as a rule: now the first one is the best
             added["greater_is_better"] = True
     goes_by = best_model.metric_name(scenario.with_arguments(**added)) is not None
-    if goes_by and not scenario.argument("load_best_model_at_end") and draw(st.booleans()):  # beside the best there is room for none
-        added["save_total_limit"] = 1
+    if goes_by and not scenario.argument("load_best_model_at_end") and draw(st.booleans()):
+        added |= _ONE_CHECKPOINT | {"save_strategy": draw(st.sampled_from(["steps", "best"]))}
     if draw(st.integers(0, 11)) == 11:
         added["save_only_model"] = True
     return added
