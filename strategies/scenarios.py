@@ -266,7 +266,7 @@ def _often(flavour: Flavour, model: ModelKind, follow: Sequence[str]) -> dict[st
     if flavour.optimizers:
         often["lr_scheduler_type"] = (None, *optimization.SCHEDULES[1:], *follow, *["reduce_lr_on_plateau"] * (10 if follow else 0))
         often["warmup_steps"] = (None, None, None, 1, 2, 3, 0.3, 0.5, 0.7, 0.28, 0.56, optimization.ALL, optimization.ALL)
-        often["long"] = (*[None] * 9, "round")
+        often["long"] = (*[None] * 14, "round")
     elif model.main_input_name == "input_ids":
         often["train_sampling_strategy"] = (None, None, *["group_by_length"] * 3, "sequential", "batch_rebalance")
         often["include_num_input_tokens_seen"] = (None, None, None, "all", "non_padding")
