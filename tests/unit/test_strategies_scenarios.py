@@ -180,7 +180,7 @@ def test_a_run_may_be_left_without_a_batch_only_where_allowed() -> None:
 
 
 def test_any_scenario_comes_from_every_flavour_that_has_the_model() -> None:
-    drawn = sample(strategies.scenarios(models=["regression", "t5"]), 200)
+    drawn = sample(strategies.scenarios(models=["regression", "t5"]), 400)
     assert {scenario.model.name for scenario in drawn} == {"regression", "t5"}
     assert {scenario.data.kind for scenario in drawn} >= {"regression", "stream", "seq2seq"}
     assert simplest(strategies.scenarios(), lambda scenario: True) in SIMPLEST.values()
