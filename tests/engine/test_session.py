@@ -209,7 +209,7 @@ def test_a_case_is_judged_once(name: str, session: Run) -> None:
         if isinstance(event, events.CaseStarted):
             ran.append(event.case.key)
 
-    plan = Plan(experiments=["train_once"], properties=[fault.property], max_examples=60)
+    plan = Plan(experiments=["train_once"], properties=[fault.property], max_examples=400, first_failure=True)
     done = Session(subjects.wrap(fault.make(), name), plan, listener)
     (violation,) = done.run().violations
     smallest = violation.finding.case.key
