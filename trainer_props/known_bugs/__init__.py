@@ -22,6 +22,6 @@ from trainer_props.known_bugs import (  # noqa: F401  they register
     streams,
     training,
 )
-from trainer_props.known_bugs.registry import KNOWN_BUGS, KnownBug, explain
+from trainer_props.known_bugs.registry import KNOWN_BUGS, KnownBug, candidates, explain
 
-__all__ = ["KNOWN_BUGS", "KnownBug", "explain"]
+__all__ = ["KNOWN_BUGS", "KnownBug", "candidates", "explain"]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from trainer_props.case import Case
 from trainer_props.judgement import Violated
+from trainer_props.known_bugs.observe import groups_by_length
 from trainer_props.known_bugs.registry import KnownBug, known_bug
-from trainer_props.record import Record
-from trainer_props.scenario import Data, Scenario
+from trainer_props.record import Evaluation, Record
+from trainer_props.scenario import Data, Model, Scenario
 
 
 def _has_evaluation_data(scenario: Scenario) -> bool:
@@ -59,15 +60,20 @@ known_bug(
 )
 
 
+def _order(evaluation: Evaluation) -> list[int]:
+    """The samples that an evaluation met, in its order; nothing where the batches do not tell them."""
+    return [sample for batch in evaluation.batches for sample in batch.samples or ()]
+
+
 def _workers_persist(scenario: Scenario) -> bool:
     return bool(scenario.argument("dataloader_persistent_workers") and scenario.argument("dataloader_num_workers"))
 
 
 def _first_data_again(judgement: Violated, record: Record, scenario: Scenario) -> bool:
-    """Of the data sets that `evaluate` was given by name the second is evaluated on the samples of the first."""
+    """Of the data sets that `evaluate` was given by name the second is evaluated on the samples of the first, in whatever order."""
     given = record.evaluations[record.results["trained_evaluations"] :][: len(record.results.get("several", {})) and 2]
-    samples = [[batch.samples for batch in each.batches] for each in given]
-    return len(samples) == 2 and samples[0] == samples[1]
+    samples = [sorted(_order(each)) for each in given]
+    return len(samples) == 2 and samples[0] == samples[1] != []
 
 
 known_bug(
@@ -92,3 +98,40 @@ known_bug(
         ),
     )
 )
+
+
+def _other_order(judgement: Violated, record: Record, scenario: Scenario) -> bool:
+    """The second evaluation goes through the samples of the first one, in another order: its batches, or the places in them, are others."""
+    data_sets = len(record.results.get("named", ())) or 1
+    orders = [_order(each) for each in record.evaluations[-1 - 2 * data_sets : -1]]
+    once, again = orders[:data_sets], orders[data_sets:]
+    return once != again and [sorted(each) for each in once] == [sorted(each) for each in again]
+
+
+known_bug(
+    KnownBug(
+        id="persistent-workers-regroup-the-evaluation",
+        verdict="limit",
+        sentence=(
+            "With dataloader_persistent_workers and train_sampling_strategy='group_by_length' each evaluation takes the data in another "
+            "order, since the data loader that is kept has a sampler whose generator goes on: the same weights get another loss."
+        ),
+        link="https://huggingface.co/docs/transformers/main_classes/trainer#transformers.TrainingArguments.train_sampling_strategy",
+        versions=">=4.46",
+        properties=("prediction.evaluating_twice_gives_the_same",),
+        region=lambda scenario: _workers_persist(scenario) and groups_by_length(scenario),
+        symptom=_other_order,
+        example=Case(
+            experiment="evaluate_and_predict",
+            scenario=Scenario(
+                arguments={
+                    "dataloader_num_workers": 1, "dataloader_persistent_workers": True, "train_sampling_strategy": "group_by_length",
+                    "per_device_eval_batch_size": 2,
+                },
+                data=Data(kind="tokens", n=1, n_eval=7),
+                model=Model(name="lstm"),
+            ),
+            parameters={"predict": 1},
+        ),
+    )
+)  # fmt: skip

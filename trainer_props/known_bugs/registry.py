@@ -73,14 +73,15 @@ def known_bug(bug: KnownBug) -> KnownBug:
 
 def explain(property_id: str, judgement: Violated, record: Observation, scenario: Scenario) -> KnownBug | None:
     """The known bug of the installed version that explains a violation, or None."""
-    for bug in _candidates(property_id):
+    for bug in candidates(property_id):
         if bug.explains(property_id, judgement, record, scenario):
             return bug
     return None
 
 
 @functools.cache
-def _candidates(property_id: str) -> Sequence[KnownBug]:
+def candidates(property_id: str) -> Sequence[KnownBug]:
+    """The known bugs of the installed version that may explain violations of a property."""
     installed = version("transformers")
     return [
         bug
