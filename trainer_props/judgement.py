@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 
@@ -43,7 +43,13 @@ class Check:
 
 @dataclass(frozen=True)
 class Holds:
-    """The property is true of this record."""
+    """The property is true of this record.
+
+    Attributes:
+        nearness: of numbers that need only be close: the largest deviation, as a part of what is allowed. It tells no two judgements apart.
+    """
+
+    nearness: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True)
@@ -114,7 +120,7 @@ def close(
     left, right = _value(expected), _value(observed)
     if not _is_sequence(left):
         if _close(left, right, tolerance, scale):
-            return HOLDS
+            return _near([(left, right)], tolerance, scale)
         relation, place = _relation(left, right), at
     else:
         left, right = list(left), list(right)
@@ -122,7 +128,7 @@ def close(
         if len(left) != len(right):
             relation, place = _different_sequences(left, right, at) or ("different", at)
         elif wrong is None:
-            return HOLDS
+            return _near(zip(left, right, strict=True), tolerance, scale)
         else:
             relation, place = _relation(left[wrong], right[wrong]), _place(at, wrong)
     return Violated(quantity, left, right, symptom or relation, place, check=_check("close", expected, observed, tolerance, scale))
@@ -146,12 +152,13 @@ def at_least(quantity: str, *, expected: Any, observed: Any, at: str = "", sympt
 
 def holds_for_all(quantity: str, judgements: Iterable[Judgement]) -> Judgement:
     """The first violation among several judgements; holds if there is none and something was judged; else not applicable."""
-    judged = False
+    nearest: Holds | None = None
     for judgement in judgements:
         if isinstance(judgement, Violated):
             return judgement
-        judged = judged or isinstance(judgement, Holds)
-    return HOLDS if judged else NotApplicable(f"nothing to compare: {quantity}")
+        if isinstance(judgement, Holds) and (nearest is None or judgement.nearness > nearest.nearness):
+            nearest = judgement
+    return nearest or NotApplicable(f"nothing to compare: {quantity}")
 
 
 def is_true(
@@ -228,6 +235,15 @@ def _close(expected: Any, observed: Any, tolerance: float, scale: float) -> bool
     if math.isinf(expected) or math.isinf(observed):
         return bool(expected == observed)
     return bool(abs(expected - observed) <= tolerance * max(scale, abs(expected)))
+
+
+def _near(pairs: Iterable[tuple[Any, Any]], tolerance: float, scale: float) -> Holds:
+    """All of them are close; how near they come to not being so."""
+    most = 0.0
+    for left, right in pairs:
+        if left != right and not math.isnan(left):  # neither both missing, nor the same infinity, nor not a number
+            most = max(most, abs(left - right) / (tolerance * max(scale, abs(left))))
+    return Holds(most) if most else HOLDS
 
 
 def _relation(expected: Any, observed: Any) -> str:

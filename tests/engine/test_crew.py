@@ -176,7 +176,7 @@ def test_a_supervisor_that_is_killed_loses_nothing_that_was_told(temporary: Path
 
     listener = _Once(kill_one)
     result = supervise_side_by_side(wrap(Late), plan(max_examples=None, seconds=3.0, shrink_seconds=None), listener, jobs=2)
-    assert result.errors == ["the supervisor of a worker ended with SIGKILL"]
+    assert result.errors == []  # another one went on in its place
     told = {event.finding.key for event in listener.events if isinstance(event, FirstSeen)}
     assert {violation.first.key for violation in result.violations} == told != set()
     assert [each for each in temporary.iterdir() if each.name.startswith(PREFIX)] == []

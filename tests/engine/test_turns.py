@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from trainer_props.engine.board import Board
-from trainer_props.engine.turns import ENOUGH, Turn, Turns
+from trainer_props.engine.turns import ENOUGH, Harvest, Turn, Turns
 from trainer_props.experiments import EXPERIMENTS
 from trainer_props.properties import PROPERTIES
 
@@ -27,7 +27,7 @@ def spent(seconds: float, rates: dict[str, float], plan: list[tuple[Any, ...]]) 
         fast = plan[turns.index(given.turn)][1]
         counts = {each.id: round(rates[each.id] * fast * 0.1) for each in given.turn.properties}
         judged = [[name for name, count in counts.items() if count > index] for index in range(max(2, *counts.values()))]
-        choice.end(given, 0.1, len(judged), judged)
+        choice.end(given, 0.1, len(judged), Harvest(judged))
     with board.opened() as notes:
         return {index: notes.tallies[str(index)].spent for index in range(len(plan))}
 

@@ -158,6 +158,7 @@ def test_subject_that_refuses_the_plainest_scenario_is_judged_on_others(run: Run
         (["check", "--model", "lama"], "--model 'lama' matches none: did you mean 'llama'?"),
         (["check", "--model", "t5", "--experiment", "train_once"], "save_memory, not by train_once"),
         (["check", "--property", "arguments.set*", "--experiment", "train_once"], "judged in build_arguments, not in train_once"),
+        (["fuzz", "--hours", "inf"], "--hours inf is no length of time"),
         (["check", "no_colon"], "subject 'no_colon': write it as module:attribute"),
         (["check", "no_such_module:make"], "subject 'no_such_module:make': importing no_such_module failed: ModuleNotFoundError"),
         (["check", "subjects:Lat"], "subject 'subjects:Lat': subjects has no 'Lat': did you mean 'Late'?"),
@@ -244,6 +245,37 @@ def test_typed_json_that_can_no_longer_be_written(run: Run, tmp_path: Path, monk
     code, _, err = check(run, "--json", str(tmp_path / "result.json"), examples=1)
     assert code == 2
     assert err.endswith("result.json: No space left on device\n")
+
+
+# ---- campaigns ---------------------------------------------------------------------------------------------------------------
+
+
+def fuzz(run: Run, folder: Path, subject: str = "subjects:Late", *more: str) -> tuple[int, str, str]:
+    where = ("--experiment", "train_once", "--property", "steps.glob*", "--regressions", str(folder / "examples"))
+    return run("fuzz", subject, *where, "--hours", "0.0006", "--state", str(folder / "state"), *more)
+
+
+def test_campaign_goes_on_where_it_stopped(run: Run, tmp_path: Path) -> None:
+    code, out, err = fuzz(run, tmp_path, "subjects:Late", "--seed", "1", "--json", str(tmp_path / "result.json"))
+    assert (code, err) == (1, "")
+    assert out.startswith("fuzzing subjects:Late, seed 1, from the beginning in ")
+    assert "1 new violation in subjects:Late" in out
+    assert f"in 1 round (0:00:02); to go on: trainer-props fuzz subjects:Late --hours 0.0006 --state {tmp_path / 'state'} --exp" in out
+    data = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
+    assert (data["command"], len(data["violations"]), data["violations"][0]["shrunk"]["complete"]) == ("fuzz", 1, True)
+    state = json.loads((tmp_path / "state" / "state.json").read_text(encoding="utf-8"))
+    assert (state["runs"], [each["shrunk"] for each in state["violations"]]) == (data["runs"], [True])
+    code, out, err = fuzz(run, tmp_path)
+    assert (code, err) == (1, "")
+    assert "seed 1, going on in " in out
+    assert "in 2 rounds " in out
+    code, out, err = fuzz(run, tmp_path, "subjects:Late", "--seed", "2")
+    assert (code, out) == (2, "")
+    assert err == f"trainer-props: --seed 2: the campaign of {tmp_path / 'state'} has the seed 1\n"
+    code, out, err = fuzz(run, tmp_path, "transformers:Trainer")
+    assert (code, out) == (2, "")
+    assert "a campaign on subjects:Late, not on transformers:Trainer" in err
+    assert err.count("\n") == 1
 
 
 # ---- real processes ----------------------------------------------------------------------------------------------------------

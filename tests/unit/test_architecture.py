@@ -29,6 +29,7 @@ ROWS = (
     ("regressions", "scripts"),
     ("auditing", "keeper"),
     ("reports",),
+    ("fuzzing",),
     ("checking", "explaining", "listings"),
     ("cli", "pytest_plugin", "stateful", ""),
 )

@@ -197,6 +197,6 @@ def holds(check: Check, expected: Any, record: Record) -> bool:
     if check.expected is not None:
         expected = MEASURES[check.expected.measure](record, *check.expected.arguments)
     if check.relation == "close":
-        return close("x", expected=expected, observed=observed, tolerance=check.tolerance, scale=check.scale) is HOLDS
+        return close("x", expected=expected, observed=observed, tolerance=check.tolerance, scale=check.scale) == HOLDS
     relation = {"same": same, "at_most": at_most, "at_least": at_least}[check.relation]
     return relation("x", expected=expected, observed=observed) is HOLDS

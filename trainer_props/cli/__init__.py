@@ -12,6 +12,7 @@ import typer
 from trainer_props.cli.audit import audit
 from trainer_props.cli.check import check
 from trainer_props.cli.common import INTERRUPTED, NEW_VIOLATIONS, OK, USAGE, UsageError, refuse
+from trainer_props.cli.fuzz import fuzz
 from trainer_props.cli.replay import replay
 from trainer_props.cli.report import report
 from trainer_props.cli.script import script
@@ -27,7 +28,7 @@ app = typer.Typer(
     help="Finds out whether a Hugging Face Trainer computes what its arguments promise.",
 )
 for _command, _name in (
-    (check, "check"), (replay, "replay"), (script, "script"), (report, "report"), (list_, "list"), (explain, "explain"),
+    (check, "check"), (fuzz, "fuzz"), (replay, "replay"), (script, "script"), (report, "report"), (list_, "list"), (explain, "explain"),
     (audit, "audit"),
 ):  # fmt: skip
     app.command(_name)(_command)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import random
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -15,26 +14,18 @@ from trainer_props.arguments import nearest
 from trainer_props.checking import where
 from trainer_props.cli.choosing import chosen, devices_of, for_own_data, held_arguments, on_devices
 from trainer_props.cli.common import (
-    INTERRUPTED,
-    NEW_VIOLATIONS,
-    OK,
-    USAGE,
     UsageError,
     importing,
     load_subject,
-    refuse,
     regressions_folder,
 )
+from trainer_props.cli.finishing import command_line, exit_code, replays, write_scripts
 from trainer_props.cli.outputs import Outputs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
-    from rich.console import Console
 
-    from trainer_props.engine import Replay, Result
-    from trainer_props.keeper import Keeper
-    from trainer_props.subjects import Subject
+    pass
 
 _PROFILES: Final = {"quick": 60.0, "ci": None, "nightly": 3600.0}
 _CI_EXAMPLES = 100
@@ -93,7 +84,7 @@ def check(
         seconds, max_examples = _PROFILES[profile], _CI_EXAMPLES if _PROFILES[profile] is None else None
     if seed is None:
         seed = 0 if profile == "ci" else random.SystemRandom().randrange(2**32)
-    repeat = _command_line(subject, budget, {
+    repeat = command_line("check", subject, budget, {
         "--jobs": jobs if jobs > 1 else None, "--seed": seed, "--experiment": experiment, "--property": property, "--model": model,
         "--devices": devices,
         "--arguments": arguments, "--regressions": regressions, "--first-failure": first_failure, "--no-known": no_known,
@@ -110,7 +101,7 @@ def check(
         held=held,
         known=not no_known,
         first_failure=first_failure,
-        replayed=_replays(keeper, (experiments, properties, models), console),
+        replayed=replays(keeper, (experiments, properties, models), console),
     )
     try:
         with contextlib.ExitStack() as stack:
@@ -125,74 +116,8 @@ def check(
 
     outputs.write_json(data())
     terminal.print_result(console, result, subject, loaded.hint, keeper.kept, where(regressions))
-    if not result.interrupted and _write_scripts(keeper, result, loaded, console):
+    if not result.interrupted and write_scripts(keeper, result, loaded, console):
         outputs.write_json(data())
     scripts.print_remedies(console, keeper.kept.values())
     outputs.finish(data(), console)
-    return _exit_code(result)
-
-
-def _command_line(subject: str, *asked: Mapping[str, Any]) -> str:
-    """The command that does the same again.
-
-    Args:
-        asked: options with their values; None, False and nothing in a list stand for an option that was not given.
-    """
-    words = ["trainer-props", "check", subject]
-    for option, value in (item for options in asked for item in options.items()):
-        if value is True:
-            words.append(option)
-        elif value is not None and value is not False:
-            words += [word for each in (value if isinstance(value, list) else [value]) for word in (option, str(each))]
-    return shlex.join(words)
-
-
-def _replays(keeper: Keeper, chosen: tuple[Sequence[str], Sequence[str], Sequence[str] | None], console: Console) -> tuple[Replay, ...]:
-    """What is judged before anything is drawn, and a line on it."""
-    from trainer_props.reports import terminal
-
-    terminal.print_skipped(console, keeper.skipped)
-    left = keeper.left()
-    for each in left:
-        console.print(terminal.starting_with(each), soft_wrap=True)
-    stored = keeper.replays(*chosen)
-    if stored:
-        number = f"{len(stored)} regression example{'s' if len(stored) > 1 else ''}"
-        console.print(f"replaying {number} of {terminal.shown(keeper.store.folder)}", soft_wrap=True)
-    return (*left, *stored)
-
-
-def _write_scripts(keeper: Keeper, result: Result, loaded: Subject, console: Console) -> bool:
-    """Write a script beside each stored violation and run it; whether there was one to write."""
-    from trainer_props.keeper import VERIFYING_SECONDS
-    from trainer_props.reports.scripts import Scripts
-
-    number = sum(keeper.kept[each.first.key].regression is not None for each in result.violations if each.first.key in keeper.kept)
-    if not number:
-        return False
-    which = "its script" if number == 1 else f"their {number} scripts"
-    console.print(f"running {which}, at most {VERIFYING_SECONDS:g} s each; Ctrl-C skips that", soft_wrap=True)
-    try:
-        with Scripts(console, number) as tell:
-            keeper.write_scripts(result.violations, loaded, tell)
-    except KeyboardInterrupt:
-        result.interrupted = True
-        console.print("interrupted: the scripts that are left were not run")
-    return True
-
-
-def _exit_code(result: Result) -> int:
-    from trainer_props.experiments.arguments import NAME as TRAINS_NOTHING
-
-    trouble = list(result.errors)
-    counts = [each for each in result.experiments.values() if each.name != TRAINS_NOTHING]
-    reasons = result.refusals | result.impossible
-    if counts and reasons and not any(each.examples for each in counts):
-        trouble.append(f"not one training run could be judged: {max(reasons, key=lambda text: reasons[text])}")
-    if trouble:
-        refuse(trouble[0] + (f" (and {len(trouble) - 1} more)" if len(trouble) > 1 else ""))
-    if result.violations:
-        return NEW_VIOLATIONS
-    if trouble:
-        return USAGE
-    return INTERRUPTED if result.interrupted else OK
+    return exit_code(result)

@@ -8,8 +8,33 @@ import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
+
+Number = Annotated[int, msgspec.Meta(ge=0)]
+Seconds = Annotated[float, msgspec.Meta(ge=0)]
+
+
+class DamagedBoard(ValueError):
+    """A file that holds no notes; the message is one line that names it."""
+
+
+@dataclass
+class Mask:
+    """What a known bug hides of an experiment.
+
+    Attributes:
+        cases: drawn in its region.
+        judged: those of them that were run and judged.
+        shown: those of them that showed it.
+        hidden: evaluations of properties that it explained, and that so said nothing of anything else.
+    """
+
+    cases: Number = 0
+    judged: Number = 0
+    shown: Number = 0
+    hidden: Number = 0
 
 
 @dataclass
@@ -22,13 +47,25 @@ class Tally:
         judged: cases judged.
         spent: seconds; while a slice runs, those that it was given.
         evaluated: property id -> how often it was evaluated here.
+        before: of the seconds, those spent before the present round.
+        news: what was never seen before, of late: the longer ago, the less it counts.
+        watched: seconds in which that was seen, which count less in the same way; 0 where nobody looks for news.
+        masks: by the id of the known bug, what it hides. Only a hunt behind known bugs counts it, as the next two.
+        drawn: cases drawn in such hunts.
+        crowded: those of them that lay in the region of a bug whose cases are thinned out.
     """
 
-    slices: int = 0
-    examples: int = 0
-    judged: int = 0
-    spent: float = 0.0
-    evaluated: dict[str, int] = field(default_factory=dict)
+    slices: Number = 0
+    examples: Number = 0
+    judged: Number = 0
+    spent: Seconds = 0.0
+    evaluated: dict[str, Number] = field(default_factory=dict)
+    before: Seconds = 0.0
+    news: Seconds = 0.0
+    watched: Seconds = 0.0
+    masks: dict[str, Mask] = field(default_factory=dict)
+    drawn: Number = 0
+    crowded: Number = 0
 
 
 @dataclass
@@ -41,7 +78,7 @@ class Notes:
     """
 
     tallies: dict[str, Tally] = field(default_factory=dict)
-    taken: dict[str, int] = field(default_factory=dict)
+    taken: dict[str, Number] = field(default_factory=dict)
 
 
 class Board:
@@ -60,6 +97,13 @@ class Board:
         """Whether this session is the one that does it: the first that asked, or one that goes on in its place."""
         with self.opened() as notes:
             return notes.taken.setdefault(what, session) == session
+
+    def begin_round(self) -> None:
+        """Forget what is taken, and let all experiments begin with the same claim on time; what is known of them stays."""
+        with self.opened() as notes:
+            notes.taken.clear()
+            for tally in notes.tallies.values():
+                tally.before = tally.spent
 
     def close(self) -> None:
         """Nobody is to explore any more."""
@@ -87,10 +131,17 @@ class SharedBoard(Board):
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[Notes]:
-        """The notes in the file, to be read and changed; meanwhile no other process does."""
+        """The notes in the file, to be read and changed; meanwhile no other process does.
+
+        Raises:
+            DamagedBoard: the file holds something else.
+        """
         with self._lock.open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            notes = msgspec.json.decode(self._file.read_bytes(), type=Notes) if self._file.exists() else Notes()
+            try:
+                notes = msgspec.json.decode(self._file.read_bytes(), type=Notes) if self._file.exists() else Notes()
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+                raise DamagedBoard(f"{self._file}: no board of a campaign ({' '.join(str(error).split())})") from None
             yield notes
             new = self._file.with_suffix(".new")
             new.write_bytes(msgspec.json.encode(notes))

@@ -1,7 +1,8 @@
 """The crew: a plan carried out by several workers at once, each under a supervisor of its own.
 
 All of them share a board, which gives every experiment's time, every replayed case and every violation that is to be shrunk to one of
-them. What they tell is told as if it came from one session. Ctrl-C is heard here and handed on.
+them. What they tell is told as if it came from one session. A supervisor that is killed is started again, a few times. Ctrl-C is heard
+here and handed on.
 """
 
 from __future__ import annotations
@@ -21,7 +22,19 @@ from typing import Any, Final
 
 from trainer_props.engine import totals
 from trainer_props.engine.board import SharedBoard
-from trainer_props.engine.events import EngineEvent, Finding, Finished, FirstSeen, Listener, Progress, Result, Shrunk, Started, Violation
+from trainer_props.engine.events import (
+    EngineEvent,
+    Finding,
+    Finished,
+    FirstSeen,
+    Listener,
+    Progress,
+    Replayed,
+    Result,
+    Shrunk,
+    Started,
+    Violation,
+)
 from trainer_props.engine.ledger import Key, size
 from trainer_props.engine.replaying import by_case
 from trainer_props.engine.session import Plan
@@ -34,10 +47,18 @@ from trainer_props.subjects import Subject, SubjectError
 _BOARD: Final = "board.json"
 _BEAT_SECONDS: Final = 1.0
 _GRACE_SECONDS: Final = 3.0
+MOST_STARTS: Final = 4
+"""How often a supervisor is started at most."""
 
 
 def supervise_side_by_side(
-    subject: Subject, plan: Plan, listener: Listener = lambda event: None, *, jobs: int, running: Sequence[Running | None] = ()
+    subject: Subject,
+    plan: Plan,
+    listener: Listener = lambda event: None,
+    *,
+    jobs: int,
+    running: Sequence[Running | None] = (),
+    board: SharedBoard | None = None,
 ) -> Result:
     """Run the plan by so many workers at once, until it is done or interrupted; returns what all of them found.
 
@@ -46,16 +67,17 @@ def supervise_side_by_side(
     Args:
         jobs: workers at a time, at least one.
         running: for each of them, where the case that runs is noted; see `supervise`.
+        board: that is gone on with; by default one of their own, which is gone afterwards.
 
     Raises:
         SubjectError: the subject gives no Trainer.
     """
     notes = [*running, *[None] * jobs][:jobs]
     if jobs == 1:
-        return supervise(subject, plan, listener, running=notes[0])
+        return supervise(subject, plan if board is None else replace(plan, board=board), listener, running=notes[0])
     remove_leftovers()
     with tempfile.TemporaryDirectory(prefix=f"{PREFIX}{os.getpid()}-", ignore_cleanup_errors=True) as folder, Signals() as signals:
-        return _Crew(subject, _parts(plan, jobs, SharedBoard(Path(folder) / _BOARD)), listener, notes, signals).run(plan)
+        return _Crew(subject, _parts(plan, jobs, board or SharedBoard(Path(folder) / _BOARD)), listener, notes, signals).run(plan)
 
 
 def _parts(plan: Plan, jobs: int, board: SharedBoard) -> list[Plan]:
@@ -69,29 +91,51 @@ class _Crew:
     def __init__(
         self, subject: Subject, parts: Sequence[Plan], listener: Listener, running: Sequence[Running | None], signals: Signals
     ) -> None:
-        self._listener, self._signals = listener, signals
+        self._subject, self._parts, self._listener, self._signals = subject, list(parts), listener, signals
+        self._notes = list(running)
+        self._starts = [0] * len(parts)
+        self._replayed: list[Replayed] = []
+        self._shrunk: set[Key] = set()
         self._begun = time.monotonic()
         self._announced: dict[Key, Finding] = {}
+        self._teller: dict[Key, int] = {}
         self._progress: dict[int, Progress] = {}
         self._by_time = parts[0].seconds is not None
         self._jobs: dict[Connection, tuple[int, BaseProcess]] = {}
+        self._processes: list[BaseProcess] = []
+        for part, plan in enumerate(parts):
+            self._start(part, plan)
+
+    def _start(self, part: int, plan: Plan) -> None:
+        self._starts[part] += 1
         context = multiprocessing.get_context("fork")
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
         try:
-            for part, (plan, noted) in enumerate(zip(parts, running, strict=True)):
-                receiver, sender = context.Pipe(duplex=False)
-                process: BaseProcess = context.Process(target=_supervise, args=(sender, subject, plan, noted, os.getpid()))
-                process.start()
-                sender.close()
-                self._jobs[receiver] = part, process
+            receiver, sender = context.Pipe(duplex=False)
+            process: BaseProcess = context.Process(target=_supervise, args=(sender, self._subject, plan, self._notes[part], os.getpid()))
+            process.start()
+            sender.close()
+            self._processes.append(process)
+            self._jobs[receiver] = part, process
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+    def _start_again(self, part: int) -> None:
+        """Go on with what a supervisor that was killed has left: the time, the replays that were not told, what it had told and not shrunk,
+        and the case that ran.
+        """
+        plan, noted = self._parts[part], self._notes[part]
+        told = {each.id for each in self._replayed}
+        again = [finding.case for key, finding in self._announced.items() if key not in self._shrunk and self._teller[key] == part]
+        if noted is not None and (case := noted.case()) is not None:
+            again.append(case)
+        left = None if plan.seconds is None else max(0.0, plan.seconds - (time.monotonic() - self._begun))
+        self._start(part, replace(plan, seconds=left, replayed=[each for each in plan.replayed if each.id not in told], again=again))
 
     def run(self, plan: Plan) -> Result:
         """Listen until all have come to their end."""
         results: list[Result] = []
         errors: list[str] = []
-        processes = [process for _, process in self._jobs.values()]
         heard = 0
         try:
             while self._jobs:
@@ -99,14 +143,14 @@ class _Crew:
                 if self._signals.count > heard:
                     heard = self._signals.count
                     self._signals.clear()
-                    _signal(processes, signal.SIGINT)
+                    _signal(self._processes, signal.SIGINT)
                 for connection in ready:
                     if isinstance(connection, Connection):
                         self._hear(connection, results, errors)
         finally:
             if self._jobs:
-                _signal(processes, signal.SIGKILL)  # each takes its worker along
-            for process in processes:
+                _signal(self._processes, signal.SIGKILL)  # each takes its worker along
+            for process in self._processes:
                 process.join(_GRACE_SECONDS)
             remove_leftovers()
         total = self._total(plan, results, errors)
@@ -119,6 +163,11 @@ class _Crew:
             message = connection.recv()
         except (EOFError, OSError):
             message = GaveUp(_end_of(process), by_subject=False)
+            if process.exitcode == -signal.SIGKILL and self._starts[part] < MOST_STARTS and not self._signals.count:
+                del self._jobs[connection]
+                connection.close()
+                self._start_again(part)
+                return
         if isinstance(message, Finished):
             results.append(message.result)
         elif isinstance(message, GaveUp):
@@ -140,10 +189,14 @@ class _Crew:
             self._listener(self._together())
         elif isinstance(event, FirstSeen):
             if self._announced.setdefault(event.finding.key, event.finding) is event.finding:
+                self._teller[event.finding.key] = part
                 self._listener(event)
         else:
             if isinstance(event, Shrunk):
                 self._announced.setdefault(event.violation.first.key, event.violation.first)
+                self._shrunk.add(event.violation.first.key)
+            elif isinstance(event, Replayed):
+                self._replayed.append(event)
             self._listener(event)
 
     def _together(self) -> Progress:
@@ -161,7 +214,7 @@ class _Crew:
         total = Result(seed=plan.seed)
         for each in results:
             totals.add(total, each)
-            total.replayed += each.replayed
+        total.replayed += self._replayed
         total.experiments = {name: total.experiments[name] for name in [*plan.experiments, *total.experiments] if name in total.experiments}
         total.errors += errors
         total.interrupted = any(each.interrupted for each in results) or bool(self._signals.count)

@@ -29,6 +29,8 @@ class Judged:
         refused: the subject's message, if it refused the case at construction.
         could_not_run: why the case can't run here.
         errors: failures of our own properties.
+        near: (id, part) pairs: of a property that holds by numbers that are not quite equal, how large a part their deviation is of what
+            is allowed.
     """
 
     case: Case
@@ -38,6 +40,7 @@ class Judged:
     refused: str | None = None
     could_not_run: str | None = None
     errors: tuple[str, ...] = ()
+    near: tuple[tuple[str, float], ...] = ()
 
 
 def judge(case: Case, subject: Subject, properties: Sequence[Property]) -> Judged:
@@ -67,6 +70,7 @@ def judge_record(record: Observation, case: Case, properties: Sequence[Property]
     inapplicable: list[tuple[str, str]] = []
     findings: list[Finding] = []
     errors: list[str] = []
+    near: list[tuple[str, float]] = []
     for each in properties:
         if case.experiment not in each.experiments:
             continue
@@ -97,4 +101,6 @@ def judge_record(record: Observation, case: Case, properties: Sequence[Property]
             inapplicable.append((each.id, judgement.reason))
         else:
             holds.append(each.id)
-    return Judged(case, tuple(holds), tuple(inapplicable), tuple(findings), errors=tuple(errors))
+            if judgement.nearness > 0:
+                near.append((each.id, judgement.nearness))
+    return Judged(case, tuple(holds), tuple(inapplicable), tuple(findings), errors=tuple(errors), near=tuple(near))

@@ -50,12 +50,14 @@ class Ledger:
 
     Attributes:
         known: whether what a known bug explains is counted apart from new violations.
+        settled: violations that are counted, and not told again.
     """
 
     result: Result
     entries: dict[Key, Entry] = field(default_factory=dict)
     judged: dict[str, Judged] = field(default_factory=dict)
     known: bool = True
+    settled: Collection[Key] = ()
 
     def write(self, judged: Judged, origin: Origin | None, seconds: float, *, shrunk: Collection[str] = ()) -> list[Finding]:
         """Add an outcome; returns the findings that are new violations seen for the first time.
@@ -101,6 +103,8 @@ class Ledger:
             del examples[EXAMPLES_OF_A_KNOWN_BUG:]
             return False
         count.violated += 1
+        if finding.key in self.settled:
+            return False
         entry = self.entries.get(finding.key)
         if entry is None:
             self.entries[finding.key] = Entry(finding, finding, origin, shrunk)

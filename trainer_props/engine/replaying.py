@@ -23,12 +23,14 @@ class Replay:
         property: the one that it violated; None if that is not known, since the run was cut off: then whatever is chosen for the
             experiment judges it, or all that belongs there.
         attempts: how often to run it at most, until it fails.
+        shrunk: the case is a smallest one.
     """
 
     id: str
     case: Case
     property: str | None = None
     attempts: int = 1
+    shrunk: bool = True
 
 
 def by_case(replays: Iterable[Replay]) -> list[list[Replay]]:

@@ -31,10 +31,12 @@ from trainer_props.engine.events import (
 )
 from trainer_props.engine.judging import Judged, judge
 from trainer_props.engine.ledger import Entry, Key, Ledger, Origin
+from trainer_props.engine.memory import resident
+from trainer_props.engine.novelty import Bitmap, shown
 from trainer_props.engine.replaying import Replay, by_case, findings_of, outcome, unknown
 from trainer_props.engine.shrinking import shrink
 from trainer_props.engine.timeline import timeline
-from trainer_props.engine.turns import Slice, Turn, Turns
+from trainer_props.engine.turns import Harvest, Slice, Turn, Turns
 from trainer_props.experiments import EXPERIMENTS, Held
 from trainer_props.properties import PROPERTIES, Property
 from trainer_props.record import first_record
@@ -70,6 +72,11 @@ class Plan:
         replayed: cases that failed before, to be judged first; they need not belong to the experiments.
         board: what this session shares with others that do a part of the same work; None if there are none.
         part: its number among them.
+        again: cases to run once more before anything is drawn, since what ran them was ended from outside.
+        settled: keys of violations that are counted, but neither told nor shrunk, since an earlier session did that.
+        novelty: where it is noted what no case has shown before; experiments that show more of it get more time.
+        hunting: whether half of the cases in regions where a known bug shows nearly always are passed over.
+        most_memory: bytes by which the process may have grown when a slice begins; beyond that exploring ends, for all who share the board.
     """
 
     experiments: Sequence[str] = field(default_factory=lambda: tuple(EXPERIMENTS))
@@ -86,6 +93,11 @@ class Plan:
     replayed: Sequence[Replay] = ()
     board: Board | None = None
     part: int = 0
+    again: Sequence[Case] = ()
+    settled: Collection[Key] = ()
+    novelty: Bitmap | None = None
+    hunting: bool = False
+    most_memory: int | None = None
 
 
 class Session:
@@ -115,7 +127,7 @@ class Session:
     ) -> None:
         self.subject, self.plan, self._tell = subject, plan, listener
         self.result = Result(seed=plan.seed)
-        self.ledger = Ledger(self.result, entries=dict(entries or {}), known=plan.known)
+        self.ledger = Ledger(self.result, entries=dict(entries or {}), known=plan.known, settled=plan.settled)
         self._skipped, self._explored = frozenset(skipped), frozenset(explored)
         self.phase = REPLAYING
         self._chosen = chosen = [PROPERTIES[name] for name in plan.properties]
@@ -130,6 +142,7 @@ class Session:
             self.result.properties[each.id] = PropertyCount(each.id)
         self._board = plan.board or Board()
         self._examples = 0
+        self._resident = resident()
         self._last_progress = 0.0
         self._longest, self._hung = 0.0, False
 
@@ -144,6 +157,7 @@ class Session:
             with prepared():
                 self._replay()
                 self.phase, self._explored_from = EXPLORING, time.monotonic()
+                self._run_again()
                 self._explore()
                 self.phase = SHRINKING
                 if plan.shrink_seconds is not None:
@@ -184,11 +198,12 @@ class Session:
         """Judge the case that some replays share, until each has shown its violation or had its attempts."""
         case = replays[0].case
         named = [each.property for each in replays if each.property is not None]
+        shrunk = [each.property for each in replays if each.property is not None and each.shrunk]
         properties = self._judging(case.experiment, *named) or self._judging(case.experiment, *PROPERTIES)
         waiting = list(replays)
         for attempt in range(1, max(each.attempts for each in replays) + 1):
             try:
-                judged = self._judge(case, properties, None, REPLAYING, shrunk=named)
+                judged = self._judge(case, properties, None, REPLAYING, shrunk=shrunk)
             except SubjectError:
                 raise
             except Exception as error:  # noqa: BLE001  a stored case may hold anything; the others are still to be judged
@@ -202,6 +217,11 @@ class Session:
 
     # ---- exploring -----------------------------------------------------------------------------------------------------
 
+    def _run_again(self) -> None:
+        for case in self.plan.again:
+            if case.key not in self.ledger.judged and case.key not in self._skipped:
+                self._judge(case, self._judging(case.experiment), None, case.experiment)
+
     def _explore(self) -> None:
         turns = [turn for turn in self._turns if turn.experiment.name not in self._explored]
         if self.plan.max_examples is not None:
@@ -213,23 +233,27 @@ class Session:
             return
         assert self.plan.seconds is not None
         end = time.monotonic() + self.plan.seconds
-        choice = Turns(turns, self.plan.seconds, self._board)
+        choice = Turns(turns, self.plan.seconds, self._board, hunting=self.plan.hunting)
         while turns and not self._board.closed:
             left = end - time.monotonic()
             if left <= 0:
                 return
+            if self.plan.most_memory is not None and resident() - self._resident > self.plan.most_memory:
+                self._board.close()
+                return
             given = choice.begin(left)
             begun, before = time.monotonic(), self._examples
-            evaluated = self._slice(given, SLICE_EXAMPLES * 2 ** min(given.number, 4))
-            choice.end(given, time.monotonic() - begun + 1e-3, self._examples - before, evaluated)
+            harvest = self._slice(given, SLICE_EXAMPLES * 2 ** min(given.number, 4))
+            choice.end(given, time.monotonic() - begun + 1e-3, self._examples - before, harvest)
 
-    def _slice(self, given: Slice, max_examples: int) -> list[list[str]]:
-        """Draw and judge; returns, for each case that was judged, which properties were evaluated."""
+    def _slice(self, given: Slice, max_examples: int) -> Harvest:
+        """Draw and judge; returns what came of it."""
         name = given.turn.experiment.name
         number = slice_seed(self.plan.seed, name, given.number)
         origin = Origin(name, number, max_examples)
         begun = time.monotonic()
-        evaluated = []
+        novelty = self.plan.novelty
+        harvest = Harvest(news=None if novelty is None else 0)
 
         def body(case: Case) -> None:
             if self._board.closed or time.monotonic() - begun > given.seconds:
@@ -237,11 +261,17 @@ class Session:
             self._examples += 1
             if case.key in self.ledger.judged or case.key in self._skipped:
                 return
+            if given.hunt is not None and given.hunt.passes_over(case):
+                return
             judged = self._judge(case, given.turn.properties, origin, name)
-            evaluated.append([*judged.holds, *(finding.property for finding in judged.findings)])
+            harvest.evaluated.append([*judged.holds, *(finding.property for finding in judged.findings)])
+            if given.hunt is not None:
+                given.hunt.judged(judged)
+            if novelty is not None and harvest.news is not None:
+                harvest.news += novelty.add(shown(judged))
 
         self.result.experiments[name].rejected += draw(given.turn.cases, body, number=number, max_examples=max_examples)
-        return evaluated
+        return harvest
 
     def _judge(
         self, case: Case, properties: Sequence[Property], origin: Origin | None, activity: str, *, shrunk: Collection[str] = ()

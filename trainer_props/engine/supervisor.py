@@ -1,7 +1,8 @@
 """The supervisor: runs a session in a worker process that may be killed, so that a run that hangs or crashes in native code is a verdict.
 
-When a worker dies, the case that it was running becomes a violation, and another worker goes on with the rest. Ctrl-C is heard here:
-the first lets the worker wrap up, the second ends it; what was found so far is the result either way.
+When a worker dies, the case that it was running becomes a violation, and another worker goes on with the rest. SIGKILL is what others
+send, the system that runs out of memory above all: a case that it ended is run once more, and is a violation if it ends so again. Ctrl-C is
+heard here: the first lets the worker wrap up, the second ends it; what was found so far is the result either way.
 """
 
 from __future__ import annotations
@@ -51,6 +52,8 @@ SILENCE_SECONDS = 2 * WALL_CLOCK_SECONDS
 RUN_PROPERTY = "steps.run_finishes"
 MOST_LOST = 3
 """Workers that an experiment may lose before it is given up: each costs a start, or even the whole silence."""
+MOST_KILLED = 30
+"""Workers that may be killed from outside without a verdict, before nobody starts another."""
 
 _GRACE_SECONDS = 3.0
 _STACK_SECONDS = 1.0
@@ -97,6 +100,9 @@ class _Supervision:
         self._entries: dict[Key, Entry] = {}
         self._lost: dict[Key, Violation] = {}
         self._losses: Counter[str] = Counter()
+        self._reached: set[str] = set()
+        self._killed: dict[str, Case] = {}
+        self._again: list[Case] = list(plan.again)
         self._skipped: set[str] = set()
         self._replayed: set[str] = set()
         self._progress = Progress(0, 0, 0.0, 0.0, "getting ready")
@@ -109,11 +115,17 @@ class _Supervision:
             if worker.finished or self._signals.count:
                 break
             case = self._running.case()
-            if case is None:
+            if case is None and not worker.killed:
                 self._total.errors.append(f"{worker.cause} before it ran a case")
                 break
-            self._lose(case, worker)
-            exploring = worker.phase != SHRINKING and not self._plan.first_failure
+            if generation > MOST_KILLED and worker.killed:
+                self._total.errors.append(f"{generation} workers ended, the last one by SIGKILL from outside: no other one is started")
+                break
+            if case is not None:
+                if worker.phase != REPLAYING:
+                    self._reached.add(case.experiment)
+                self._end(case, worker)
+            exploring = exploring and worker.phase != SHRINKING and not (self._plan.first_failure and self._lost)
             generation += 1
         total = self._total
         total.interrupted = bool(self._signals.count)
@@ -129,6 +141,7 @@ class _Supervision:
             self._plan,
             seed=self._plan.seed + generation,
             replayed=[each for each in self._plan.replayed if each.id not in self._replayed],
+            again=[each for each in self._again if each.key not in self._skipped],
         )
         if generation and plan.seconds is not None:
             plan = replace(plan, seconds=max(0.0, plan.seconds - (time.monotonic() - self._begun)))
@@ -166,7 +179,7 @@ class _Supervision:
         names = list(self._plan.experiments)
         if self._plan.max_examples is None:
             return set()
-        return set(names[: max((names.index(name) for name in self._losses if name in names), default=0)])
+        return set(names[: max((names.index(name) for name in self._reached if name in names), default=0)])
 
     def _beat(self, seconds: float) -> None:
         """A sign of life while one run takes long."""
@@ -190,6 +203,15 @@ class _Supervision:
             self._total.replayed.append(event)
         self._listener(event)
 
+    def _end(self, case: Case, worker: _Worker) -> None:
+        """A case ended its worker, or the worker was ended meanwhile."""
+        if worker.killed and case.key not in self._killed:
+            self._killed[case.key] = case
+            if worker.phase != REPLAYING:  # those are judged by the next worker in any case
+                self._again.append(case)
+        else:
+            self._lose(case, worker)
+
     def _lose(self, case: Case, worker: _Worker) -> None:
         verdict = "hung" if worker.hung else "crashed"
         finding = Finding(RUN_PROPERTY, verdict, "the run", worker.symptom, "it ends", worker.cause, "", None, case)
@@ -204,9 +226,10 @@ class _Supervision:
         count.violated += 1
         total.experiments.setdefault(case.experiment, ExperimentCount(case.experiment)).examples += 1
         known = self._lost.get(finding.key)
-        if known is None:
+        settled = finding.key in self._plan.settled
+        if known is None and not settled:
             self._listener(FirstSeen(finding))
-        if known is None or size(case) < size(known.finding.case):
+        if (known is None or size(case) < size(known.finding.case)) and not settled:
             self._lost[finding.key] = Violation(finding, known.first if known else finding, 0.0, False, 0)
         for each in self._plan.replayed:
             if each.case.key == case.key and each.id not in self._replayed:
@@ -226,6 +249,7 @@ class _Worker:
     Attributes:
         finished: it told that it came to the end.
         hung: it was killed since it said nothing for too long.
+        killed: it ended by SIGKILL, which it was not sent from here.
         phase: the last that it told of what it was doing.
         cause: how it ended.
         symptom: the same, without numbers.
@@ -233,7 +257,7 @@ class _Worker:
 
     def __init__(self, task: Task, silence: float, signals: Signals) -> None:
         self.folder, self._silence, self._signals = task.folder, silence, signals
-        self.finished, self.hung, self.phase = False, False, REPLAYING
+        self.finished, self.hung, self.killed, self.phase = False, False, False, REPLAYING
         self.cause = self.symptom = ""
         context = multiprocessing.get_context("fork")
         self._receiver, sender = context.Pipe(duplex=False)
@@ -291,6 +315,7 @@ class _Worker:
             self.symptom = "closed its pipe and lives on"
         elif code < 0:
             self.symptom = f"ended by {signal.Signals(-code).name}"
+            self.killed = -code == signal.SIGKILL
         else:
             self.symptom = f"ended by exit code {code}"
         self.cause = f"the process {self.symptom}"

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from hypothesis import strategies as st
 
 from trainer_props.case import Case
 from trainer_props.engine.board import Board, Notes, Tally
+from trainer_props.engine.hunting import Hunt
 from trainer_props.experiments import Experiment
 from trainer_props.properties import Property
 
@@ -22,6 +24,12 @@ _URGENCY: Final = 4.0
 
 _LEAST_WEIGHT: Final = 0.05
 """Of its share an experiment keeps so much in which no property applied so far."""
+
+_CURIOSITY: Final = 3.0
+"""So many times its own share an experiment gets in addition where most is new of late, and others in proportion to their news."""
+
+_MEMORY_SECONDS: Final = 60.0
+"""News counts for e times less after so many seconds in which its experiment was explored."""
 
 _PARTS: Final = 4
 """Into so many parts the time of an experiment is cut, so that a session that ends early has still touched everything."""
@@ -41,11 +49,30 @@ class Turn:
 
 @dataclass(frozen=True)
 class Slice:
-    """Some seconds of an experiment; its number tells it from all others of this experiment."""
+    """Some seconds of an experiment.
+
+    Attributes:
+        number: tells it from all others of this experiment.
+        hunt: what passes over cases in regions of known bugs, or None.
+    """
 
     turn: Turn
     number: int
     seconds: float
+    hunt: Hunt | None = None
+
+
+@dataclass
+class Harvest:
+    """What came of a slice.
+
+    Attributes:
+        evaluated: for each case that was judged, the ids of the properties that were evaluated.
+        news: how much showed that had never been seen, or None where nobody looked.
+    """
+
+    evaluated: list[Collection[str]] = field(default_factory=list)
+    news: int | None = None
 
 
 class Turns:
@@ -55,10 +82,11 @@ class Turns:
         turns: at least one.
         seconds: for all of them together.
         board: where the time and what came of it are noted, by all who share the work.
+        hunting: whether regions of known bugs that show in most of their cases are thinned out.
     """
 
-    def __init__(self, turns: Sequence[Turn], seconds: float, board: Board) -> None:
-        self._turns, self._seconds, self._board = turns, seconds, board
+    def __init__(self, turns: Sequence[Turn], seconds: float, board: Board, *, hunting: bool = False) -> None:
+        self._turns, self._seconds, self._board, self._hunting = turns, seconds, board, hunting
 
     def begin(self, left: float) -> Slice:
         """A slice of the experiment that had the least time for what it deserves (a run of one costs ten times a run of another).
@@ -69,30 +97,36 @@ class Turns:
         with self._board.opened() as notes:
             tallies = [notes.tallies.setdefault(turn.experiment.name, Tally()) for turn in self._turns]
             weights = _weights(self._turns, tallies, _totals(notes))
-            first = min(range(len(tallies)), key=lambda index: tallies[index].spent / weights[index])
+            first = min(range(len(tallies)), key=lambda index: (tallies[index].spent - tallies[index].before) / weights[index])
             tally = tallies[first]
+            turn = self._turns[first]
             part = weights[first] / sum(weights)
-            seconds = max(part * self._seconds / max(_PARTS, _FIRST_PARTS / 2**tally.slices), _LEAST_SECONDS)
-            given = Slice(self._turns[first], tally.slices, min(left, seconds))
+            seconds = max(part * self._seconds / max(_PARTS, _FIRST_PARTS / 2 ** min(tally.slices, _FIRST_PARTS)), _LEAST_SECONDS)
+            hunt = Hunt([each.id for each in turn.properties], tally) if self._hunting else None
+            given = Slice(turn, tally.slices, min(left, seconds), hunt)
             tally.slices += 1
             tally.spent += given.seconds
         return given
 
-    def end(self, given: Slice, spent: float, examples: int, evaluated: Sequence[Collection[str]]) -> None:
+    def end(self, given: Slice, spent: float, examples: int, harvest: Harvest) -> None:
         """A slice is over.
 
         Args:
             spent: seconds.
             examples: cases drawn.
-            evaluated: for each case that was judged, the ids of the properties that were evaluated.
         """
         with self._board.opened() as notes:
             tally = notes.tallies[given.turn.experiment.name]
             tally.spent += spent - given.seconds
             tally.examples += examples
-            tally.judged += len(evaluated)
-            for name, number in Counter(name for names in evaluated for name in names).items():
+            tally.judged += len(harvest.evaluated)
+            for name, number in Counter(name for names in harvest.evaluated for name in names).items():
                 tally.evaluated[name] = tally.evaluated.get(name, 0) + number
+            if harvest.news is not None:
+                fading = math.exp(-spent / _MEMORY_SECONDS)
+                tally.news, tally.watched = tally.news * fading + harvest.news, tally.watched * fading + spent
+            if given.hunt is not None:
+                given.hunt.note(tally)
 
 
 def _totals(notes: Notes) -> Counter[str]:
@@ -109,8 +143,16 @@ def _weights(turns: Sequence[Turn], tallies: Sequence[Tally], evaluated: Counter
     return [
         _share(turn, tally)
         * (1.0 + _URGENCY * max((lacks[each.id] for each in turn.properties if _rate(tally, each.id) >= soonest[each.id]), default=0.0))
-        for turn, tally in zip(turns, tallies, strict=True)
+        * (1.0 + _CURIOSITY * curious)
+        for turn, tally, curious in zip(turns, tallies, _news(tallies), strict=True)
     ]
+
+
+def _news(tallies: Sequence[Tally]) -> list[float]:
+    """How new what shows in each experiment is of late: 1 where most is, and where it is not known yet while it is of others."""
+    rates = [tally.news / tally.watched if tally.watched else None for tally in tallies]
+    most = max((rate for rate in rates if rate), default=0.0)
+    return [1.0 if rate is None else rate / most for rate in rates] if most else [0.0] * len(rates)
 
 
 def _share(turn: Turn, tally: Tally) -> float:

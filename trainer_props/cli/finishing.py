@@ -1,0 +1,83 @@
+"""What commands that explore share before and after: what is judged first, the command that does it again, scripts, the exit code."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from trainer_props.cli.common import INTERRUPTED, NEW_VIOLATIONS, OK, USAGE, refuse
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from trainer_props.engine import Replay, Result
+    from trainer_props.keeper import Keeper
+    from trainer_props.subjects import Subject
+
+
+def command_line(command: str, subject: str, *asked: Mapping[str, Any]) -> str:
+    """The command that does the same again.
+
+    Args:
+        asked: options with their values; None, False and nothing in a list stand for an option that was not given.
+    """
+    words = ["trainer-props", command, subject]
+    for option, value in (item for options in asked for item in options.items()):
+        if value is True:
+            words.append(option)
+        elif value is not None and value is not False:
+            words += [word for each in (value if isinstance(value, list) else [value]) for word in (option, str(each))]
+    return shlex.join(words)
+
+
+def replays(keeper: Keeper, chosen: tuple[Sequence[str], Sequence[str], Sequence[str] | None], console: Console) -> tuple[Replay, ...]:
+    """What is judged before anything is drawn, and a line on it."""
+    from trainer_props.reports import terminal
+
+    terminal.print_skipped(console, keeper.skipped)
+    left = keeper.left()
+    for each in left:
+        console.print(terminal.starting_with(each), soft_wrap=True)
+    stored = keeper.replays(*chosen)
+    if stored:
+        number = f"{len(stored)} regression example{'s' if len(stored) > 1 else ''}"
+        console.print(f"replaying {number} of {terminal.shown(keeper.store.folder)}", soft_wrap=True)
+    return (*left, *stored)
+
+
+def write_scripts(keeper: Keeper, result: Result, loaded: Subject, console: Console) -> bool:
+    """Write a script beside each stored violation and run it; whether there was one to write."""
+    from trainer_props.keeper import VERIFYING_SECONDS
+    from trainer_props.reports.scripts import Scripts
+
+    number = sum(keeper.kept[each.first.key].regression is not None for each in result.violations if each.first.key in keeper.kept)
+    if not number:
+        return False
+    which = "its script" if number == 1 else f"their {number} scripts"
+    console.print(f"running {which}, at most {VERIFYING_SECONDS:g} s each; Ctrl-C skips that", soft_wrap=True)
+    try:
+        with Scripts(console, number) as tell:
+            keeper.write_scripts(result.violations, loaded, tell)
+    except KeyboardInterrupt:
+        result.interrupted = True
+        console.print("interrupted: the scripts that are left were not run")
+    return True
+
+
+def exit_code(result: Result) -> int:
+    """The exit code of a result; what is wrong is said in one line."""
+    from trainer_props.experiments.arguments import NAME as TRAINS_NOTHING
+
+    trouble = list(result.errors)
+    counts = [each for each in result.experiments.values() if each.name != TRAINS_NOTHING]
+    reasons = result.refusals | result.impossible
+    if counts and reasons and not any(each.examples for each in counts):
+        trouble.append(f"not one training run could be judged: {max(reasons, key=lambda text: reasons[text])}")
+    if trouble:
+        refuse(trouble[0] + (f" (and {len(trouble) - 1} more)" if len(trouble) > 1 else ""))
+    if result.violations:
+        return NEW_VIOLATIONS
+    if trouble:
+        return USAGE
+    return INTERRUPTED if result.interrupted else OK

@@ -1,0 +1,119 @@
+"""`trainer-props fuzz`: hours of exploring, that can be stopped at any time and continued."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import random
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from trainer_props.checking import where
+from trainer_props.cli.choosing import chosen, devices_of, for_own_data, held_arguments, on_devices
+from trainer_props.cli.common import UsageError, importing, load_subject, regressions_folder
+from trainer_props.cli.finishing import command_line, exit_code, replays, write_scripts
+from trainer_props.cli.outputs import Outputs
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from trainer_props.engine import Result
+    from trainer_props.keeper import Keeper
+    from trainer_props.subjects import Subject
+
+_STATE: Final = Path(".hypothesis/fuzz")
+
+
+def fuzz(
+    subject: Annotated[
+        str, typer.Argument(help="module:attribute of a Trainer class or of a factory that makes one.")
+    ] = "transformers:Trainer",
+    hours: Annotated[float, typer.Option(min=0.0001, help="Time for this start, however long earlier ones took.")] = 8.0,
+    jobs: Annotated[int, typer.Option(min=1, help="Workers that explore side by side.")] = 1,
+    state: Annotated[Path, typer.Option(metavar="DIR", help="What the campaign knows; the next start goes on from there.")] = _STATE,
+    seed: Annotated[int | None, typer.Option(min=0, max=2**32 - 1, help="Of a new campaign (random); later starts keep it.")] = None,
+    experiment: Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Only these experiments.")] = None,
+    property: Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Only these properties.")] = None,
+    model: Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Only these models.")] = None,
+    devices: Annotated[
+        str | None, typer.Option(metavar="LIST", help="Only these devices: numbers, kinds (single, data_parallel, gloo), or kind:number.")
+    ] = None,
+    arguments: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="JSON of TrainingArguments to hold fixed; the rest is drawn around them.")
+    ] = None,
+    json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the result of this start there.")] = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it there, as a page for a browser.")] = None,
+    regressions: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Regression examples: replayed first, and added to (.hypothesis/regressions).")
+    ] = None,
+    no_known: Annotated[bool, typer.Option("--no-known", help="Treat known bugs as new.")] = False,
+) -> int:
+    """Explore for hours, in rounds; Ctrl-C ends with what was found, the same command goes on. Exits 1 if something new is violated."""
+    if not math.isfinite(hours):
+        raise UsageError(f"--hours {hours} is no length of time")
+    outputs = Outputs(json, html)
+    outputs.prepare()
+    with importing():
+        from trainer_props.engine import Plan
+        from trainer_props.fuzzing import screen
+        from trainer_props.fuzzing.campaign import Campaign
+        from trainer_props.fuzzing.state import StateError, StateFolder
+        from trainer_props.keeper import Keeper
+        from trainer_props.regressions import Store
+        from trainer_props.reports import terminal
+        from trainer_props.subjects import SubjectError
+    console = terminal.make_console()
+    experiments, properties, models = chosen(experiment, property, model)
+    examples = regressions_folder(regressions)
+    loaded = load_subject(subject)
+    held = held_arguments(loaded, arguments, models, console, devices_of(devices))
+    experiments, properties = for_own_data(experiments, properties, held, subject)
+    experiments, properties = on_devices(experiments, properties, held, devices)
+    folder = StateFolder(state)
+    repeat = command_line("fuzz", subject, {
+        "--hours": hours, "--jobs": jobs if jobs > 1 else None, "--state": state, "--experiment": experiment, "--property": property,
+        "--model": model, "--devices": devices, "--arguments": arguments, "--regressions": regressions, "--no-known": no_known,
+    })  # fmt: skip
+    try:
+        with folder.held():
+            known = folder.read(subject, seed if seed is not None else random.SystemRandom().randrange(2**32))
+            if seed is not None and known.seed != seed:
+                raise UsageError(f"--seed {seed}: the campaign of {state} has the seed {known.seed}")
+            keeper = Keeper(Store(examples), subject, via="fuzz")
+            plan = Plan(experiments=experiments, properties=properties, held=held, known=not no_known)
+            with contextlib.ExitStack() as stack:
+                shown = screen.Screen(console)
+                campaign = Campaign(loaded, plan, folder, known, keeper, shown)
+                begins = "going on" if known.rounds else "from the beginning"
+                console.print(f"fuzzing {subject}, seed {known.seed}, {begins} in {state}", soft_wrap=True)
+                first = replays(keeper, (experiments, properties, models), console)
+                running = [stack.enter_context(keeper.noting()) for _ in range(jobs)]
+                stack.enter_context(shown)
+                result = campaign.run(hours * 3600, jobs=jobs, replayed=first, running=running)
+            masks = campaign.masks()
+    except (StateError, SubjectError) as error:
+        raise UsageError(str(error)) from None
+
+    screen.print_masks(console, masks)
+    _finish(result, keeper, loaded, repeat, outputs, console, where(regressions))
+    done = f"{known.rounds} round{'s' if known.rounds != 1 else ''} ({screen.length(known.seconds)})"
+    console.print(f"in all {known.runs} runs, {known.evaluations} evaluations in {done}; to go on: {repeat}", soft_wrap=True)
+    return exit_code(result)
+
+
+def _finish(result: Result, keeper: Keeper, loaded: Subject, repeat: str, outputs: Outputs, console: Console, option: str) -> None:
+    """Everything that stands at the end: the table, the violations, their scripts, the files that are asked for."""
+    from trainer_props.reports import result as results
+    from trainer_props.reports import scripts, terminal
+
+    def data() -> dict[str, Any]:
+        return results.to_data(result, command="fuzz", subject=keeper.subject, profile="", kept=keeper.kept, repeat=repeat)
+
+    outputs.write_json(data())
+    terminal.print_result(console, result, keeper.subject, loaded.hint, keeper.kept, option)
+    if not result.interrupted and write_scripts(keeper, result, loaded, console):
+        outputs.write_json(data())
+    scripts.print_remedies(console, keeper.kept.values())
+    outputs.finish(data(), console)

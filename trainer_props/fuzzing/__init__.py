@@ -1,0 +1,1 @@
+"""Fuzzing: campaigns of hours, that can be stopped at any time and continued."""

@@ -1,0 +1,272 @@
+"""The campaign: hours of exploring in rounds, each by workers that are freshly forked, with everything that is known in a folder."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from trainer_props.case import Case
+from trainer_props.engine import Plan, Replay, Result, totals
+from trainer_props.engine.board import Mask
+from trainer_props.engine.crew import supervise_side_by_side
+from trainer_props.engine.events import (
+    FIXED,
+    KNOWN,
+    EngineEvent,
+    Finding,
+    Finished,
+    FirstSeen,
+    Progress,
+    Replayed,
+    Shrunk,
+    Started,
+    Violation,
+)
+from trainer_props.engine.ledger import Key
+from trainer_props.engine.signals import Signals
+from trainer_props.engine.turns import ENOUGH
+from trainer_props.engine.worker import Running
+from trainer_props.fuzzing.state import Seen, State, StateFolder, case_of, masks
+from trainer_props.keeper import Keeper
+from trainer_props.known_bugs import KNOWN_BUGS, candidates
+from trainer_props.subjects import Subject
+
+ROUND_SECONDS: Final = 300.0
+"""Of exploring, after which workers are forked anew: what they remember of cases goes with them."""
+MOST_MEMORY: Final = 2**30
+"""Bytes that a worker may grow by before its round ends early."""
+
+_LEAST_SECONDS: Final = 1.0
+_MOST_VALUES: Final = 200
+_MOST_ERRORS: Final = 20
+_KNOWN_BUG: Final = "known-bug "
+_STATE: Final = "state "
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a campaign stands.
+
+    Attributes:
+        left: seconds that this start has left.
+        progress: of this start: runs, evaluations, seconds, the share of its time, what goes on.
+        rare: properties that have fewer than ENOUGH evaluations, in all starts.
+        seen: bits of novelty that are set, in all starts.
+        violations: of this start.
+    """
+
+    left: float
+    progress: Progress
+    rare: int
+    seen: int
+    violations: int
+
+
+@dataclass(frozen=True)
+class FixedUpstream:
+    """A known bug shows no more in a case that showed it."""
+
+    bug: str
+
+
+Event = EngineEvent | Standing | FixedUpstream
+
+
+class Campaign:
+    """One start of a campaign, in a folder that is held.
+
+    Args:
+        plan: experiments, properties and what is held; the campaign sets the rest.
+        keeper: keeps each violation at once.
+        listener: is told what happens.
+        round_seconds: of exploring in one round.
+
+    Attributes:
+        state: what all starts have done.
+
+    Raises:
+        StateError: the board or the bitmap of the folder is damaged.
+    """
+
+    def __init__(
+        self,
+        subject: Subject,
+        plan: Plan,
+        folder: StateFolder,
+        state: State,
+        keeper: Keeper,
+        listener: Callable[[Event], None] = lambda event: None,
+        *,
+        round_seconds: float = ROUND_SECONDS,
+    ) -> None:
+        self.state = state
+        self._subject, self._folder, self._keeper, self._listener = subject, folder, keeper, listener
+        self._round_seconds = round_seconds
+        self._bitmap = folder.bitmap()
+        self._plan = replace(
+            plan, max_examples=None, novelty=self._bitmap, hunting=plan.known, most_memory=MOST_MEMORY, first_failure=False
+        )
+        self._total = Result(seed=state.seed)
+        self._found: dict[Key, Violation] = {}
+        self._settled: set[Key] = set()
+        self._bugs: dict[str, str] = {}
+        self._fixed: set[str] = set()
+        self._gone: set[Key] = set()
+        self._rare = self._seen = 0
+        self._runs = self._evaluations = 0
+        self._looked = 0.0
+
+    def run(self, seconds: float, *, jobs: int = 1, replayed: Sequence[Replay] = (), running: Sequence[Running | None] = ()) -> Result:
+        """Go on for so many seconds; returns what this start found. Interrupted, it returns what was found so far.
+
+        Args:
+            replayed: what failed before, judged before anything else.
+
+        Raises:
+            StateError: the folder can't be written to any more.
+            SubjectError: the subject gives no Trainer.
+        """
+        self._begun = time.monotonic()
+        self._seconds = seconds
+        replays = self._replays(replayed)
+        with Signals() as signals:
+            self._folder.write(self.state)
+            while (left := seconds - (time.monotonic() - self._begun)) > _LEAST_SECONDS or replays:
+                explored = min(self._round_seconds, max(left, _LEAST_SECONDS))
+                plan = replace(
+                    self._plan,
+                    seed=round_seed(self.state.seed, self.state.rounds),
+                    seconds=explored,
+                    replayed=replays,
+                    settled=frozenset(self._settled),
+                )
+                board = self._folder.board()
+                listener = self._keeper.before(self._hear)
+                result = supervise_side_by_side(self._subject, plan, listener, jobs=jobs, running=running, board=board)
+                self._account(result, min(explored, result.seconds))
+                replays = ()
+                self._total.interrupted |= result.interrupted or bool(signals.count)
+                if self._total.interrupted or not result.runs:
+                    break
+        self._total.seconds = time.monotonic() - self._begun
+        self._total.violations = list(self._found.values())
+        self._listener(Finished(self._total))
+        return self._total
+
+    def masks(self) -> dict[str, tuple[Mask, int, int]]:
+        """What known bugs hide, see `state.masks`."""
+        with self._folder.board().opened() as notes:
+            return masks(notes)
+
+    def _replays(self, stored: Sequence[Replay]) -> tuple[Replay, ...]:
+        """What failed before: the stored examples, violations whose example is gone, and the known bugs of the installed version."""
+        shrunk = {each.example: each.shrunk for each in self.state.violations}
+        found = [replace(each, shrunk=shrunk.get(Path(each.id).name, True)) for each in stored]
+        there = {(each.case.key, each.property) for each in found}
+        for index, seen in enumerate(self.state.violations):
+            case = case_of(seen)
+            if case is not None and (case.key, seen.key[0]) not in there:
+                found.append(Replay(f"{_STATE}{index}", case, seen.key[0], shrunk=seen.shrunk))
+        for replay in stored:
+            if replay.property is not None and (bug := self._bug_of(replay.property, replay.case)) is not None:
+                self._bugs[replay.id] = bug
+        if self._subject.name == "transformers:Trainer" and self._plan.known:
+            cases = {each.case.key for each in found}
+            named = {each.id: each for name in self._plan.properties for each in candidates(name)}
+            for known in named.values():
+                if known.example.experiment in self._plan.experiments and known.example.key not in cases:
+                    self._bugs[f"{_KNOWN_BUG}{known.id}"] = known.id
+                    found.append(Replay(f"{_KNOWN_BUG}{known.id}", known.example))
+        return tuple(found)
+
+    def _bug_of(self, property: str, case: Case) -> str | None:
+        return next((bug.id for bug in KNOWN_BUGS.values() if property in bug.properties and bug.example.key == case.key), None)
+
+    # ---- what is told ----------------------------------------------------------------------------------------------------
+
+    def _hear(self, event: EngineEvent) -> None:
+        if isinstance(event, Progress):
+            self._listener(self._standing(event))
+            return
+        if isinstance(event, FirstSeen):
+            self._note(event.finding.key, event.finding, shrunk=False)
+        elif isinstance(event, Shrunk):
+            self._note(event.violation.first.key, event.violation.finding, shrunk=True)
+        elif isinstance(event, Replayed):
+            self._replayed(event)
+        if not isinstance(event, (Started, Finished)):
+            self._listener(event)
+
+    def _note(self, key: Key, finding: Finding, *, shrunk: bool) -> None:
+        kept = self._keeper.kept.get(key)
+        example = kept.regression.name if kept is not None and kept.regression is not None else ""
+        self.state.note(Seen.of(key, finding, example=example, shrunk=shrunk))
+        self._folder.write(self.state)
+
+    def _replayed(self, event: Replayed) -> None:
+        if event.status in (FIXED, KNOWN):
+            index = event.id.removeprefix(_STATE)
+            gone = {self.state.violations[int(index)].key} if event.id.startswith(_STATE) and index.isdigit() else set()
+            self._gone |= gone | {each.key for each in self.state.violations if each.example == Path(event.id).name}
+        bug = self._bugs.get(event.id)
+        if event.status == FIXED and bug is not None and bug not in self._fixed:
+            self._fixed.add(bug)
+            self._listener(FixedUpstream(bug))
+
+    def _standing(self, progress: Progress) -> Standing:
+        now = time.monotonic()
+        if now - self._looked > 1.0:
+            self._looked = now
+            self._seen = self._bitmap.count()
+            counts = self.state.properties
+            self._rare = sum(name not in counts or counts[name].evaluated < ENOUGH for name in self._plan.properties)
+        seconds = now - self._begun
+        together = replace(
+            progress,
+            runs=self._runs + progress.runs,
+            evaluations=self._evaluations + progress.evaluations,
+            seconds=seconds,
+            share=min(1.0, seconds / self._seconds),
+        )
+        return Standing(max(0.0, self._seconds - seconds), together, self._rare, self._seen, len(self.state.violations))
+
+    # ---- what is counted -------------------------------------------------------------------------------------------------
+
+    def _account(self, result: Result, seconds: float) -> None:
+        totals.add(self._total, result)
+        self._total.replayed += result.replayed
+        self._total.violations.clear()
+        del self._total.errors[_MOST_ERRORS:]
+        for values in (*self._total.coverage.get("arguments", {}).values(), self._total.refusals, self._total.impossible):
+            _bound(values)
+        for violation in result.violations:
+            key = violation.first.key
+            before = self._found.get(key)
+            if before is None or (violation.complete and not before.complete):
+                self._found[key] = violation
+            attempted = violation.complete or violation.runs > 0 or violation.finding.verdict in ("crashed", "hung")
+            if attempted:
+                self._settled.add(key)
+            self._note(key, self._found[key].finding, shrunk=attempted)
+        self._runs, self._evaluations = self._total.runs, self._total.evaluations
+        self.state.violations = [each for each in self.state.violations if each.key not in self._gone or each.key in self._found]
+        self._gone.clear()
+        self.state.add(result, seconds)
+        self._folder.write(self.state)
+
+
+def round_seed(seed: int, number: int) -> int:
+    """The seed of a round of a campaign."""
+    return int.from_bytes(hashlib.blake2b(f"{seed}/round {number}".encode(), digest_size=6).digest(), "big")
+
+
+def _bound(counts: dict[str, int]) -> None:
+    """Of very many values keep those that were met most often: hours of them would fill the memory."""
+    if len(counts) > _MOST_VALUES:
+        kept = sorted(counts, key=lambda value: counts[value], reverse=True)[: _MOST_VALUES // 2]
+        for value in counts.keys() - set(kept):
+            del counts[value]
