@@ -57,6 +57,10 @@ class Page(HTMLParser):
     def all(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.elements if name == tag]
 
+    def pictures(self) -> list[dict[str, str | None]]:
+        """Those of violations."""
+        return [each for each in self.all("svg") if not (each["aria-label"] or "").startswith("pairs of arguments")]
+
     @property
     def text(self) -> str:
         return " ".join("".join(self.texts).split())
@@ -161,6 +165,21 @@ def test_empty_result() -> None:
     assert not found.all("svg")
 
 
+def test_pairs_of_arguments_are_drawn(page: Page) -> None:
+    (label,) = [str(each["aria-label"]) for each in page.all("svg") if each not in page.pictures()]
+    assert label == "pairs of arguments: 3 were tried together, 2 were not"
+    assert "2 pairs met in no case" in page.text
+
+
+def test_pairs_of_arguments_are_cut_and_plain() -> None:
+    data = copy.deepcopy(SAMPLE)
+    data["coverage"]["pairs"] = {f"a{number}": {EVIL: 10**400, "z" * 400: -1} for number in range(200)}
+    data["pairs_never_tried"] = [[EVIL, "b"]] * 300
+    found = Page(html.html(data))
+    assert found.mismatched == []
+    assert "the first 80 of more arguments" in found.text
+
+
 def test_huge_result() -> None:
     data = copy.deepcopy(SAMPLE)
     first = data["violations"][0]
@@ -181,7 +200,7 @@ def test_long_timeline_is_cut_around_the_difference() -> None:
     found = Page(html.html(with_violation(timeline=timeline, expected=1, observed=2, divergence="update 300, micro-batch 20")))
     assert "update 288 to 311 of 500" in found.text
     assert found.text.count("first difference") == 1
-    assert len(found.all("svg")) == 1
+    assert len(found.pictures()) == 1
 
 
 @pytest.mark.parametrize(
@@ -197,7 +216,7 @@ def test_strange_timelines(moment: dict[str, Any]) -> None:
     for divergence in ("update 1", "update 2, micro-batch 1", "log 0", "epoch 0"):
         found = Page(html.html(with_violation(timeline=timeline, expected=1, observed=2, divergence=divergence)))
         assert found.mismatched == []
-        assert len(found.all("svg")) in {1, 2}
+        assert len(found.pictures()) in {1, 2}
 
 
 @pytest.mark.parametrize(
@@ -208,7 +227,7 @@ def test_strange_timelines(moment: dict[str, Any]) -> None:
     ],
 )  # fmt: skip
 def test_sequences_of_numbers_are_plotted(expected: Any, observed: Any, pictures: int) -> None:
-    assert len(Page(html.html(with_violation(expected=expected, observed=observed))).all("svg")) == pictures
+    assert len(Page(html.html(with_violation(expected=expected, observed=observed))).pictures()) == pictures
 
 
 def test_pictures_use_the_colours_of_the_page() -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Any
 
 from trainer_props import serialization
 from trainer_props.case import Case
+from trainer_props.engine.coverage import cover
 from trainer_props.engine.events import ExperimentCount, Finding, PropertyCount, Result
 from trainer_props.engine.judging import Judged
 
@@ -80,7 +80,7 @@ class Ledger:
             result.refusals[judged.refused] = result.refusals.get(judged.refused, 0) + 1
             return []
         count.examples += 1
-        _cover(result.coverage, judged.case)
+        cover(result.coverage, judged.case)
         result.errors += [error for error in judged.errors if len(result.errors) < 20]
         for identifier in judged.holds:
             self._count(identifier).evaluated += 1
@@ -127,18 +127,3 @@ def size(case: Case) -> tuple[int, ...]:
     settings = len(scenario.arguments) + sum(1 for part in parts for name, _ in part.non_defaults() if name != "n")
     return (settings, scenario.data.n, len(serialization.dumps(case)))
 
-
-def _cover(coverage: dict[str, dict[str, dict[str, int]]], case: Case) -> None:
-    arguments = coverage.setdefault("arguments", {})
-    for name, value in case.scenario.arguments.items():
-        values = arguments.setdefault(name, {})
-        text = _short(value)
-        values[text] = values.get(text, 0) + 1
-    for kind, name in (("models", case.scenario.model.name), ("datasets", case.scenario.data.kind)):
-        seen = coverage.setdefault(kind, {}).setdefault(name, {})
-        seen[case.experiment] = seen.get(case.experiment, 0) + 1
-
-
-def _short(value: Any) -> str:
-    text = value if isinstance(value, str) else repr(value)
-    return text if len(text) <= 40 else text[:37] + "..."

@@ -225,5 +225,5 @@ class _Lines:
 
 register(
     Experiment(NAME, "Build TrainingArguments, copy them, write them down and read them back; or give them a value that they must refuse.",
-               "test_trainer", cases, build_arguments, share=0.4, own_data=True, body=body)
+               "test_trainer", cases, build_arguments, share=0.4, own_data=True, body=body, trains=False)
 )

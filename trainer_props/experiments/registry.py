@@ -113,6 +113,7 @@ class Experiment:
             kind of data or model, does not.
         body: case and what is wanted of its record -> what `run` does, as source code.
         devices: the kinds of devices that its scenarios have.
+        trains: its cases train. If not, arguments that stand in one case have not been tried together.
     """
 
     name: str
@@ -125,6 +126,7 @@ class Experiment:
     own_data: bool = False
     body: Callable[[Case, Wanted], Body] = train_body
     devices: tuple[str, ...] = ("single",)
+    trains: bool = True
 
 
 EXPERIMENTS: Final[dict[str, Experiment]] = {}

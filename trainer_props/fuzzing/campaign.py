@@ -241,7 +241,8 @@ class Campaign:
         self._total.replayed += result.replayed
         self._total.violations.clear()
         del self._total.errors[_MOST_ERRORS:]
-        for values in (*self._total.coverage.get("arguments", {}).values(), self._total.refusals, self._total.impossible):
+        values_of = [each for kind in ("arguments", "components") for each in self._total.coverage.get(kind, {}).values()]
+        for values in (*values_of, self._total.refusals, self._total.impossible):
             _bound(values)
         for violation in result.violations:
             key = violation.first.key

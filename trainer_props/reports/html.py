@@ -22,7 +22,7 @@ _NEEDED = ("jinja2", "matplotlib")
 _MOST_PICTURED = 30
 _MOST_VALUES = 8
 _FAILING: Final = "FAILING"
-_COUNTED: Final = ("arguments", "models", "datasets")
+_COUNTED: Final = ("arguments", "models", "datasets", "devices", "components")
 
 
 class MissingExtraError(ImportError):
@@ -108,6 +108,7 @@ def html(data: Mapping[str, Any] | reading.Result) -> str:
         result=result, parts=parts, verdict=verdict(result), kind=_kind(result), repeat=_repeat(result),
         versions=dict(sorted(result.versions.items(), key=lambda item: (item[0] != "transformers", item[0]))),
         experiments=result.experiments, coverage={kind: _tried(result, kind) for kind in _COUNTED if result.coverage.get(kind)},
+        pairs=_pairs(result),
         first_of={each.violation.property: each.anchor for each in reversed(parts)}, lost=_lost(result), unpictured=_MOST_PICTURED,
         # what the browser gets to see of our script, so that it runs no other
         digest=base64.b64encode(hashlib.sha256(_shipped(script).encode()).digest()).decode(), script=_shipped(script),
@@ -207,6 +208,12 @@ def _tried(result: reading.Result, kind: str) -> tuple[Tried, ...]:
         bars = tuple(Bar(show(value), times, max(0.0, 100 * times / largest)) for value, times in most[:_MOST_VALUES])
         found.append(Tried(name, sum(values.values()), bars, len(most) - len(bars)))
     return tuple(found)
+
+
+def _pairs(result: reading.Result) -> plots.Picture | None:
+    number = sum(len(others) for others in result.coverage.get("pairs", {}).values())
+    label = f"pairs of arguments: {number} were tried together, {len(result.pairs_never_tried)} were not"
+    return plots.pairs(result.coverage.get("pairs", {}), result.pairs_never_tried, name="pairs", label=label)
 
 
 def _parts(result: reading.Result) -> Iterator[Part]:

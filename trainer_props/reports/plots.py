@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -44,6 +44,13 @@ _MOST_MOMENTS = 24
 _MOST_BATCHES = 8
 _MOST_SAMPLES = 6
 _MOST_HAPPENED = 12
+# The pairs of arguments, in points.
+_CELL = 10.0
+_MOST_NAMES = 80
+_MOST_LETTERS = 32
+_LEVELS: Final = ((1, 0.25), (10, 0.5), (100, 0.75), (1000, 1.0))
+"""So many cases at least, and how opaque they are drawn."""
+
 _MARK: Final = "first difference \N{BLACK DOWN-POINTING TRIANGLE}"
 _CUT: Final = "..."
 
@@ -163,6 +170,46 @@ def timeline(moments: Sequence[Moment], *, marked: int | None, batch: int | None
         return Picture(_svg(figure, name, label), left_out)
 
 
+def pairs(tried: Mapping[str, Mapping[str, int]], missing: Sequence[tuple[str, str]], *, name: str, label: str) -> Picture | None:
+    """How often each two of many arguments were tried together, the first in its row and the second in its column; None if there are none.
+
+    Args:
+        tried: argument -> another one -> cases.
+        missing: those that no case had.
+    """
+    counts = sorted((first, second, count) for first, others in tried.items() for second, count in others.items() if count > 0)
+    shown = [*((first, second) for first, second, _ in counts), *missing]
+    rows, columns = sorted({first for first, _ in shown}), sorted({second for _, second in shown})
+    left_out = f"the first {_MOST_NAMES} of more arguments" if max(len(rows), len(columns)) > _MOST_NAMES else ""
+    rows, columns = rows[:_MOST_NAMES], columns[:_MOST_NAMES]
+    if not rows:
+        return None
+    row, column = ({name: index for index, name in enumerate(names)} for names in (rows, columns))
+    longest = min(_MOST_LETTERS, max(map(len, (*rows, *columns)))) * 4.6
+    width, height = len(columns) * _CELL + longest, len(rows) * _CELL + longest
+    with _drawing(width + 4, height + 4, layout=None) as figure:
+        axes = figure.add_axes((longest / width, 0, 1 - longest / width, 1 - longest / height))
+        axes.set(xlim=(-0.5, len(columns) - 0.5), ylim=(len(rows) - 0.5, -0.5))
+        axes.spines[:].set_visible(False)
+        axes.xaxis.tick_top()
+        axes.tick_params(length=0, pad=2, labelsize=7)
+        axes.set_xticks(range(len(columns)), [_plain(each) for each in columns], rotation=90)
+        axes.set_yticks(range(len(rows)), [_plain(each) for each in rows])
+        for least, opacity in _LEVELS:
+            most = least * 10 if least < _LEVELS[-1][0] else math.inf
+            inside = [(first, second) for first, second, count in counts if least <= count < most]
+            _cells(axes, [(column[second], row[first]) for first, second in inside if first in row and second in column],
+                   color=_EXPECTED, alpha=opacity, markeredgewidth=0)
+        _cells(axes, [(column[second], row[first]) for first, second in missing if first in row and second in column],
+               markerfacecolor="none", markeredgecolor=_ALARM, markeredgewidth=0.8)
+        return Picture(_svg(figure, name, label), left_out)
+
+
+def _cells(axes: Axes, places: Sequence[tuple[int, int]], **look: Any) -> None:
+    if places:
+        axes.plot(*zip(*places, strict=True), linestyle="none", marker="s", markersize=_CELL - 3, **look)
+
+
 @dataclass(frozen=True)
 class _Window:
     """A window of the timeline: what its boxes say, what followed it, and its width in points."""
@@ -239,9 +286,13 @@ def _box_width(box: tuple[str, str, bool]) -> float:
 
 
 def _happened(what: str, loss: float | None) -> str:
-    # Words of another version come from a file: a picture has plain characters only.
-    plain = re.sub(r"[^ -~]", "?", what)[:24]
+    plain = _plain(what)[:24]
     return f"{plain} loss {_short(loss)}" if plain == "log" and loss is not None else plain
+
+
+def _plain(text: str) -> str:
+    """Words of another version come from a file: a picture has plain characters only."""
+    return re.sub(r"[^ -~]", "?", text)[:_MOST_LETTERS]
 
 
 def _short(number: float | None) -> str:

@@ -124,6 +124,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     known_bugs: tuple[KnownBug, ...]
     coverage: dict[str, dict[str, dict[str, int]]]
     never_tried: tuple[str, ...] = ()
+    pairs_never_tried: tuple[tuple[str, str], ...] = ()
     examples: tuple[Example, ...] = ()
     repeat: str = ""
     refusals: dict[str, int] = {}

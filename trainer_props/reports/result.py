@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer_props import serialization
-from trainer_props.arguments import DRAWN, FIELDS
+from trainer_props.engine.coverage import never_tried, pairs_never_tried
 from trainer_props.engine.events import Result, Violation
 from trainer_props.engine.ledger import Key
 from trainer_props.keeper import Kept
@@ -61,7 +61,8 @@ def to_data(
             for bug, examples in sorted(result.known.items())
         ],
         "coverage": result.coverage,
-        "never_tried": [name for name, each in FIELDS.items() if each.status == DRAWN and name not in result.coverage.get("arguments", {})],
+        "never_tried": never_tried(result.coverage),
+        "pairs_never_tried": pairs_never_tried(result.coverage),
         "examples": [{"id": Path(each.id).stem, "file": each.id, "status": each.status, "reason": each.reason} for each in result.replayed],
         "refusals": result.refusals,
         "impossible": result.impossible,

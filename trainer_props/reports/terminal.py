@@ -16,7 +16,7 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
 
-from trainer_props.engine import events
+from trainer_props.engine import coverage, events
 from trainer_props.engine.events import EngineEvent, Finding, Moment, Replayed, Result, Violation
 from trainer_props.engine.ledger import Key
 from trainer_props.engine.replaying import Replay
@@ -127,6 +127,8 @@ def print_result(
         line(console, Text(hint, style="yellow"))
     for text in _lost_coverage(result):
         line(console, Text(text, style="yellow"))
+    if result.coverage:
+        line(console, Text(_covered(result), style="dim"))
     new = len(result.violations)
     verdict = Text(f"{new} new violation{'s' if new != 1 else ''}", style="bold red") if new else Text("nothing new", style="bold green")
     rate = result.runs / result.seconds if result.seconds else 0.0
@@ -339,6 +341,13 @@ def _print_known_bugs(console: Console, result: Result) -> None:
         console.print(Padding(Text(bug.sentence), (0, 0, 0, 8)))
         console.print(Text(" " * 8 + bug.link, style="dim"), soft_wrap=True)
     console.print()
+
+
+def _covered(result: Result) -> str:
+    """How much of the scenario space was tried; which parts were not is in the JSON and the HTML."""
+    arguments, together = len(coverage.never_tried(result.coverage)), len(coverage.pairs_never_tried(result.coverage))
+    missing = f"{arguments} of {coverage.DRAWN_ARGUMENTS} drawn arguments and {together} of {coverage.DRAWN_PAIRS} pairs of them"
+    return f"never tried: {missing}"
 
 
 def _lost_coverage(result: Result) -> list[str]:
