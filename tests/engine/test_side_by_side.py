@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import multiprocessing
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -71,3 +73,31 @@ def test_an_interrupt_ends_all(tmp_path: Path) -> None:
         signal.signal(signal.SIGINT, before)
     with pytest.raises(ProcessLookupError):
         os.kill(int(file.read_text(encoding="utf-8")), 0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent is gone")
+def test_nothing_outlives_a_kill(tmp_path: Path) -> None:
+    file = tmp_path / "pid"
+
+    def parent() -> None:
+        list(side_by_side({"sleeps": functools.partial(_sleep, file)}, 1))
+
+    killed = multiprocessing.get_context("fork").Process(target=parent)
+    killed.start()
+    while not file.exists() or not file.read_text(encoding="utf-8"):
+        time.sleep(0.01)
+    sleeper = int(file.read_text(encoding="utf-8"))
+    killed.kill()
+    killed.join()
+    end = time.monotonic() + 20
+    while time.monotonic() < end and _runs(sleeper):
+        time.sleep(0.01)
+    assert not _runs(sleeper)
+
+
+def _runs(process: int) -> bool:
+    try:
+        state = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state not in "ZX"  # whoever inherits it may take its time to collect it

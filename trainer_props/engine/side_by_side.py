@@ -12,6 +12,8 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Final
 
+from trainer_props.running.parent import end_with
+
 _GRACE_SECONDS: Final = 10.0
 
 
@@ -26,7 +28,7 @@ def side_by_side(work: Mapping[str, Callable[[], Any]], jobs: int) -> Iterator[t
     """What each piece of work gives, by its name, as soon as it is there; `Lost` where it raised or its process ended.
 
     What a piece gives has to be picklable. Ended early, by whatever reason, it ends the processes that are left: by SIGTERM, which lets a
-    session finish in order, and some seconds later by SIGKILL.
+    session finish in order, and some seconds later by SIGKILL. If this process is killed, they get the SIGTERM all the same.
 
     Args:
         jobs: pieces at a time.
@@ -39,7 +41,7 @@ def side_by_side(work: Mapping[str, Callable[[], Any]], jobs: int) -> Iterator[t
             while waiting and len(running) < jobs:
                 name = waiting.pop(0)
                 receiver, sender = context.Pipe(duplex=False)
-                process: BaseProcess = context.Process(target=_do, args=(work[name], sender))
+                process: BaseProcess = context.Process(target=_do, args=(work[name], sender, os.getpid()))
                 process.start()
                 sender.close()
                 running[receiver] = name, process
@@ -51,7 +53,8 @@ def side_by_side(work: Mapping[str, Callable[[], Any]], jobs: int) -> Iterator[t
         _end([process for _, process in running.values()])
 
 
-def _do(piece: Callable[[], Any], sender: Connection) -> None:
+def _do(piece: Callable[[], Any], sender: Connection, parent: int) -> None:
+    end_with(parent, signal.SIGTERM)
     # Ctrl-C reaches all processes of a terminal: the first one decides, a session within counts it for itself
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:

@@ -7,7 +7,6 @@ at every new violation, and whenever another experiment, or shrinking, begins.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import faulthandler
 import os
 import signal
@@ -26,6 +25,7 @@ from trainer_props.case import Case
 from trainer_props.engine.events import CaseStarted, EngineEvent, FirstSeen, Replayed, Result
 from trainer_props.engine.ledger import Entry, Key
 from trainer_props.engine.session import Plan, Session
+from trainer_props.running.parent import end_with
 from trainer_props.subjects import Subject, SubjectError
 
 HELD_BACK = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
@@ -36,7 +36,6 @@ SHOW_STACK = signal.SIGUSR1
 
 _SHIP_SECONDS = 0.5
 _STACK = "stack.txt"
-_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
@@ -159,15 +158,6 @@ def work(sender: Connection, task: Task) -> None:
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(status)
-
-
-def end_with(supervisor: int) -> None:
-    """Be killed when the supervisor is, where the system can do that: a run that is stuck would not notice."""
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != supervisor:
-        os._exit(1)
 
 
 def stack(folder: Path) -> str:

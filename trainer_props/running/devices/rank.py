@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import faulthandler
 import io
 import os
@@ -24,6 +23,7 @@ from transformers import TrainerCallback
 from trainer_props import serialization
 from trainer_props.record import Record
 from trainer_props.running.devices.errand import Errand
+from trainer_props.running.parent import end_with
 from trainer_props.running.process import prepared
 from trainer_props.running.run import run
 from trainer_props.scenario import Scenario
@@ -33,7 +33,6 @@ SHOW_STACK: Final = signal.SIGUSR1
 READY: Final = b"ready"
 _INHERITED: Final = (signal.SIGINT, signal.SIGTTOU, signal.SIGUSR2)
 """Signals that the process above may handle, and a rank does not: Ctrl-C is heard above."""
-_PR_SET_PDEATHSIG: Final = 1
 _TIMEOUT: Final = timedelta(minutes=5)
 """Of collectives: the pool is much sooner to see that nothing moves."""
 _BEAT: Final = 8
@@ -73,7 +72,7 @@ def stack_file(folder: Path, rank: int) -> Path:
 
 def work(place: Place, subject: Subject) -> None:
     """The body of the process. Does not return: a fork must not run its parent's exit handlers."""
-    _end_with(place.parent)
+    end_with(place.parent)
     for number in _INHERITED:
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -143,15 +142,6 @@ class _Beating(TrainerCallback):
         self._beats[self._at : self._at + _BEAT] = self._count.to_bytes(_BEAT, "little")
 
     on_train_begin = on_step_begin = on_substep_end = on_step_end = on_epoch_end = on_prediction_step = on_evaluate = on_save = _beat
-
-
-def _end_with(parent: int) -> None:
-    """Be killed when the process of the pool is, where the system can do that."""
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
 
 
 class _Pickler(pickle.Pickler):
