@@ -41,8 +41,8 @@ from trainer_props.engine.session import Plan
 from trainer_props.engine.signals import Signals
 from trainer_props.engine.supervisor import supervise
 from trainer_props.engine.worker import HELD_BACK, GaveUp, Running
-from trainer_props.running.parent import end_with
 from trainer_props.running.output import PREFIX, remove_leftovers
+from trainer_props.running.parent import end_with
 from trainer_props.subjects import Subject, SubjectError
 
 _BOARD: Final = "board.json"
