@@ -6,7 +6,6 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
-from trainer_props import serialization
 from trainer_props.case import Case
 from trainer_props.engine.events import ExperimentCount, Finding, PropertyCount, Result
 from trainer_props.engine.judging import Judged
@@ -125,7 +124,7 @@ def size(case: Case) -> tuple[int, ...]:
     scenario = case.scenario
     parts = (scenario.data, scenario.model, scenario.devices, scenario.components)
     settings = len(scenario.arguments) + sum(1 for part in parts for name, _ in part.non_defaults() if name != "n")
-    return (settings, scenario.data.n, len(serialization.dumps(case)))
+    return (settings, scenario.data.n, len(case.text))
 
 
 def _cover(coverage: dict[str, dict[str, dict[str, int]]], case: Case) -> None:
