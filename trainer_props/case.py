@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from typing import Any
 
@@ -29,10 +30,10 @@ class Case(Value, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_
     def __post_init__(self) -> None:
         msgspec.structs.force_setattr(self, "parameters", FrozenDict(self.parameters))
 
-    @property
+    @functools.cached_property
     def key(self) -> str:
         """A short text that equal cases share: the key of caches and the name of files."""
-        return hashlib.blake2b(serialization.dumps(self).encode(), digest_size=10).hexdigest()
+        return hashlib.blake2b(self.text.encode(), digest_size=10).hexdigest()
 
     def to_json(self) -> dict[str, Any]:
         """The case as versioned strict JSON data."""

@@ -167,6 +167,16 @@ def trainer_kwargs(kwargs: Mapping[str, Any], parameters: Collection[str]) -> di
     return fitting
 
 
+def forget_loaders() -> None:
+    """Drop what accelerate keeps of data loaders that are gone. It never does that itself where a pass through one was cut short, and goes
+    through all of them at every batch of every later run.
+    """
+    from accelerate.state import GradientState
+
+    state = GradientState()
+    state.dataloader_references = [None, *(each for each in state.dataloader_references if each is not None)]
+
+
 def _default(field: dataclasses.Field[Any]) -> Any:
     value = field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
     if value is dataclasses.MISSING:

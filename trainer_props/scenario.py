@@ -6,6 +6,7 @@ torch nor transformers: `trainer_props.zoo` builds its model and data, `trainer_
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -55,17 +56,24 @@ def thaw(value: Any) -> Any:
     return value
 
 
-class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, repr_omit_defaults=True, forbid_unknown_fields=True, eq=False):
+class Value(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, repr_omit_defaults=True, forbid_unknown_fields=True, eq=False, dict=True
+):
     """Base of the parts of a scenario: equality, hash and repr follow the JSON form, so that NaN equals NaN."""
 
+    @functools.cached_property
+    def text(self) -> str:
+        """The canonical JSON text: a value never changes, and caches ask for it at every look-up."""
+        return serialization.dumps(self)
+
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and serialization.dumps(self) == serialization.dumps(other)
+        return type(self) is type(other) and self.text == other.text
 
     def __ne__(self, other: object) -> bool:  # msgspec has one of its own, which knows nothing of the above
         return not self == other
 
     def __hash__(self) -> int:
-        return hash((type(self).__name__, serialization.dumps(self)))
+        return hash((type(self).__name__, self.text))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={serialization.code(value)}' for name, value in self.non_defaults())})"

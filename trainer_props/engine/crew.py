@@ -11,7 +11,6 @@ import contextlib
 import multiprocessing
 import os
 import signal
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -41,7 +40,7 @@ from trainer_props.engine.session import Plan
 from trainer_props.engine.signals import Signals
 from trainer_props.engine.supervisor import supervise
 from trainer_props.engine.worker import HELD_BACK, GaveUp, Running
-from trainer_props.running.output import PREFIX, remove_leftovers
+from trainer_props.running.output import folder_of_this_process, remove_leftovers
 from trainer_props.running.parent import end_with
 from trainer_props.subjects import Subject, SubjectError
 
@@ -77,7 +76,7 @@ def supervise_side_by_side(
     if jobs == 1:
         return supervise(subject, plan if board is None else replace(plan, board=board), listener, running=notes[0])
     remove_leftovers()
-    with tempfile.TemporaryDirectory(prefix=f"{PREFIX}{os.getpid()}-", ignore_cleanup_errors=True) as folder, Signals() as signals:
+    with folder_of_this_process() as folder, Signals() as signals:
         return _Crew(subject, _parts(plan, jobs, board or SharedBoard(Path(folder) / _BOARD)), listener, notes, signals).run(plan)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from trainer_props import serialization
 from trainer_props.case import Case
 from trainer_props.engine.coverage import cover
 from trainer_props.engine.events import ExperimentCount, Finding, PropertyCount, Result
@@ -125,5 +124,5 @@ def size(case: Case) -> tuple[int, ...]:
     scenario = case.scenario
     parts = (scenario.data, scenario.model, scenario.devices, scenario.components)
     settings = len(scenario.arguments) + sum(1 for part in parts for name, _ in part.non_defaults() if name != "n")
-    return (settings, scenario.data.n, len(serialization.dumps(case)))
+    return (settings, scenario.data.n, len(case.text))
 

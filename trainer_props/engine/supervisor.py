@@ -12,7 +12,6 @@ import multiprocessing
 import os
 import re
 import signal
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -42,7 +41,7 @@ from trainer_props.engine.ledger import Entry, Key, size
 from trainer_props.engine.session import REPLAYING, SHRINKING, Plan
 from trainer_props.engine.signals import Signals
 from trainer_props.engine.worker import HELD_BACK, INTERRUPT, SHOW_STACK, CaseFile, GaveUp, Running, Shipped, Task, stack, work
-from trainer_props.running.output import PREFIX, remove_leftovers
+from trainer_props.running.output import folder_of_this_process, remove_leftovers
 from trainer_props.running.run import WALL_CLOCK_SECONDS
 from trainer_props.subjects import Subject, SubjectError
 
@@ -82,8 +81,7 @@ def supervise(
         SubjectError: the subject gives no Trainer.
     """
     remove_leftovers()
-    # The name is that of output directories, so that a later start removes what a kill of this very process leaves behind.
-    with tempfile.TemporaryDirectory(prefix=f"{PREFIX}{os.getpid()}-", ignore_cleanup_errors=True) as folder, Signals() as signals:
+    with folder_of_this_process() as folder, Signals() as signals:
         return _Supervision(subject, plan, listener, silence, Path(folder), signals, running or CaseFile(Path(folder) / _CASE)).run()
 
 

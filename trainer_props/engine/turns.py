@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from trainer_props.case import Case
 from trainer_props.engine.board import Board, Notes, Tally
+from trainer_props.engine.forecast import Choice
 from trainer_props.engine.hunting import Hunt
 from trainer_props.experiments import Experiment
 from trainer_props.properties import Property
@@ -19,8 +20,10 @@ from trainer_props.properties import Property
 ENOUGH: Final = 50
 """Evaluations of a property after which it is as well served as any."""
 
-_URGENCY: Final = 4.0
-"""So many times its own share an experiment gets in addition where one of its properties has had none of them."""
+_URGENCY: Final = 3.0
+"""So many times the time of all shares goes in addition to experiments with properties that have had fewer, while there are any."""
+_MOST: Final = 4.0
+"""So many times its equal part of a session a property seems to need at most, whatever its rate so far: it may be due to chance."""
 
 _LEAST_WEIGHT: Final = 0.05
 """Of its share an experiment keeps so much in which no property applied so far."""
@@ -30,6 +33,9 @@ _CURIOSITY: Final = 3.0
 
 _MEMORY_SECONDS: Final = 60.0
 """News counts for e times less after so many seconds in which its experiment was explored."""
+
+_SOON: Final = 0.5
+"""What has never been evaluated counts as evaluated so many times."""
 
 _PARTS: Final = 4
 """Into so many parts the time of an experiment is cut, so that a session that ends early has still touched everything."""
@@ -53,12 +59,14 @@ class Slice:
 
     Attributes:
         number: tells it from all others of this experiment.
+        choice: what passes over cases that promise little of what is lacking, or None.
         hunt: what passes over cases in regions of known bugs, or None.
     """
 
     turn: Turn
     number: int
     seconds: float
+    choice: Choice | None = None
     hunt: Hunt | None = None
 
 
@@ -87,6 +95,7 @@ class Turns:
 
     def __init__(self, turns: Sequence[Turn], seconds: float, board: Board, *, hunting: bool = False) -> None:
         self._turns, self._seconds, self._board, self._hunting = turns, seconds, board, hunting
+        self._choices = [Choice() for _ in turns]
 
     def begin(self, left: float) -> Slice:
         """A slice of the experiment that had the least time for what it deserves (a run of one costs ten times a run of another).
@@ -96,14 +105,16 @@ class Turns:
         """
         with self._board.opened() as notes:
             tallies = [notes.tallies.setdefault(turn.experiment.name, Tally()) for turn in self._turns]
-            weights = _weights(self._turns, tallies, _totals(notes))
+            lacking = _lacking(self._turns, tallies, _totals(notes))
+            weights = _weights(self._turns, tallies, lacking, _MOST * self._seconds / len(tallies))
             first = min(range(len(tallies)), key=lambda index: (tallies[index].spent - tallies[index].before) / weights[index])
             tally = tallies[first]
             turn = self._turns[first]
             part = weights[first] / sum(weights)
             seconds = max(part * self._seconds / max(_PARTS, _FIRST_PARTS / 2 ** min(tally.slices, _FIRST_PARTS)), _LEAST_SECONDS)
             hunt = Hunt([each.id for each in turn.properties], tally) if self._hunting else None
-            given = Slice(turn, tally.slices, min(left, seconds), hunt)
+            self._choices[first].begin(lacking[first])
+            given = Slice(turn, tally.slices, min(left, seconds), self._choices[first], hunt)
             tally.slices += 1
             tally.spent += given.seconds
         return given
@@ -133,19 +144,37 @@ def _totals(notes: Notes) -> Counter[str]:
     return sum((Counter(tally.evaluated) for tally in notes.tallies.values()), Counter())
 
 
-def _weights(turns: Sequence[Turn], tallies: Sequence[Tally], evaluated: Counter[str]) -> list[float]:
-    """A property that lacks evaluations makes that experiment urgent in which it gets them soonest, and no other."""
+def _lacking(turns: Sequence[Turn], tallies: Sequence[Tally], evaluated: Counter[str]) -> list[dict[str, int]]:
+    """For each experiment the properties that lack evaluations and that get them there soonest, with the number that they lack."""
     soonest: dict[str, float] = {}
     for turn, tally in zip(turns, tallies, strict=True):
         for each in turn.properties:
             soonest[each.id] = max(soonest.get(each.id, 0.0), _rate(tally, each.id))
-    lacks = {name: max(0.0, 1.0 - evaluated[name] / ENOUGH) for name in soonest}
+    lacks = {name: ENOUGH - evaluated[name] for name in soonest if evaluated[name] < ENOUGH}
     return [
-        _share(turn, tally)
-        * (1.0 + _URGENCY * max((lacks[each.id] for each in turn.properties if _rate(tally, each.id) >= soonest[each.id]), default=0.0))
-        * (1.0 + _CURIOSITY * curious)
-        for turn, tally, curious in zip(turns, tallies, _news(tallies), strict=True)
+        {each.id: lacks[each.id] for each in turn.properties if each.id in lacks and _rate(tally, each.id) >= soonest[each.id]}
+        for turn, tally in zip(turns, tallies, strict=True)
     ]
+
+
+def _weights(turns: Sequence[Turn], tallies: Sequence[Tally], lacking: Sequence[Mapping[str, int]], most: float) -> list[float]:
+    """Each experiment by its share, and in addition those where properties lack evaluations. What needs more seconds gets more, but less
+    than in proportion: many that need little come before a few that need much.
+    """
+    shares = [_share(turn, tally) for turn, tally in zip(turns, tallies, strict=True)]
+    needs = [math.sqrt(_needed(tally, lacks, most)) for tally, lacks in zip(tallies, lacking, strict=True)]
+    urgency = _URGENCY * sum(shares) / (sum(needs) or 1.0)
+    return [
+        (share + urgency * need) * (1.0 + _CURIOSITY * curious) for share, need, curious in zip(shares, needs, _news(tallies), strict=True)
+    ]
+
+
+def _needed(tally: Tally, lacking: Mapping[str, int], most: float) -> float:
+    """Seconds until all of them will have enough."""
+    if not tally.spent:
+        return most if lacking else 0.0
+    rates = {name: max(_rate(tally, name), _SOON / tally.spent) for name in lacking}
+    return min(most, max((lack / rates[name] for name, lack in lacking.items()), default=0.0))
 
 
 def _news(tallies: Sequence[Tally]) -> list[float]:

@@ -11,6 +11,7 @@ import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 
 def _place() -> str:
@@ -24,8 +25,33 @@ def _place() -> str:
 PREFIX = f"tprops-{_place()}-"
 """Short, since worker processes put sockets below it, whose paths may have a hundred characters."""
 
+_USUAL: Final = "/tmp"  # noqa: S108  it is compared with, not written to
+_MEMORY: Final = Path("/dev/shm")  # noqa: S108  mkdtemp gives each directory a name of its own there, and to its owner alone
+_ROOM: Final = 2**30
+"""Bytes: where a container keeps less in memory, a few checkpoints could fill it."""
+
 _root: Path | None = None
 _owner: int | None = None
+
+
+def home() -> str:
+    """Where output directories are made: in memory where the system has room there, unless somebody has named a place for temporary files.
+
+    A checkpoint of a tiny run is a dozen small files, which take a disk longer than the run.
+    """
+    usual = tempfile.gettempdir()
+    if usual != _USUAL or "TMPDIR" in os.environ:
+        return usual
+    with contextlib.suppress(OSError):
+        found = os.statvfs(_MEMORY)
+        if found.f_bavail * found.f_frsize >= _ROOM and os.access(_MEMORY, os.W_OK | os.X_OK):
+            return str(_MEMORY)
+    return usual
+
+
+def folder_of_this_process() -> tempfile.TemporaryDirectory[str]:
+    """A directory with the name of an output directory, so that a later start removes what a kill of this very process leaves behind."""
+    return tempfile.TemporaryDirectory(prefix=f"{PREFIX}{os.getpid()}-", dir=home(), ignore_cleanup_errors=True)
 
 
 @contextlib.contextmanager
@@ -42,7 +68,7 @@ def _this_process() -> Path:
     global _root, _owner
     if _root is None or _owner != os.getpid() or not _root.is_dir():
         remove_leftovers()
-        _root = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
+        _root = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=home()))
         _owner = os.getpid()
         atexit.register(_remove, _root, _owner)
     return _root
@@ -61,7 +87,7 @@ def remove_own() -> None:
 
 def remove_leftovers() -> None:
     """Remove the directories of processes of this user that are no more."""
-    for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+    for path in [path for place in {tempfile.gettempdir(), home()} for path in Path(place).glob(f"{PREFIX}*")]:
         process = path.name[len(PREFIX) :].partition("-")[0]
         try:
             if path.is_symlink() or not process.isdigit() or path.stat().st_uid != os.getuid() or _alive(int(process)):

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import gc
-import importlib.util
 import logging
 import os
 import random
 import sys
 import warnings
 from collections.abc import Iterator
-from typing import Any
+
+from trainer_props.running.lookups import memoised_lookups
 
 _depth = 0
 _warm = False
 _frozen_modules = 0
 _runs_since = 0
-_RUNS_BETWEEN_FREEZES = 50
+_RUNS_BETWEEN_FREEZES = 10
 
 # A run must not be steered by what a user's shell happens to hold, nor reach out with their token.
 _ENVIRONMENT = {
@@ -54,7 +53,7 @@ def prepared() -> Iterator[None]:
         stack.enter_context(_random_states())
         stack.enter_context(_one_thread())
         stack.enter_context(_quiet())
-        stack.enter_context(_memoised_lookups())
+        stack.enter_context(memoised_lookups())
         _warm_up()
         stack.enter_context(_frozen_heap())
         stack.callback(_end_pools)
@@ -119,22 +118,6 @@ def freeze_again() -> None:
         gc.collect()
         gc.freeze()
         _frozen_modules, _runs_since = len(sys.modules), 0
-
-
-@contextlib.contextmanager
-def _memoised_lookups() -> Iterator[None]:
-    # transformers asks some thirty times a run whether optional packages are installed, once on every backward.
-    original = importlib.util.find_spec
-    memo = functools.lru_cache(maxsize=None)(original)
-
-    def find_spec(name: str, package: str | None = None) -> Any:
-        return memo(name, package)
-
-    importlib.util.find_spec = find_spec
-    try:
-        yield
-    finally:
-        importlib.util.find_spec = original
 
 
 @contextlib.contextmanager

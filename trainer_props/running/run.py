@@ -10,6 +10,7 @@ from typing import Any
 
 from transformers import PrinterCallback, Trainer
 
+from trainer_props import compat
 from trainer_props.record import Failure, Record
 from trainer_props.running.devices.data_parallel import emulated
 from trainer_props.running.output import output_directory
@@ -80,7 +81,7 @@ def run(scenario: Scenario, subject: Subject, body: Body = train, *, directory: 
         except SubjectError:
             raise
         except Exception as error:
-            from trainer_props import compat, zoo
+            from trainer_props import zoo
 
             if isinstance(error, (compat.Unsupported, zoo.MissingPackage)):
                 raise
@@ -101,6 +102,7 @@ def run(scenario: Scenario, subject: Subject, body: Body = train, *, directory: 
         )
         record.expected_steps = declared.expected_steps(scenario) if declared.expected_steps is not None else None
         if is_prepared():
+            compat.forget_loaders()
             freeze_again()
         return record
 
