@@ -17,6 +17,7 @@ from trainer_props.faults import (  # noqa: F401  registers
     logs,
     loss,
     observe,
+    operations,
     optimization,
     prediction,
     regroup,

@@ -17,6 +17,7 @@ from trainer_props.properties import (  # noqa: F401  they register
     logs,
     loss,
     observe,
+    operations,
     optimization,
     prediction,
     regroup,
