@@ -21,6 +21,9 @@ NAME: Final = "step_schedule"
 _MOST_UPDATES: Final = 12
 _MOST_BEYOND: Final = 4
 _RATES: Final = (0.5, 0.1, 5e-5)
+_OF_MANY_OPTIONS: Final = tuple(name for name in optimization.SCHEDULES if name not in ("linear", "constant", "constant_with_warmup"))
+_MORE_OFTEN: Final = (*_OF_MANY_OPTIONS, "warmup_stable_decay", "warmup_stable_decay")
+"""The more options a schedule has, the more there is to see."""
 
 
 def cases(held: Held) -> st.SearchStrategy[Case]:
@@ -39,7 +42,7 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
         updates = max(1, int(draft.get("max_steps")))
         draft.set("learning_rate", draft.choose(_RATES))
         follow = optimization.ADAPTIVE_SCHEDULES if draft.free("eval_strategy") else ()
-        draft.turn_on("lr_scheduler_type", draft.choose((*optimization.SCHEDULES, *follow)))
+        draft.turn_on("lr_scheduler_type", draft.choose((*optimization.SCHEDULES, *_MORE_OFTEN, *follow, *follow)))
         warmup = draft.choose((0, 1, 2, 3, updates // 2, updates - 1, updates, updates + 2))
         draft.turn_on("warmup_steps", warmup)
         rate = float(draft.get("learning_rate"))
@@ -138,7 +141,7 @@ register(
         cases,
         run,
         ("regression",),
-        0.5,
+        1.0,
         body=body,
     )
 )
