@@ -14,6 +14,7 @@ if __name__ != "trainer_props.strategies":
 
 from trainer_props.strategies.argument_values import BadValue, bad_values, further_arguments
 from trainer_props.strategies.arguments import training_arguments, training_arguments_objects
+from trainer_props.strategies.best_model_plans import best_model_plans
 from trainer_props.strategies.optimization import ADAPTIVE_SCHEDULES, OPTIMIZERS, SCHEDULES, optimizers, schedules
 from trainer_props.strategies.parts import components, datasets, devices, models
 from trainer_props.strategies.plans import evaluation_plans, logging_plans, saving_plans
@@ -46,6 +47,7 @@ __all__ = [
     "accumulation_steps",
     "bad_values",
     "batch_sizes",
+    "best_model_plans",
     "components",
     "dataset_lengths",
     "datasets",

@@ -110,6 +110,13 @@ def draw_schedule_kwargs(draft: Draft, updates: int, learning_rate: float) -> No
         draft.set("lr_scheduler_kwargs", options(draft, learning_rate, updates))
 
 
+def draw_further_schedule_kwargs(draft: Draft) -> None:
+    """Decide options that schedules have besides; in training they matter rarely."""
+    options = _FURTHER_KWARGS.get(draft.get("lr_scheduler_type"))
+    if options is not None and draft.free("lr_scheduler_kwargs"):
+        draft.set("lr_scheduler_kwargs", {**(draft.get("lr_scheduler_kwargs") or {}), **_perhaps(draft, **options)} or None)
+
+
 def _perhaps(draft: Draft, **options: Sequence[Any]) -> dict[str, Any]:
     chosen = {name: draft.choose((None, *values)) for name, values in options.items()}
     return {name: value for name, value in chosen.items() if value is not None}
@@ -129,14 +136,25 @@ def _warmup_with_floor(draft: Draft, rate: float, updates: int) -> dict[str, Any
 
 def _stable_decay(draft: Draft, rate: float, updates: int) -> dict[str, Any]:
     decay = {"num_decay_steps": draft.integer(1, max(1, updates))}
-    shape = _perhaps(draft, decay_type=("linear", "1-sqrt"), warmup_type=("cosine", "1-sqrt"), min_lr_ratio=(0.1, 0.5))
-    return {**decay, **shape}
+    shape = _perhaps(draft, decay_type=("linear", "1-sqrt"), warmup_type=("cosine", "1-sqrt"), min_lr_ratio=(0.1, 0.5), num_cycles=(1.5,))
+    # Without a number of stable steps the decay ends with the run; with few of them the rest of the run stays at the floor.
+    stable = draft.choose((None, 0, 1, 2))
+    return {**decay, **shape, **({} if stable is None else {"num_stable_steps": stable})}
 
 
 def _or_none(kwargs: dict[str, Any]) -> dict[str, Any] | None:
     return kwargs or None
 
 
+_FURTHER_KWARGS: Final[dict[str, dict[str, Sequence[Any]]]] = {
+    "reduce_lr_on_plateau": {
+        "threshold": (0.5, 0.25), "threshold_mode": ("abs", "rel"), "cooldown": (2,), "min_lr": (1e-3,), "eps": (1e-2,), "factor": (0.25,),
+    },
+    "greedy": {
+        "threshold": (0.5, 0.25), "threshold_mode": ("abs", "rel"), "cooldown": (1, 2), "warmup": (2,), "eps": (1e-2,), "factor": (0.25,),
+        "smooth": (True,), "window_size": (2, 3), "reset_start": (1, 2),
+    },
+}  # fmt: skip
 _SCHEDULE_KWARGS: Final[dict[str, Callable[[Draft, float, int], dict[str, Any] | None]]] = {
     "cosine": lambda draft, rate, updates: _or_none(_perhaps(draft, num_cycles=(1.0, 0.25, 1.5))),
     "cosine_with_restarts": lambda draft, rate, updates: _or_none(_perhaps(draft, num_cycles=(2, 3))),

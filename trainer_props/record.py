@@ -49,6 +49,7 @@ class MicroBatch:
         training: `model.training` during the call.
         grad: whether gradients were enabled.
         width: length of the second dimension of the main input, or 1.
+        operations: the floating-point operations that the Trainer counts for it (`floating_point_ops`), or None if it can't be asked.
     """
 
     samples: tuple[int, ...] | None
@@ -63,6 +64,7 @@ class MicroBatch:
     training: bool
     grad: bool
     width: int
+    operations: float | None = None
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ import trainer_props
 if TYPE_CHECKING:
     from trainer_props.checking import SubjectCase
 
-EXPERIMENTS = ["train_with_optimizers", "train_frozen"]
+EXPERIMENTS = ["train_with_optimizers", "train_frozen", "step_schedule"]
 
 
 @trainer_props.parametrize("transformers:Trainer", experiments=EXPERIMENTS)

@@ -28,6 +28,8 @@ def build_arguments(case: Case, subject: Subject) -> Record:
     bad = bad_value(case)
     if bad is not None:
         return construction.refuse(case.scenario, subject, *bad)
+    if is_plan(case):
+        return construction.attempt_plan(case.scenario, subject)
     return construction.build(case.scenario, subject)
 
 
@@ -37,8 +39,17 @@ def bad_value(case: Case) -> tuple[str, Any] | None:
     return (parameters["field"], parameters["value"]) if {"field", "value"} <= parameters.keys() else None
 
 
+def is_plan(case: Case) -> bool:
+    """Whether the case is about arguments that have to fit together, and may not."""
+    return bool(case.parameters.get("plan"))
+
+
 def cases(held: Held) -> st.SearchStrategy[Case]:
-    """Valid arguments, of training runs and further ones, and arguments with one value outside its documented domain."""
+    """Valid arguments, of training runs and further ones; arguments with one value outside its documented domain; and plans of evaluating,
+    saving and loading the best model, which fit together or not.
+
+    Parameters of a case: `field` and `value` (what is outside its domain), or `plan`.
+    """
     fixed = {**{argument: default(argument) for argument in held.forbidden}, **held.arguments}
     further = [name for name in FURTHER_VALUES if name not in fixed]
     bad = [
@@ -46,7 +57,7 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
         if each.name not in fixed and not any(fixed.get(name, value) != value for name, value in each.beside.items())
     ]  # fmt: skip
 
-    kinds = ("further", "run", *(("bad", "bad") if bad else ()))
+    kinds = ("further", "run", *(("bad", "bad") if bad else ()), "plan", "plan")
 
     @st.composite
     def arguments(draw: st.DrawFn) -> Case:
@@ -57,6 +68,8 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
             others = [name for name in further if name != chosen.name and name not in chosen.beside]
             around = {**draw(strategies.further_arguments(names=others, max_size=2)), **fixed, **beside}
             return _case(around, {"field": chosen.name, "value": chosen.value})
+        if kind == "plan":
+            return _case(draw(strategies.best_model_plans(fixed=fixed)), {"plan": True})
         said = draw(strategies.scenarios(arguments=fixed, models=held.models)).arguments if kind == "run" else fixed
         return _case({**said, **draw(strategies.further_arguments(names=further))}, {})
 
@@ -145,7 +158,9 @@ def body(case: Case, wanted: Wanted) -> Body:
     """The same in source: `arguments` is a dict of the keyword arguments of TrainingArguments."""
     bad = bad_value(case)
     if bad is not None:
-        return _refused(bad[0])
+        return _refused(f'"bad"] = {{"field": "{bad[0]}", "value": arguments["{bad[0]}"], "error": error}}')
+    if is_plan(case):
+        return _refused('"plan"] = {"error": error}')
     writer = _Lines(wanted)
     writer.write()
     uses = set(writer.uses)
@@ -155,14 +170,14 @@ def body(case: Case, wanted: Wanted) -> Body:
     return Body(writer.lines, imports, [text for name, text in _DEFINITIONS.items() if name in uses], trainer=False)
 
 
-def _refused(field: str) -> Body:
+def _refused(result: str) -> Body:
     lines = [
         "error = None",
         "try:",
         "    TrainingArguments(**arguments)",
         "except Exception as raised:",
         '    error = {"kinds": [each.__name__ for each in type(raised).__mro__], "message": str(raised)}',
-        f'record.results["bad"] = {{"field": "{field}", "value": arguments["{field}"], "error": error}}',
+        f"record.results[{result}",
     ]
     return Body(lines, ["from transformers import TrainingArguments"], trainer=False)
 
@@ -224,6 +239,6 @@ class _Lines:
 
 
 register(
-    Experiment(NAME, "Build TrainingArguments, copy them, write them down and read them back; or give them a value that they must refuse.",
+    Experiment(NAME, "Build TrainingArguments, copy them, write them down and read them back; or give them what they may have to refuse.",
                "test_trainer", cases, build_arguments, share=0.4, own_data=True, body=body, trains=False)
 )

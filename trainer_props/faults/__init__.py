@@ -17,6 +17,7 @@ from trainer_props.faults import (  # noqa: F401  registers
     logs,
     loss,
     observe,
+    operations,
     optimization,
     prediction,
     regroup,
@@ -28,6 +29,7 @@ from trainer_props.faults import (  # noqa: F401  registers
     resume_changed,
     rotation,
     save_memory,
+    schedules,
     steps,
 )
 from trainer_props.faults.registry import FAULTS, TEN, Fault, fault

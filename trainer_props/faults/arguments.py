@@ -182,3 +182,36 @@ def unknown_optimizers_fall_back() -> Any:
             super().__post_init__()
 
     return _bringing(FallsBack)
+
+
+@fault(property="arguments.plans_that_fit_are_accepted")
+def saves_have_to_be_evaluations() -> Any:
+    """With the best model to load, saving is only allowed at the very steps of evaluations, and not at every second of them."""
+    from transformers import TrainingArguments
+
+    class Strict(TrainingArguments):
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            by_steps = self.load_best_model_at_end and self.eval_strategy == self.save_strategy == "steps"
+            if by_steps and self.save_steps != self.eval_steps:
+                raise ValueError("--load_best_model_at_end requires save_steps to be eval_steps")
+
+    return _bringing(Strict)
+
+
+@fault(property="arguments.plans_that_do_not_fit_are_refused")
+def intervals_are_compared_before_they_are_known() -> Any:
+    """Whether intervals fit is asked before the default of `eval_steps` is filled in: what is not given fits everything."""
+    from transformers import TrainingArguments
+
+    class TooEarly(TrainingArguments):
+        def _validate_args(self) -> None:
+            best, self.load_best_model_at_end = self.load_best_model_at_end, self.load_best_model_at_end and self._said
+            super()._validate_args()
+            self.load_best_model_at_end = best
+
+        def __post_init__(self) -> None:
+            self._said = self.eval_steps is not None
+            super().__post_init__()
+
+    return _bringing(TooEarly)

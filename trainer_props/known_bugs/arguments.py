@@ -8,6 +8,7 @@ from trainer_props.arguments import DEFAULTS
 from trainer_props.case import Case
 from trainer_props.judgement import Violated
 from trainer_props.known_bugs.registry import KnownBug, Symptom, known_bug
+from trainer_props.oracles import fitting
 from trainer_props.properties import sources
 from trainer_props.record import Record
 from trainer_props.scenario import Scenario
@@ -148,5 +149,61 @@ known_bug(
         "its deprecated alias.",
         sources.docs("TrainingArguments.gradient_checkpointing"), ">=5.20,<=5.23.0", ("arguments.replacing_values_is_building_with_them",),
         _replaces_alias, _alias_lost, Case(experiment="build_arguments", scenario=Scenario(arguments={"gradient_checkpointing": True})),
+    )
+)  # fmt: skip
+
+
+def _remainder_in_floats(scenario: Scenario) -> bool:
+    """Whether dividing leaves something in floating point, of the ratios and of the ratios times a million."""
+    several, step = fitting.intervals(scenario)
+    million = 1_000_000
+    return several % step != 0 and (several * million) % (step * million) != 0
+
+
+def _multiple_with_a_remainder(scenario: Scenario) -> bool:
+    several, step = fitting.intervals(scenario)
+    return several < 1 and fitting.is_multiple(several, step) and _remainder_in_floats(scenario)
+
+
+def _mixed_without_a_remainder(scenario: Scenario) -> bool:
+    several, step = fitting.intervals(scenario)
+    return fitting.mixed(several, step) and several % step == 0
+
+
+known_bug(
+    KnownBug(
+        "ratio-multiples-in-floating-point", "bug",
+        "Whether save_steps is a multiple of eval_steps is asked of ratios in floating point, times a million: 0.0159 is refused as no "
+        "multiple of 0.0053.",
+        sources.docs("TrainingArguments.load_best_model_at_end"), "<=5.23.0", ("arguments.plans_that_fit_are_accepted",),
+        _multiple_with_a_remainder, lambda judgement, record, scenario: "which is not a multiple of" in str(judgement.observed),
+        Case(
+            experiment="build_arguments",
+            scenario=Scenario(
+                arguments={
+                    "load_best_model_at_end": True, "eval_strategy": "steps", "save_strategy": "steps", "eval_steps": 0.0053,
+                    "save_steps": 0.0159,
+                }
+            ),
+            parameters={"plan": True},
+        ),
+    )
+)  # fmt: skip
+known_bug(
+    KnownBug(
+        "mixed-intervals-accepted", "bug",
+        "Saving by a number of steps and evaluating by a ratio is refused with load_best_model_at_end, since nobody knows whether they "
+        "meet, but accepted where the number is a multiple of the ratio: every 10 updates and every half of the run.",
+        sources.docs("TrainingArguments.load_best_model_at_end"), "<=5.23.0", ("arguments.plans_that_do_not_fit_are_refused",),
+        _mixed_without_a_remainder, lambda judgement, record, scenario: judgement.symptom == "accepted",
+        Case(
+            experiment="build_arguments",
+            scenario=Scenario(
+                arguments={
+                    "load_best_model_at_end": True, "eval_strategy": "steps", "save_strategy": "steps", "eval_steps": 0.5, "save_steps": 10,
+                }
+            ),
+            parameters={"plan": True},
+        ),
     )
 )  # fmt: skip

@@ -81,7 +81,8 @@ def _rates_in_floats(record: Record, scenario: Scenario, total: int) -> bool:
 
 def _divides_by_zero_at_the_end(judgement: Violated, record: Record, scenario: Scenario) -> bool:
     failed = record.failure is not None and record.failure.kind == "ZeroDivisionError"
-    return failed and len(record.updates) >= accounting.total_updates(scenario) - 1
+    done = len(record.results["rates"]) if "rates" in record.results else len(record.updates)
+    return failed and done >= accounting.total_updates(scenario) - 1
 
 
 known_bug(
@@ -137,7 +138,7 @@ known_bug(
         ),
         link=f"{_DOCS}.warmup_steps",
         versions=">=4.46",
-        properties=("steps.run_finishes", "optimization.warmup_of_any_length_finishes"),
+        properties=("steps.run_finishes", "optimization.warmup_of_any_length_finishes", "schedules.stepping_raises_nothing"),
         region=_warmup_is_all,
         symptom=_divides_by_zero_at_the_end,
         example=Case(

@@ -76,6 +76,20 @@ def bad_value_is_refused_by_name(record: Record) -> bool:
     return _names(error["message"], bad["field"])
 
 
+@measure
+def refusal_of_the_plan(record: Record) -> str | None:
+    """The exception that a plan got, or None if it was accepted."""
+    error = record.results["plan"]["error"]
+    return None if error is None else f"{error['kinds'][0]}: {error['message']}"
+
+
+@measure
+def plan_is_refused_by_name(record: Record, name: str) -> bool:
+    """Whether a plan got a ValueError or TypeError whose message has this name."""
+    error = record.results["plan"]["error"]
+    return error is not None and bool({"ValueError", "TypeError"} & set(error["kinds"])) and _names(error["message"], name)
+
+
 def _names(text: str, name: str) -> bool:
     """Whether a name is in a text, and not as a part of a longer one."""
     start = text.find(name)

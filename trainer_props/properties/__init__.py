@@ -17,6 +17,7 @@ from trainer_props.properties import (  # noqa: F401  they register
     logs,
     loss,
     observe,
+    operations,
     optimization,
     prediction,
     regroup,
@@ -28,6 +29,7 @@ from trainer_props.properties import (  # noqa: F401  they register
     resume_changed,
     rotation,
     save_memory,
+    schedules,
     steps,
 )
 from trainer_props.properties.registry import PROPERTIES, SINGLE_RUN, Property, trainer_property

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from trainer_props.judgement import HOLDS, Judgement, Violated, holds_for_all, is_true, same
 from trainer_props.measures import arguments as measures
+from trainer_props.oracles import fitting
 from trainer_props.properties import sources
 from trainer_props.properties.needs import FINISHED, Need
 from trainer_props.properties.registry import trainer_property
@@ -16,8 +17,19 @@ from trainer_props.scenario import Scenario
 BUILD: Final = ("build_arguments",)
 REPLACE: Final = "https://docs.python.org/3/library/dataclasses.html#dataclasses.replace"
 
-VALID = Need("valid", "one value is outside its domain", lambda record, scenario: "bad" not in record.results)
+VALID = Need(
+    "valid", "one value is outside its domain, or it is asked what fits together",
+    lambda record, scenario: not record.results.keys() & {"bad", "plan"},
+)  # fmt: skip
 BAD = Need("bad", "every value is inside its domain", lambda record, scenario: "bad" in record.results)
+FITTING = Need(
+    "fitting", "no plan that fits together",
+    lambda record, scenario: "plan" in record.results and fitting.loads_best_model(scenario) is True,
+)  # fmt: skip
+MISFITTING = Need(
+    "misfitting", "no plan that does not fit together",
+    lambda record, scenario: "plan" in record.results and fitting.loads_best_model(scenario) is False,
+)  # fmt: skip
 
 
 @trainer_property(source=sources.docs("TrainingArguments"), experiments=BUILD, needs=[VALID])
@@ -117,6 +129,27 @@ def bad_values_are_refused(record: Record, scenario: Scenario) -> Judgement:
         symptom = "argument not named" if refusal else error["kinds"][0]
     expected = f"a ValueError or TypeError that names {name}"
     return is_true("what a bad value gets", refused, expected=expected, observed=observed, symptom=symptom, at=name)
+
+
+@trainer_property(source=sources.docs("TrainingArguments.load_best_model_at_end"), experiments=BUILD, needs=[FITTING], catalogue=[93])
+def plans_that_fit_are_accepted(record: Record, scenario: Scenario) -> Judgement:
+    """A plan by which the best model can be loaded is accepted: the same strategy for evaluating and saving, round multiples of steps.
+
+    Steps may be numbers, or ratios; `eval_steps` that are not given are `logging_steps`. A plan that loads no best model need not fit.
+    """
+    symptom = record.results["plan"]["error"]["kinds"][0] if record.results["plan"]["error"] is not None else ""
+    return same("refusal of a plan", expected=None, observed=measures.refusal_of_the_plan(record), symptom=symptom)
+
+
+@trainer_property(source=sources.docs("TrainingArguments.load_best_model_at_end"), experiments=BUILD, needs=[MISFITTING], catalogue=[93])
+def plans_that_do_not_fit_are_refused(record: Record, scenario: Scenario) -> Judgement:
+    """A plan by which the best model may not have been saved is refused by a ValueError or TypeError that says `load_best_model_at_end`."""
+    refused = measures.plan_is_refused_by_name(record, "load_best_model_at_end")
+    error = record.results["plan"]["error"]
+    observed = "it is accepted" if error is None else f"{error['kinds'][0]}: {error['message']}"
+    symptom = "accepted" if error is None else "refused otherwise"
+    expected = "a ValueError or TypeError that names load_best_model_at_end"
+    return is_true("what a plan gets", refused, expected=expected, observed=observed, symptom=symptom)
 
 
 def _same_fields(

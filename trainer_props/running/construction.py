@@ -116,13 +116,27 @@ def refuse(scenario: Scenario, subject: Subject, name: str, value: Any) -> Recor
         kind = arguments_class(subject)
         if isinstance(kind, Failure):
             return Record(failure=kind)
-        kwargs = Parts(scenario.with_arguments(**{name: value})).training_arguments_kwargs("output")
-        error: dict[str, Any] | None = None
-        try:
-            kind(**kwargs)
-        except Exception as raised:  # noqa: BLE001  what is raised is the finding
-            error = {"kinds": [each.__name__ for each in type(raised).__mro__], "message": str(raised)}
+        error = _error_of(kind, scenario.with_arguments(**{name: value}))
         return Record(results={"bad": {"field": name, "value": _plain(thaw(value)), "error": error}})
+
+
+def attempt_plan(scenario: Scenario, subject: Subject) -> Record:
+    """Build the scenario's TrainingArguments, which may not fit together; `results["plan"]` says what came of it: its `error`, as above."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        kind = arguments_class(subject)
+        if isinstance(kind, Failure):
+            return Record(failure=kind)
+        return Record(results={"plan": {"error": _error_of(kind, scenario)}})
+
+
+def _error_of(kind: Any, scenario: Scenario) -> dict[str, Any] | None:
+    kwargs = Parts(scenario).training_arguments_kwargs("output")
+    try:
+        kind(**kwargs)
+    except Exception as raised:  # noqa: BLE001  what is raised is the finding
+        return {"kinds": [each.__name__ for each in type(raised).__mro__], "message": str(raised)}
+    return None
 
 
 def arguments_class(subject: Subject) -> Any:

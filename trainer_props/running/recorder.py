@@ -88,12 +88,11 @@ class Recorder(TrainerCallback):
         return self.record
 
     def _watch(self, model: torch.nn.Module) -> None:
-        layers = {
-            id(parameter): (type(module).__name__, name) for module in model.modules() for name, parameter in module._parameters.items()
-        }
+        # Of modules that share a parameter it belongs to the first, after which it is named.
+        layers = {id(each): type(module).__name__ for module in reversed(list(model.modules())) for each in module._parameters.values()}
         for name, parameter in model.named_parameters():
             self._parameters.append(parameter)
-            layer = layers[id(parameter)][0]
+            layer = layers[id(parameter)]
             self.record.parameters.append(Parameter(name, parameter.numel(), parameter.requires_grad, layer, parameter.dim()))
         self.record.initial_weights = self._flat_weights()
         self._main_input = getattr(model, "main_input_name", "input_ids")
@@ -131,6 +130,7 @@ class Recorder(TrainerCallback):
             training=training,
             grad=torch.is_grad_enabled(),
             width=main.shape[1] if main is not None and main.dim() > 1 else 1,
+            operations=_operations(self._trainer, kwargs) if training else None,
         )
         if batch.samples is None:
             record.identified = False
@@ -319,24 +319,16 @@ class Recorder(TrainerCallback):
         record.state |= {
             key: getattr(state, key, None)
             for key in (
-                "epoch",
-                "global_step",
-                "max_steps",
-                "num_train_epochs",
-                "logging_steps",
-                "eval_steps",
-                "save_steps",
-                "num_input_tokens_seen",
-                "best_metric",
-                "best_global_step",
-                "total_flos",
+                "epoch", "global_step", "max_steps", "num_train_epochs", "logging_steps", "eval_steps", "save_steps",
+                "num_input_tokens_seen", "best_metric", "best_global_step", "total_flos",
             )
-        }
+        }  # fmt: skip
         best = state.best_model_checkpoint
         record.state["best_model_checkpoint"] = os.path.basename(best) if best else None
         count = getattr(trainer, "get_total_train_batch_size", None)
         record.state["total_train_batch_size"] = count(trainer.args) if count is not None else None
         record.state["scheduler_epoch"] = getattr(self._scheduler, "last_epoch", None)
+        record.state["floating_point_ops"] = getattr(getattr(trainer, "floating_point_ops", None), "__module__", None)
         if record.global_step is None:
             record.global_step = state.global_step
         return record
@@ -349,6 +341,13 @@ def checkpoint_folders(output_dir: str) -> tuple[str, ...]:
     except OSError:
         return ()
     return tuple(sorted(names, key=lambda name: (int(tail) if (tail := name.rpartition("-")[2]).isdigit() else math.inf, name)))
+
+
+def _operations(trainer: Trainer, inputs: dict[str, Any]) -> float | None:
+    try:
+        return float(trainer.floating_point_ops(inputs))
+    except Exception:  # noqa: BLE001  one of the subject's own may need what forward is not given
+        return None
 
 
 def _with_loss(outputs: Any, loss: torch.Tensor) -> Any:

@@ -27,6 +27,7 @@ STATE: Final[Mapping[str, str]] = {
     "best_model_checkpoint": 'os.path.basename(trainer.state.best_model_checkpoint or "") or None',
     "total_train_batch_size": "trainer.get_total_train_batch_size(trainer.args)",
     "scheduler_epoch": 'getattr(trainer.lr_scheduler, "last_epoch", None)',
+    "floating_point_ops": "trainer.floating_point_ops.__module__",
 }  # fmt: skip
 """The keys of `record.state`, and what they are once a run is over."""
 

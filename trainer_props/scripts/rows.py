@@ -131,6 +131,7 @@ def batch(read: Collection[str], main_input: str | None, splits: Sequence[str], 
         "training": "module.training",
         "grad": "torch.is_grad_enabled()",
         "width": f"{main}.shape[1] if {main}.dim() > 1 else 1",
+        "operations": "trainer.floating_point_ops(kwargs)",
     }
     if "grad" in read:
         names.use("torch")
@@ -253,8 +254,8 @@ def parameters(read: Collection[str]) -> list[str]:
     }
     lines = ["for name, parameter in trainer.model.named_parameters():", f"{_INDENT}record.parameters.append({namespace(columns, read)})"]
     if "layer" in read:
-        layers = "{id(each): type(module).__name__ for module in trainer.model.modules() for each in module.parameters(recurse=False)}"
-        lines.insert(0, f"layers = {layers}")
+        layers = "{id(each): type(module).__name__ for module in reversed(modules) for each in module.parameters(recurse=False)}"
+        lines[:0] = ["modules = list(trainer.model.modules())", f"layers = {layers}"]
     return lines
 
 
