@@ -49,6 +49,7 @@ class MicroBatch:
         training: `model.training` during the call.
         grad: whether gradients were enabled.
         width: length of the second dimension of the main input, or 1.
+        random: the state of torch's global generator before the call, where the run draws random numbers while it trains.
     """
 
     samples: tuple[int, ...] | None
@@ -63,6 +64,7 @@ class MicroBatch:
     training: bool
     grad: bool
     width: int
+    random: Tensor | None = None
 
 
 @dataclass(slots=True)

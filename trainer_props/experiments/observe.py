@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 NAME: Final = "observe"
 _FLAVOURS: Final = {
     "regression": strategies.regression_scenarios, "saving": strategies.saving_scenarios, "token": strategies.token_scenarios,
-    "stream": strategies.stream_scenarios,
+    "stream": strategies.stream_scenarios, "random": strategies.random_scenarios,
 }  # fmt: skip
-_KINDS: Final = ("regression", "saving", "token", "stream")
+_KINDS: Final = ("regression", "saving", "token", "stream", "random")
 _PLAIN: Final[tuple[dict[str, Any], ...]] = (
     {"logging_strategy": "steps", "logging_steps": 1}, {"logging_strategy": "no"}, {"logging_strategy": "epoch"},
     {"logging_first_step": True}, *({name: value} for name, values in CONSOLE.items() for value in values),
@@ -61,7 +61,7 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
         if not scenario.components.scores and (draw(st.integers(0, 3)) == 3 or not observed):  # a prediction takes a score too
             parameters["predict"] = draw(st.integers(1, 5))
             parameters["predict_at"] = draw(st.integers(0, max(1, accounting.total_updates(scenario))))
-        elif not _evaluates(scenario.with_arguments(**observed)) and "dataloader_num_workers" not in arguments and draw(_HARDLY_EVER):
+        elif _may_have_workers(scenario.with_arguments(**observed)) and "dataloader_num_workers" not in arguments and draw(_HARDLY_EVER):
             observed["dataloader_num_workers"] = 1
         if observed:
             parameters["observe"] = observed
@@ -84,8 +84,10 @@ def follows_evaluations(scenario: Scenario) -> bool:
     )
 
 
-def _evaluates(scenario: Scenario) -> bool:
-    return scenario.argument("eval_strategy") != "no" or bool(scenario.argument("eval_on_start"))
+def _may_have_workers(scenario: Scenario) -> bool:
+    """Whether it does not matter to a run who loads its data: noise would come from generators of other processes."""
+    evaluates = scenario.argument("eval_strategy") != "no" or bool(scenario.argument("eval_on_start"))
+    return not evaluates and scenario.components.collator != "noise"
 
 
 def _makes_sense(observed: Mapping[str, Any], scenario: Scenario, held: Mapping[str, Any]) -> bool:
