@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from trainer_props import strategies
 from trainer_props.case import Case
-from trainer_props.experiments.pairs import CONSOLE, held_arguments, pair_body, run_pair, without_workers
+from trainer_props.experiments.pairs import CONSOLE, TRACKERS, held_arguments, pair_body, run_pair, tracks, without_workers
 from trainer_props.experiments.registry import Body, Experiment, Held, Wanted, register, train_body
 from trainer_props.oracles import accounting
 from trainer_props.record import Record, Runs
 from trainer_props.scenario import Scenario
+from trainer_props.zoo.kinds import MissingPackage
 
 if TYPE_CHECKING:
     from trainer_props.subjects import Subject
@@ -91,8 +92,9 @@ def _may_have_workers(scenario: Scenario) -> bool:
 
 
 def _makes_sense(observed: Mapping[str, Any], scenario: Scenario, held: Mapping[str, Any]) -> bool:
-    """Whether nothing of it is held, and some of it is new."""
-    return not observed.keys() & held.keys() and any(scenario.argument(name) != value for name, value in observed.items())
+    """Whether nothing of it is held, some of it is new, and it can be done here."""
+    changed = any(scenario.argument(name) != value for name, value in observed.items())
+    return not observed.keys() & held.keys() and changed and all(map(tracks, observed.get("report_to", ())))
 
 
 def _watchable(scenario: Scenario, held: dict[str, Any]) -> Scenario:
@@ -109,7 +111,14 @@ def changes(case: Case) -> dict[str, Any]:
 
 
 def run(case: Case, subject: Subject) -> Runs:
-    """The run as it is, and observed otherwise."""
+    """The run as it is, and observed otherwise.
+
+    Raises:
+        MissingPackage: a tracker has no package here.
+    """
+    for tracker in changes(case).get("report_to", ()):
+        if not tracks(tracker):
+            raise MissingPackage(f"report_to {tracker!r} needs one of the packages {', '.join(TRACKERS[tracker])}")
     at = case.parameters.get("predict_at")
     rows = int(case.parameters.get("predict", 1))
 
