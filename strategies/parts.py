@@ -26,7 +26,7 @@ STOPPING: Final = tuple((patience, threshold) for threshold in (0.0, 0.3, 0.6) f
 
 _FREEZABLE: Final = {
     "lstm": ("embedding.weight", "head.bias"), "regression_layers": ("first.weight", "first.bias", "norm.weight"),
-    "regression_rms_norm": ("first.weight", "ln_f.weight"),
+    "regression_rms_norm": ("first.weight", "ln_f.weight"), "regression_dropout": ("first.weight", "last.bias"),
     "llama": ("model.norm.weight",), "gpt2": ("transformer.wpe.weight",), "bert_classifier": ("classifier.bias",),
 }  # fmt: skip
 _LINE: Final = ("a", "b")

@@ -26,6 +26,7 @@ class Flavour:
         streams: data are streams; otherwise they are map-style.
         saving: values of `save_strategy` that it draws.
         optimizers: runs are about optimizers and schedules; other features are off.
+        noise: a collator may add noise to labels.
         idle: runs that ask for no update, or that have no batch to train or to evaluate on.
         max_micro_batches: about so many at most, rarely twice or four times as many.
     """
@@ -34,6 +35,7 @@ class Flavour:
     streams: bool = False
     saving: tuple[str, ...] = ()
     optimizers: bool = False
+    noise: bool = False
     idle: bool = False
     max_micro_batches: int = 24
 
@@ -59,7 +61,7 @@ _SEVERAL: Final = 3
 """Evaluations after which the best one can be neither the first nor the last."""
 _WORKERS: Final = {"dataloader_prefetch_factor": (1, 3, 1, 3), "dataloader_persistent_workers": (True,)}
 
-_LINES: Final = tuple(name for name in MODELS if name.startswith("regression"))
+_LINES: Final = tuple(name for name, kind in MODELS.items() if name.startswith("regression") and not kind.dropout)
 
 FLAVOURS: Final[dict[str, Flavour]] = {
     "regression": Flavour(_LINES),
@@ -70,6 +72,7 @@ FLAVOURS: Final[dict[str, Flavour]] = {
     "hub": Flavour(("llama", "gpt2", "bert_classifier"), max_micro_batches=4),
     "seq2seq": Flavour(("t5",), max_micro_batches=4),
     "idle": Flavour(_LINES, idle=True, max_micro_batches=8),
+    "random": Flavour(("regression_dropout",), saving=("no", *plans.SAVING), noise=True),
 }
 """The flavours by the name that their function begins with."""
 
@@ -174,6 +177,16 @@ def idle_scenarios(
     return _flavoured("idle", arguments, models, allow_empty)
 
 
+def random_scenarios(
+    *, arguments: Mapping[str, Any] | None = None, models: Sequence[str] | None = None, allow_empty: bool = False
+) -> st.SearchStrategy[Scenario]:
+    """Runs that draw random numbers while they train: of a model with dropout, on data with or without noise. Arguments as for `scenarios`.
+
+    No oracle knows what they compute; two runs can be compared.
+    """
+    return _flavoured("random", arguments, models, allow_empty)
+
+
 def draw_scenario(draft: Draft, flavour: Flavour, models: Sequence[str], *, allow_empty: bool = False, metrics: bool = True) -> Scenario:
     """Decide a whole run.
 
@@ -220,6 +233,8 @@ def draw_scenario(draft: Draft, flavour: Flavour, models: Sequence[str], *, allo
     _apply_rest(draft, kind, evaluates)
     n_eval = _draw_eval_length(draft, evaluates, allow_empty, short=lacking == "evaluation batches")
     handed = _draw_components(draft, model, kind, watching, stopping, _SEVERAL if close else 1)
+    if flavour.noise and not draft.get("dataloader_num_workers") and draft.choose((False, False, False, True)):
+        handed = handed.replace(collator="noise")  # processes that load data would draw it from generators of their own
     optimization.draw_schedule_kwargs(draft, size.updates, rate)
     return Scenario(
         arguments=draft.arguments,

@@ -50,6 +50,7 @@ class MicroBatch:
         grad: whether gradients were enabled.
         width: length of the second dimension of the main input, or 1.
         operations: the floating-point operations that the Trainer counts for it (`floating_point_ops`), or None if it can't be asked.
+        random: the state of torch's global generator before the call, where the run draws random numbers while it trains.
     """
 
     samples: tuple[int, ...] | None
@@ -65,6 +66,7 @@ class MicroBatch:
     grad: bool
     width: int
     operations: float | None = None
+    random: Tensor | None = None
 
 
 @dataclass(slots=True)

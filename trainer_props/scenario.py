@@ -151,7 +151,8 @@ class Components(Value, frozen=True, kw_only=True, omit_defaults=True, forbid_un
     """What is handed to the Trainer beside its arguments, model and data.
 
     Attributes:
-        collator: `default` (none is given to the Trainer), or `padding` (rows of different length).
+        collator: `default` (none is given to the Trainer), `padding` (rows of different length), or `noise` (labels that are numbers get
+            noise from the global generator).
         loss: `model` (the model's own loss), or `compute_loss_func` (a loss function that divides the sum over the labels by
             `num_items_in_batch`, as the documentation asks).
         scores: what the metric `score` is at the first, second, ... evaluation of the run, the last one repeated; empty:

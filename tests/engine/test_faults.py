@@ -125,6 +125,11 @@ def _short(capacity: int, after: int = 0, error: str = "cuda", **more: Any) -> C
     )
 
 
+def _random(experiment: str, parameters: dict[str, Any]) -> Case:
+    scenario = Scenario(arguments={**_SGD, "max_steps": 4}, data=Data(n=2, n_eval=1), model=Model(name="regression_dropout"))
+    return Case(experiment=experiment, scenario=scenario, parameters=parameters)
+
+
 def _crashed(**arguments: Any) -> Case:
     steps = [["train", 1], ["crash", 1, "on_step_end"], ["again"]]
     return Case(experiment="life", scenario=Scenario(arguments={**_SGD, "save_strategy": "no", **arguments}), parameters={"life": steps})
@@ -191,6 +196,10 @@ CASES: Final = {
         scenario=Scenario(arguments={**_SGD, "max_steps": 6, "logging_steps": 2, "max_grad_norm": 0.0}, data=Data(n=3)),
         parameters={"observe": {"logging_strategy": "epoch"}},
     ),
+    "generator-seeded-by-saving": _random("observe", {"observe": {"save_strategy": "steps", "save_steps": 1}}),
+    "dropout-switched-off-by-evaluation": _random("observe", {"observe": {"eval_strategy": "steps", "eval_steps": 1}}),
+    "seeded-once-a-process": _random("repeat", {}),
+    "random-states-left-between-epochs": _random("resume", {"interrupt_at": [2]}),
     "trained-weights-are-kept": _crashed(max_steps=4),
     "history-outlives-the-crash": _crashed(max_steps=3, logging_steps=1),
 }

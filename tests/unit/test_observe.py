@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from trainer_props import subjects
 from trainer_props.case import Case
 from trainer_props.engine.judging import Judged, judge
-from trainer_props.experiments import EXPERIMENTS, Held
+from trainer_props.experiments import EXPERIMENTS, Held, pairs
 from trainer_props.experiments.observe import follows_evaluations
 from trainer_props.measures.pairs import BASELINE, CHANGED
 from trainer_props.properties import PROPERTIES
@@ -109,6 +109,55 @@ def test_cases_change_no_evaluation_that_a_run_goes_by() -> None:
         assert Case.from_json(drawn.to_json()) == drawn
 
     check()
+
+
+REPORTED = {"report_to": ["tensorboard"]}
+
+
+@pytest.mark.skipif(not pairs.tracks("tensorboard"), reason="no package of TensorBoard is installed")
+def test_a_tracked_run_holds() -> None:
+    found = judged(case(observe=REPORTED))
+    assert found.findings == ()
+    assert set(found.holds) == ALL
+
+
+def test_a_tracker_without_its_package_is_no_violation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(pairs.TRACKERS, "tensorboard", ("no_such_package",))
+    found = judge(case(observe=REPORTED), SUBJECT, MINE)
+    assert found.findings == ()
+    assert "report_to 'tensorboard' needs one of the packages no_such_package" in str(found)
+
+
+@pytest.mark.parametrize("installed", [False, True])
+def test_trackers_are_drawn_where_their_package_is(monkeypatch: pytest.MonkeyPatch, installed: bool) -> None:
+    monkeypatch.setitem(pairs.TRACKERS, "tensorboard", ("json" if installed else "no_such_package",))
+    reported = []
+
+    @settings(max_examples=200, database=None, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+    @given(EXPERIMENTS["observe"].cases(Held()))
+    def check(drawn: Case) -> None:
+        reported.append("report_to" in drawn.parameters.get("observe", {}))
+
+    check()
+    assert any(reported) == installed
+
+
+@pytest.mark.parametrize("observed", [{"eval_strategy": "steps", "eval_steps": 1}, {"eval_on_start": True}, {}], ids=str)
+@pytest.mark.parametrize("collator", ["default", "noise"])
+def test_an_evaluation_that_changes_dropout_is_known(observed: dict[str, Any], collator: str) -> None:
+    parameters: dict[str, Any] = {"observe": observed} if observed else {"predict": 3, "predict_at": 2}
+    given_case = case(data=Data(n=8, n_eval=3), model="regression_dropout", **parameters)
+    found = judged(given_case.replace(scenario=given_case.scenario.replace(components=Components(collator=collator))))
+    assert {(each.property, each.known_bug) for each in found.findings} == {
+        ("observe.gradients_are_the_same", "evaluation-changes-dropout"), ("observe.weights_are_the_same", "evaluation-changes-dropout")
+    }  # fmt: skip
+
+
+def test_saving_and_logging_leave_dropout_as_it_is() -> None:
+    observed = {"save_strategy": "steps", "save_steps": 1, "logging_steps": 1, "log_level": "debug", "disable_tqdm": False}
+    found = judged(case(model="regression_dropout", observe=observed))
+    assert {each.known_bug for each in found.findings} == {"total-flos-lost-by-the-printer"}
+    assert set(found.holds) == ALL - {"observe.the_same_is_returned"}
 
 
 def test_other_evaluations_may_end_a_run_elsewhere() -> None:

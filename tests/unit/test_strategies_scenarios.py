@@ -24,7 +24,7 @@ FLAVOURS: dict[str, Callable[..., st.SearchStrategy[Scenario]]] = {
     "regression": strategies.regression_scenarios, "saving": strategies.saving_scenarios, "stream": strategies.stream_scenarios,
     "token": strategies.token_scenarios, "optimizer": strategies.optimizer_scenarios, "hub": strategies.hub_scenarios,
     "seq2seq": strategies.seq2seq_scenarios,
-    "idle": strategies.idle_scenarios,
+    "idle": strategies.idle_scenarios, "random": strategies.random_scenarios,
 }  # fmt: skip
 ONE = {"num_train_epochs": 1, "per_device_train_batch_size": 1}
 SIMPLEST = {
@@ -36,6 +36,7 @@ SIMPLEST = {
     "hub": Scenario(arguments=ONE, data=Data(kind="tokens", n=1), model=Model(name="llama")),
     "seq2seq": Scenario(arguments=ONE, data=Data(kind="seq2seq", n=1), model=Model(name="t5")),
     "idle": Scenario(arguments={**ONE, "num_train_epochs": 0}, data=Data(n=1)),
+    "random": Scenario(arguments=ONE, data=Data(n=1), model=Model(name="regression_dropout")),
 }
 
 

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from trainer_props import strategies
 from trainer_props.case import Case
-from trainer_props.experiments.pairs import CONSOLE, held_arguments, pair_body, run_pair, without_workers
+from trainer_props.experiments.pairs import CONSOLE, TRACKERS, held_arguments, pair_body, run_pair, tracks, without_workers
 from trainer_props.experiments.registry import Body, Experiment, Held, Wanted, register, train_body
 from trainer_props.oracles import accounting
 from trainer_props.record import Record, Runs
 from trainer_props.scenario import Scenario
+from trainer_props.zoo.kinds import MissingPackage
 
 if TYPE_CHECKING:
     from trainer_props.subjects import Subject
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
 NAME: Final = "observe"
 _FLAVOURS: Final = {
     "regression": strategies.regression_scenarios, "saving": strategies.saving_scenarios, "token": strategies.token_scenarios,
-    "stream": strategies.stream_scenarios,
+    "stream": strategies.stream_scenarios, "random": strategies.random_scenarios,
 }  # fmt: skip
-_KINDS: Final = ("regression", "saving", "token", "stream")
+_KINDS: Final = ("regression", "saving", "token", "stream", "random")
 _PLAIN: Final[tuple[dict[str, Any], ...]] = (
     {"logging_strategy": "steps", "logging_steps": 1}, {"logging_strategy": "no"}, {"logging_strategy": "epoch"},
     {"logging_first_step": True}, *({name: value} for name, values in CONSOLE.items() for value in values),
@@ -61,7 +62,7 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
         if not scenario.components.scores and (draw(st.integers(0, 3)) == 3 or not observed):  # a prediction takes a score too
             parameters["predict"] = draw(st.integers(1, 5))
             parameters["predict_at"] = draw(st.integers(0, max(1, accounting.total_updates(scenario))))
-        elif not _evaluates(scenario.with_arguments(**observed)) and "dataloader_num_workers" not in arguments and draw(_HARDLY_EVER):
+        elif _may_have_workers(scenario.with_arguments(**observed)) and "dataloader_num_workers" not in arguments and draw(_HARDLY_EVER):
             observed["dataloader_num_workers"] = 1
         if observed:
             parameters["observe"] = observed
@@ -84,13 +85,16 @@ def follows_evaluations(scenario: Scenario) -> bool:
     )
 
 
-def _evaluates(scenario: Scenario) -> bool:
-    return scenario.argument("eval_strategy") != "no" or bool(scenario.argument("eval_on_start"))
+def _may_have_workers(scenario: Scenario) -> bool:
+    """Whether it does not matter to a run who loads its data: noise would come from generators of other processes."""
+    evaluates = scenario.argument("eval_strategy") != "no" or bool(scenario.argument("eval_on_start"))
+    return not evaluates and scenario.components.collator != "noise"
 
 
 def _makes_sense(observed: Mapping[str, Any], scenario: Scenario, held: Mapping[str, Any]) -> bool:
-    """Whether nothing of it is held, and some of it is new."""
-    return not observed.keys() & held.keys() and any(scenario.argument(name) != value for name, value in observed.items())
+    """Whether nothing of it is held, some of it is new, and it can be done here."""
+    changed = any(scenario.argument(name) != value for name, value in observed.items())
+    return not observed.keys() & held.keys() and changed and all(map(tracks, observed.get("report_to", ())))
 
 
 def _watchable(scenario: Scenario, held: dict[str, Any]) -> Scenario:
@@ -107,7 +111,14 @@ def changes(case: Case) -> dict[str, Any]:
 
 
 def run(case: Case, subject: Subject) -> Runs:
-    """The run as it is, and observed otherwise."""
+    """The run as it is, and observed otherwise.
+
+    Raises:
+        MissingPackage: a tracker has no package here.
+    """
+    for tracker in changes(case).get("report_to", ()):
+        if not tracks(tracker):
+            raise MissingPackage(f"report_to {tracker!r} needs one of the packages {', '.join(TRACKERS[tracker])}")
     at = case.parameters.get("predict_at")
     rows = int(case.parameters.get("predict", 1))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -23,8 +24,12 @@ if TYPE_CHECKING:
 _SHARED_BASELINES: Final = 16
 CHANGES: Final = ("observe", "change")
 """The parameters of cases that hold arguments of the changed run."""
-CONSOLE: Final[Mapping[str, tuple[Any, ...]]] = {"disable_tqdm": (False,), "log_level": ("info",)}
-"""What a changed run may be told to print, where nobody sees it."""
+CONSOLE: Final[Mapping[str, tuple[Any, ...]]] = {
+    "disable_tqdm": (False,), "log_level": ("info", "debug"), "report_to": (["tensorboard"],),
+}  # fmt: skip
+"""What a changed run may be told to print, where nobody sees it; and the one tracker that needs no account, and writes where a run does."""
+TRACKERS: Final = {"tensorboard": ("tensorboard", "tensorboardX")}
+"""By tracker the packages of which it needs one."""
 
 
 def held_arguments(held: Held) -> dict[str, Any]:
@@ -71,6 +76,11 @@ def _baseline(subject: Hashed, scenario: Scenario, prints: bool) -> Record:
 
     with _console(prints):
         return run_scenario(scenario, subject.subject, prints=prints)
+
+
+def tracks(tracker: str) -> bool:
+    """Whether a tracker of `report_to` has its package here."""
+    return any(importlib.util.find_spec(package) is not None for package in TRACKERS[tracker])
 
 
 def _console(prints: bool) -> AbstractContextManager[None]:

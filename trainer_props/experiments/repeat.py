@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 NAME: Final = "repeat"
 _FLAVOURS: Final = {
     "regression": strategies.regression_scenarios, "optimizer": strategies.optimizer_scenarios, "token": strategies.token_scenarios,
-    "stream": strategies.stream_scenarios,
+    "stream": strategies.stream_scenarios, "random": strategies.random_scenarios,
 }  # fmt: skip
-_KINDS: Final = ("regression", "optimizer", "token", "stream")
+_KINDS: Final = ("regression", "optimizer", "token", "stream", "random")
 _SEEDS: Final = (0, 1, 7, 42)
 _ELSE: Final[tuple[dict[str, Any], ...]] = ({"weight_decay": 0.25}, {"max_grad_norm": 0.5})
 

@@ -108,6 +108,35 @@ def weights_rounded_by_saving() -> Any:
     return Rounds
 
 
+@fault(property="observe.weights_are_the_same")
+def generator_seeded_by_saving() -> Any:
+    """A save seeds the global generators anew, so that its checkpoint can be resumed from a known state."""
+    from transformers import Trainer, set_seed
+
+    class Seeds(Trainer):
+        def _save_checkpoint(self, *args: Any, **kwargs: Any) -> Any:
+            set_seed(self.args.seed)
+            return super()._save_checkpoint(*args, **kwargs)
+
+    return Seeds
+
+
+@fault(property="observe.gradients_are_the_same")
+def dropout_switched_off_by_evaluation() -> Any:
+    """An evaluation sets the rate of all dropout to 0, and nothing sets it back."""
+    import torch
+    from transformers import Trainer
+
+    class SwitchesOff(Trainer):
+        def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
+            for module in self.model.modules():
+                if isinstance(module, torch.nn.Dropout):
+                    module.p = 0.0
+            return super().evaluation_loop(*args, **kwargs)
+
+    return SwitchesOff
+
+
 @fault(property="observe.train_loss_is_the_same")
 def logged_losses_forgotten() -> Any:
     """The training loss that is returned forgets the losses that were logged."""

@@ -41,6 +41,25 @@ def noise_of_all_trainers() -> Any:
     return Noisy
 
 
+@fault(property="repeat.the_same_seed_gives_the_same_weights")
+def seeded_once_a_process() -> Any:
+    """The global generators are seeded by the first Trainer of a process alone."""
+    import torch
+    from transformers import Trainer
+
+    class SeedsOnce(Trainer):
+        _seeded: ClassVar[list[bool]] = []
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            state = torch.get_rng_state()
+            super().__init__(*args, **kwargs)
+            if self._seeded:
+                torch.set_rng_state(state)
+            self._seeded.append(True)
+
+    return SeedsOnce
+
+
 @fault(property="repeat.the_same_seed_gives_the_same_logs")
 def history_of_all_trainers() -> Any:
     """The log history is a list that all Trainers of a process share."""

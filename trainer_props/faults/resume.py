@@ -292,6 +292,19 @@ def random_states_restored_before_skipping() -> Any:
     return TooEarly
 
 
+@fault(property="resume.random_numbers_go_on_where_they_were")
+def random_states_left_between_epochs() -> Any:
+    """Random states are restored only where training goes on within an epoch."""
+    from transformers import Trainer
+
+    class WithinEpochs(Trainer):
+        _run_epoch = rewritten(
+            Trainer, "_run_epoch", "elif steps_trained_in_current_epoch == 0:", "elif steps_trained_in_current_epoch < 0:"
+        )
+
+    return WithinEpochs
+
+
 @fault(property="resume.train_loss_is_of_this_call")
 def train_loss_divided_by_all_steps() -> Any:
     """`train_loss` of a resumed run is the sum of its own losses over all updates since the beginning."""
@@ -317,6 +330,19 @@ def speed_counts_all_steps() -> Any:
         _finalize_training = rewritten(Trainer, "_finalize_training", "num_steps=num_steps_trained", "num_steps=self.state.global_step")
 
     return AllSteps
+
+
+@fault(property="resume.samples_a_second_are_of_this_call")
+def samples_of_the_whole_schedule() -> Any:
+    """The samples a second of a resumed run are those of all updates over the run time of this call."""
+    from transformers import Trainer
+
+    class WholeSchedule(Trainer):
+        _finalize_training = rewritten(
+            Trainer, "_finalize_training", "num_train_samples * num_steps_trained / max(self.state.max_steps, 1)", "num_train_samples"
+        )
+
+    return WholeSchedule
 
 
 @fault(property="resume.what_cannot_be_resumed_is_refused")

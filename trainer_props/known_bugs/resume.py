@@ -139,6 +139,21 @@ def _operations_since_the_save_counted_twice(judgement: Violated, runs: Runs, sc
     return again > 0 and _close(observed, expected * (1 + again / tokens))
 
 
+def _epochs_drop_rows(scenario: Scenario) -> bool:
+    """Epochs, and not steps, are asked for, and leave out the rows of a short last batch."""
+    rows = accounting.batches_per_epoch(scenario) * accounting.batch_size(scenario)
+    return bool(scenario.argument("dataloader_drop_last")) and scenario.argument("max_steps") <= 0 and rows < scenario.data.n
+
+
+def _dropped_rows_count(judgement: Violated, runs: Runs, scenario: Scenario) -> bool:
+    """The rate is that of all rows of the data set in each epoch, of which this call had its share."""
+    part = measures.last(runs)
+    share = len(part.updates) / part.state["max_steps"]
+    rows = scenario.data.n * float(scenario.argument("num_train_epochs")) * share
+    runtime = part.metrics["train_runtime"]
+    return bool(rows / (runtime + 6e-5) - 6e-4 <= judgement.observed <= rows / (runtime - 6e-5) + 6e-4)
+
+
 def _stopped(arguments: dict[str, Any], at: int, data: Data | None = None, **more: Any) -> Case:
     parameters = {"interrupt_at": [at], **more.pop("parameters", {})}
     usual = {"per_device_train_batch_size": 1, "optim": "sgd", "learning_rate": 0.1}
@@ -265,6 +280,25 @@ known_bug(
         example=_stopped(
             {"max_steps": 2}, 1, Data(n=2), model=Model(name="regression_pretrained"),
             parameters={"how": "exception", "event": "on_step_end", "trainer": "same"},
+        ),
+    )
+)  # fmt: skip
+
+known_bug(
+    KnownBug(
+        id="dropped-samples-in-the-speed",
+        verdict="bug",
+        sentence=(
+            "train_samples_per_second counts the samples that dataloader_drop_last leaves out of each epoch as if they were trained on, "
+            "unless max_steps is given."
+        ),
+        link=f"{_DOCS}.TrainingArguments.dataloader_drop_last",
+        versions=">=4.46",
+        properties=("resume.samples_a_second_are_of_this_call",),
+        region=_epochs_drop_rows,
+        symptom=_dropped_rows_count,
+        example=_stopped(
+            {"num_train_epochs": 9, "dataloader_drop_last": True, "per_device_train_batch_size": 4}, 1, Data(n=7),
         ),
     )
 )  # fmt: skip

@@ -334,6 +334,23 @@ def speed_is_of_the_last_part(runs: Runs) -> bool:
     return bool(slowest <= speed(last(runs)) <= fastest)
 
 
+def most_samples_a_second(record: Record, size: int) -> float:
+    """The samples a second if all updates had full batches of a size, as far as run time and rate are rounded."""
+    runtime, samples = record.metrics["train_runtime"], len(record.updates) * size
+    return samples / (runtime - 6e-5) + 6e-4 if runtime > 6e-5 else math.inf  # type: ignore[no-any-return]
+
+
+def samples_a_second(record: Record) -> float:
+    """The samples a second that `train()` returned."""
+    return float(record.metrics["train_samples_per_second"])
+
+
+@measure
+def updates_can_hold_the_samples(runs: Runs, size: int) -> bool:
+    """Whether the updates of the last call, each of at most so many samples, hold as many as `train_samples_per_second` says."""
+    return samples_a_second(last(runs)) <= most_samples_a_second(last(runs), size)
+
+
 @measure
 def answer_to_resuming(runs: Runs) -> str:
     """`refused` if the last part was ended by an exception before its first update, else `accepted`."""

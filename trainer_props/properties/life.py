@@ -8,7 +8,8 @@ from typing import Any, Final
 from trainer_props.judgement import Judgement, Measured, close, holds_for_all, not_applicable, same
 from trainer_props.measures import life as measures
 from trainer_props.oracles import accounting, life
-from trainer_props.properties import resume, sources
+from trainer_props.properties import _resume as resume
+from trainer_props.properties import sources
 from trainer_props.properties.logs import LOG_TOLERANCE
 from trainer_props.properties.needs import Need
 from trainer_props.properties.registry import trainer_property

@@ -15,6 +15,7 @@ from trainer_props.properties.needs import Need
 from trainer_props.properties.registry import trainer_property
 from trainer_props.record import Runs
 from trainer_props.scenario import Scenario
+from trainer_props.zoo.kinds import draws_random_numbers
 
 OBSERVE: Final = ("observe",)
 SAME_SAMPLES: Final = same_samples("observe.micro_batches_have_the_same_samples")
@@ -32,8 +33,24 @@ def _evaluations(scenario: Scenario) -> list[Any]:
 
 
 SAME_EVALUATIONS: Final = Need("same_evaluations", "the run goes by evaluations, and is evaluated at other updates", _same_evaluations)
-_SAME_WORK: Final = (*PAIR, SAME_EVALUATIONS)
+
+
+def _draws_alike(runs: Runs, scenario: Scenario) -> bool:
+    passes = [[each.step for each in record.evaluations] for record in runs.values()]
+    return not draws_random_numbers(scenario) or passes[0] == passes[-1]
+
+
+GOES_ALIKE: Final = Need(
+    "goes_alike", "training draws random numbers and goes by its evaluations, and a prediction has drawn one between",
+    lambda runs, scenario: not follows_evaluations(scenario) or _draws_alike(runs, scenario),
+)  # fmt: skip
+DRAWS_ALIKE: Final = Need(
+    "draws_alike", "each evaluation and prediction draws a random number, and training does too (observe.weights_are_the_same says so)",
+    _draws_alike,
+)  # fmt: skip
+_SAME_WORK: Final = (*PAIR, SAME_EVALUATIONS, GOES_ALIKE)
 _SAME_DATA: Final = (*_SAME_WORK, SAME_SAMPLES)
+_SAME_NUMBERS: Final = (*_SAME_DATA, DRAWS_ALIKE)
 _NUMBERS: Final = ("grad_norm", "learning_rate")
 
 
@@ -76,7 +93,7 @@ def weights_are_the_same(runs: Runs, scenario: Scenario) -> Judgement:
 
 
 @trainer_property(
-    source=sources.docs("TrainingArguments.logging_steps"), experiments=OBSERVE, needs=_SAME_DATA, tolerance=LOG_TOLERANCE,
+    source=sources.docs("TrainingArguments.logging_steps"), experiments=OBSERVE, needs=_SAME_NUMBERS, tolerance=LOG_TOLERANCE,
     catalogue=[52, 53],
 )  # fmt: skip
 def train_loss_is_the_same(runs: Runs, scenario: Scenario) -> Judgement:
@@ -84,7 +101,7 @@ def train_loss_is_the_same(runs: Runs, scenario: Scenario) -> Judgement:
     return close("training_loss", **both_sides(measures.training_loss, runs), tolerance=LOG_TOLERANCE)
 
 
-@trainer_property(source=sources.docs("TrainingArguments.logging_steps"), experiments=OBSERVE, needs=_SAME_DATA, catalogue=[53])
+@trainer_property(source=sources.docs("TrainingArguments.logging_steps"), experiments=OBSERVE, needs=_SAME_NUMBERS, catalogue=[53])
 def logged_numbers_are_the_same(runs: Runs, scenario: Scenario) -> Judgement:
     """Where both runs log, they log the same learning rate and gradient norm."""
     judgements = []

@@ -2,162 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Final
 
 from trainer_props.judgement import Judgement, close, holds_for_all, is_true, not_applicable, same
 from trainer_props.measures import resume as measures
+from trainer_props.oracles import accounting
 from trainer_props.properties import sources
 from trainer_props.properties._prediction import loss_reduction
+from trainer_props.properties._resume import (
+    ALWAYS,
+    BEGAN,
+    DATA_SKIPPED,
+    ENDS_KEPT,
+    EXACT,
+    IDENTIFIED,
+    LOSSES_KNOWN,
+    NOISE_GOES_ON,
+    OVER,
+    PATIENCE,
+    RESUMABLE,
+    RESUME,
+    RESUMED_RUN_FINISHED,
+    RESUMED_RUNS,
+    SAME_RUN,
+    SOMETHING_LEFT,
+    STOPS_ALIKE,
+    TO_THE_END,
+    TOLERANCE,
+    follows_losses,
+)
 from trainer_props.properties.logs import LOG_TOLERANCE, LOSSES
 from trainer_props.properties.needs import Need
 from trainer_props.properties.registry import trainer_property
-from trainer_props.record import Record, Runs
+from trainer_props.record import Runs
 from trainer_props.scenario import Scenario
-from trainer_props.zoo import MODELS
 
-RESUME: Final = ("resume",)
-RESUMED_RUNS: Final = (*RESUME, "resume_changed", "resume_among_others")
-"""The experiments of which the last part is to come to what the baseline comes to."""
-TOLERANCE: Final = {"float64": 1e-12, "float32": 1e-6}
-"""By the type of the model: continuing is exact, and `places=6` is what float32 is promised."""
 _SHORTEST: Final = 0.002
 _STATE: Final = ("epoch", "max_steps", "num_train_epochs", "num_input_tokens_seen", "total_flos", "scheduler_epoch")
 _BEST: Final = ("best_metric", "best_global_step", "best_model_checkpoint")
 _NUMBERS: Final = ("learning_rate", "grad_norm", "num_input_tokens_seen")
-
-
-def _went_on(runs: Runs, scenario: Scenario) -> bool:
-    """No part came as far as early stopping let the baseline go."""
-    step, total = runs.first.global_step, runs.first.state.get("max_steps")
-    return step == total or all(event.step < (step or 0) for part in measures.parts(runs)[:-1] for event in part.events)
-
-
-def _ends_no_epoch(runs: Runs, scenario: Scenario) -> bool:
-    """No checkpoint was written at the end of an epoch that a stop cut short."""
-    return not any(_cut_short_and_saved(part) for part in measures.parts(runs)[:-1])
-
-
-def _cut_short_and_saved(record: Record) -> bool:
-    """Whether the last epoch ended within the data, and a checkpoint was written after that end."""
-    names = [event.name for event in record.events]
-    if "on_epoch_end" not in names:
-        return False
-    last = len(names) - 1 - names[::-1].index("on_epoch_end")
-    epoch = record.events[last].epoch or 0.0
-    return abs(epoch - round(epoch)) > _ROUNDING and "on_save" in names[last:]
-
-
-_ROUNDING: Final = 1e-9
-
-
-def _ends_are_kept(runs: Runs, scenario: Scenario) -> bool:
-    """No part begins at the end of an epoch with a checkpoint from before it, where the end of the epoch logs or evaluates."""
-    return not any(
-        _due_at_the_end_of_an_epoch(runs.first, step) and not _saved_after_the_end_of_an_epoch(before, step)
-        for before, step in zip(measures.parts(runs), measures.first_steps(runs).value, strict=False)
-    )
-
-
-def _due_at_the_end_of_an_epoch(record: Record, step: int) -> bool:
-    ended = False
-    for event in record.events:
-        if event.step == step:
-            ended = (ended or event.name == "on_epoch_end") and event.name not in ("on_epoch_begin", "on_train_end")
-            if ended and event.name == "on_evaluate":
-                return True
-            if ended and event.name == "on_log" and _logs_losses(record, step):
-                return True
-    return False
-
-
-def _logs_losses(record: Record, step: int) -> bool:
-    return any(entry.get("step") == step and "loss" in entry for entry in record.log_history)
-
-
-def _saved_after_the_end_of_an_epoch(record: Record, step: int) -> bool:
-    names = [event.name for event in record.events if event.step == step and event.name in ("on_epoch_end", "on_save")]
-    return names[-2:] == ["on_epoch_end", "on_save"]
-
-
-BASELINE_FINISHED = Need("baseline_finished", "the run does not finish, interrupted or not", lambda runs, scenario: runs.first.finished)
-BEGAN = Need("began", "a part did not begin to train", lambda runs, scenario: all(part.events for part in measures.parts(runs)))
-RESUMED = Need("resumed", "nothing was left to interrupt, or to resume from", lambda runs, scenario: len(measures.parts(runs)) > 1)
-RESUMED_RUN_FINISHED = Need("resumed_run_finished", "the resumed run does not finish", lambda runs, scenario: measures.last(runs).finished)
-WENT_ON = Need("went_on", "early stopping had ended the run where it was interrupted", _went_on)
-WHOLE = Need("whole", "the newest checkpoint is damaged, or no checkpoint", lambda runs, scenario: not measures.damage(runs))
-OWN = Need(
-    "own", "it goes on from a checkpoint of another run (resume.resumes_from_the_last_save says so)",
-    lambda runs, scenario: measures.first_step(measures.last(runs)) not in measures.steps_of_others(runs),
-)  # fmt: skip
-RESUMABLE = Need(
-    "resumable", "checkpoints with the model alone can't be resumed from, as documented",
-    lambda runs, scenario: not scenario.argument("save_only_model"),
-)  # fmt: skip
-DATA_SKIPPED = Need(
-    "data_skipped", "with ignore_data_skip other samples come, as documented",
-    lambda runs, scenario: not scenario.argument("ignore_data_skip"),
-)  # fmt: skip
-PATIENCE_RESTORED = Need(
-    "patience_restored", "patience begins anew, since states of callbacks are not restored",
-    lambda runs, scenario: scenario.components.early_stopping is None or bool(scenario.argument("restore_callback_states_from_checkpoint")),
-)  # fmt: skip
-PATIENCE = Need("patience", "no early stopping", lambda runs, scenario: scenario.components.early_stopping is not None)
-EPOCHS_GO_ON = Need("epochs_go_on", "a stop ended an epoch early, and a checkpoint was written after that", _ends_no_epoch)
-IDENTIFIED = Need("identified", "samples could not be identified", lambda runs, scenario: all(each.identified for each in runs.values()))
-SOMETHING_LEFT = Need(
-    "something_left", "the run was over when it was resumed",
-    lambda runs, scenario: measures.first_step(measures.last(runs)) < (runs.first.global_step or 0),
-)  # fmt: skip
-ENDS_KEPT = Need(
-    "ends_kept", "what was due at the end of an epoch is lost (resume.log_history_has_the_same_entries says so)", _ends_are_kept
-)
-STOPS_ALIKE = Need(
-    "stops_alike", "early stopping did not see what was due at the end of an epoch (resume.log_history_has_the_same_entries says so)",
-    lambda runs, scenario: scenario.components.early_stopping is None or _ends_are_kept(runs, scenario),
-)  # fmt: skip
-SAME_WORK = Need(
-    "same_work", "before the interruption it had other batches, or rates that go by its length or its evaluations",
-    lambda runs, scenario: _same_work(measures.arguments_before(runs), scenario),
-)  # fmt: skip
-NOT_BEYOND = Need(
-    "not_beyond", "it was resumed to end before where it was",
-    lambda runs, scenario: measures.first_step(measures.last(runs)) <= (runs.first.global_step or 0),
-)  # fmt: skip
-LOSSES_KNOWN = Need(
-    "losses_known", "the model ignores num_items_in_batch: losses are reported too large (loss.reported_loss_averages_updates says so)",
-    lambda runs, scenario: not MODELS[scenario.model.name].swallows_num_items,
-)  # fmt: skip
-
-
-def _same_work(before: Collection[str], scenario: Scenario) -> bool:
-    """Whether a run with these arguments changed makes the same updates, as far as it goes."""
-    if {"per_device_train_batch_size", "gradient_accumulation_steps"} & set(before):
-        return False
-    kind, warmup = scenario.argument("lr_scheduler_type"), scenario.argument("warmup_steps")
-    if {"max_steps", "num_train_epochs"} & set(before):
-        return bool(kind == "constant" or (kind == "constant_with_warmup" and (warmup == 0 or warmup >= 1)))
-    evaluates_otherwise = any(name.startswith("eval_") for name in before)
-    return not evaluates_otherwise or not (_follows_losses(scenario) or scenario.argument("load_best_model_at_end"))
-
-
-_ALWAYS: Final = (BASELINE_FINISHED, RESUMED, WHOLE)
-_DONE: Final = (*_ALWAYS, RESUMED_RUN_FINISHED, RESUMABLE)
-_TO_THE_END: Final = (*_DONE, WENT_ON, PATIENCE_RESTORED, EPOCHS_GO_ON, NOT_BEYOND, OWN)
-_SAME_RUN: Final = (*_TO_THE_END, SAME_WORK)
-_OVER: Final = (*_SAME_RUN, DATA_SKIPPED, ENDS_KEPT)
-_EXACT: Final = (*_OVER, SOMETHING_LEFT)
 _RESUMING: Final = sources.docs("Trainer.train.resume_from_checkpoint")
 
 
-@trainer_property(source=_RESUMING, experiments=RESUMED_RUNS, needs=[*_ALWAYS, RESUMABLE], catalogue=[74])
+@trainer_property(source=_RESUMING, experiments=RESUMED_RUNS, needs=[*ALWAYS, RESUMABLE], catalogue=[74])
 def a_resumed_run_comes_to_its_end(runs: Runs, scenario: Scenario) -> Judgement:
     """A run that finishes when nothing interrupts it finishes also when it is resumed."""
     crashed = "crashed" if measures.last(runs).stuck is None else "hung"
     return same("the run", expected=measures.ENDED, observed=measures.ending(runs), symptom="does not end", verdict=crashed)
 
 
-@trainer_property(source=_RESUMING, experiments=RESUMED_RUNS, needs=[*_ALWAYS, BEGAN], catalogue=[74])
+@trainer_property(source=_RESUMING, experiments=RESUMED_RUNS, needs=[*ALWAYS, BEGAN], catalogue=[74])
 def resumes_from_the_last_save(runs: Runs, scenario: Scenario) -> Judgement:
     """A run goes on after the update at which its last checkpoint was written."""
     return same(
@@ -169,7 +63,7 @@ def resumes_from_the_last_save(runs: Runs, scenario: Scenario) -> Judgement:
 
 
 @trainer_property(
-    source=sources.docs("TrainingArguments.max_steps"), experiments=RESUMED_RUNS, needs=_TO_THE_END, catalogue=[2, 74, 75, 76, 77, 78]
+    source=sources.docs("TrainingArguments.max_steps"), experiments=RESUMED_RUNS, needs=TO_THE_END, catalogue=[2, 74, 75, 76, 77, 78]
 )
 def ends_at_the_same_step(runs: Runs, scenario: Scenario) -> Judgement:
     """A resumed run ends at the same `global_step` as the run without interruptions."""
@@ -181,7 +75,7 @@ def ends_at_the_same_step(runs: Runs, scenario: Scenario) -> Judgement:
 
 
 @trainer_property(
-    source=sources.docs("TrainingArguments.restore_callback_states_from_checkpoint"), experiments=RESUME, needs=[*_EXACT, PATIENCE],
+    source=sources.docs("TrainingArguments.restore_callback_states_from_checkpoint"), experiments=RESUME, needs=[*EXACT, PATIENCE],
     catalogue=[80],
 )  # fmt: skip
 def patience_counts_through(runs: Runs, scenario: Scenario) -> Judgement:
@@ -192,14 +86,14 @@ def patience_counts_through(runs: Runs, scenario: Scenario) -> Judgement:
 
 
 @trainer_property(
-    source=sources.docs("TrainingArguments.ignore_data_skip"), experiments=RESUMED_RUNS, needs=[*_EXACT, IDENTIFIED], catalogue=[74, 79]
+    source=sources.docs("TrainingArguments.ignore_data_skip"), experiments=RESUMED_RUNS, needs=[*EXACT, IDENTIFIED], catalogue=[74, 79]
 )
 def samples_go_on_where_they_were(runs: Runs, scenario: Scenario) -> Judgement:
     """The micro-batches of all parts together have the samples of the run without interruptions, in their order."""
     return same("samples of an update", expected=measures.samples_of_the_baseline(runs), observed=measures.samples(runs), at="update")
 
 
-@trainer_property(source=_RESUMING, experiments=RESUMED_RUNS, needs=_OVER, tolerance=TOLERANCE["float64"], catalogue=[74, 75, 76, 77])
+@trainer_property(source=_RESUMING, experiments=RESUMED_RUNS, needs=OVER, tolerance=TOLERANCE["float64"], catalogue=[74, 75, 76, 77])
 def weights_go_on_where_they_were(runs: Runs, scenario: Scenario) -> Judgement:
     """After each update, and at the end, the model has the weights of the run without interruptions."""
     tolerance = TOLERANCE[scenario.model.dtype]
@@ -219,24 +113,20 @@ def weights_go_on_where_they_were(runs: Runs, scenario: Scenario) -> Judgement:
 
 
 @trainer_property(
-    source=_RESUMING, experiments=RESUMED_RUNS, needs=[*_SAME_RUN, ENDS_KEPT, SOMETHING_LEFT], tolerance=1e-12, catalogue=[74, 77]
+    source=_RESUMING, experiments=RESUMED_RUNS, needs=[*SAME_RUN, ENDS_KEPT, SOMETHING_LEFT], tolerance=1e-12, catalogue=[74, 77]
 )
 def learning_rates_go_on_where_they_were(runs: Runs, scenario: Scenario) -> Judgement:
     """Each update has the learning rate of the run without interruptions."""
-    if scenario.argument("ignore_data_skip") and _follows_losses(scenario):
-        return not_applicable("the schedule follows losses, and other samples come")
+    if follows_losses(scenario) and (scenario.argument("ignore_data_skip") or not NOISE_GOES_ON.met(runs, scenario)):
+        return not_applicable("the schedule follows losses, and other samples or other noise come")
     return close(
         "learning rates", expected=measures.learning_rates_of_the_baseline(runs), observed=measures.learning_rates(runs), tolerance=1e-12,
         scale=0.0, at="rate",
     )  # fmt: skip
 
 
-def _follows_losses(scenario: Scenario) -> bool:
-    return scenario.argument("lr_scheduler_type") in ("reduce_lr_on_plateau", "greedy")
-
-
 @trainer_property(
-    source=sources.docs("TrainerState"), experiments=RESUMED_RUNS, needs=[*_SAME_RUN, SOMETHING_LEFT, STOPS_ALIKE], catalogue=[5, 74]
+    source=sources.docs("TrainerState"), experiments=RESUMED_RUNS, needs=[*SAME_RUN, SOMETHING_LEFT, STOPS_ALIKE], catalogue=[5, 74]
 )
 def epochs_go_on_where_they_were(runs: Runs, scenario: Scenario) -> Judgement:
     """`state.epoch` after each update is that of the run without interruptions: training goes on in the epoch in which it was."""
@@ -244,7 +134,7 @@ def epochs_go_on_where_they_were(runs: Runs, scenario: Scenario) -> Judgement:
 
 
 @trainer_property(
-    source=sources.docs("TrainerState.log_history"), experiments=RESUME, needs=[*_SAME_RUN, DATA_SKIPPED, SOMETHING_LEFT], catalogue=[74]
+    source=sources.docs("TrainerState.log_history"), experiments=RESUME, needs=[*SAME_RUN, DATA_SKIPPED, SOMETHING_LEFT], catalogue=[74]
 )
 def log_history_has_the_same_entries(runs: Runs, scenario: Scenario) -> Judgement:
     """The log history of a resumed run has the entries of the run without interruptions: the same steps, epochs and names."""
@@ -259,10 +149,11 @@ def _same_shape(runs: Runs, scenario: Scenario) -> bool:
 
 
 SAME_ENTRIES = Need("same_entries", "the log history has other entries (resume.log_history_has_the_same_entries says so)", _same_shape)
+_LOGGED: Final = (*EXACT, SAME_ENTRIES, NOISE_GOES_ON)
 
 
 @trainer_property(
-    source=sources.docs("TrainingArguments.logging_steps"), experiments=RESUME, needs=[*_EXACT, SAME_ENTRIES], tolerance=LOG_TOLERANCE,
+    source=sources.docs("TrainingArguments.logging_steps"), experiments=RESUME, needs=_LOGGED, tolerance=LOG_TOLERANCE,
     catalogue=[74],
 )  # fmt: skip
 def logged_losses_are_the_same(runs: Runs, scenario: Scenario) -> Judgement:
@@ -271,7 +162,7 @@ def logged_losses_are_the_same(runs: Runs, scenario: Scenario) -> Judgement:
 
 
 @trainer_property(
-    source=sources.docs("TrainerState.log_history"), experiments=RESUME, needs=[*_EXACT, SAME_ENTRIES], tolerance=TOLERANCE["float64"],
+    source=sources.docs("TrainerState.log_history"), experiments=RESUME, needs=_LOGGED, tolerance=TOLERANCE["float64"],
     catalogue=[74, 96],
 )  # fmt: skip
 def logged_numbers_are_the_same(runs: Runs, scenario: Scenario) -> Judgement:
@@ -287,7 +178,7 @@ def _logged(runs: Runs, quantity: str, names: list[str], tolerance: float) -> Ju
 
 
 @trainer_property(
-    source=sources.docs("TrainingArguments.eval_strategy"), experiments=RESUME, needs=[*_EXACT, SAME_ENTRIES], tolerance=LOG_TOLERANCE,
+    source=sources.docs("TrainingArguments.eval_strategy"), experiments=RESUME, needs=_LOGGED, tolerance=LOG_TOLERANCE,
     catalogue=[74],
 )  # fmt: skip
 def evaluations_give_the_same(runs: Runs, scenario: Scenario) -> Judgement:
@@ -298,7 +189,7 @@ def evaluations_give_the_same(runs: Runs, scenario: Scenario) -> Judgement:
     return close("values of evaluations", expected=expected, observed=measures.evaluations(runs), tolerance=LOG_TOLERANCE, at="value")
 
 
-@trainer_property(source=sources.docs("TrainerState"), experiments=RESUME, needs=_EXACT, catalogue=[74, 96])
+@trainer_property(source=sources.docs("TrainerState"), experiments=RESUME, needs=EXACT, catalogue=[74, 96])
 def the_state_is_the_same(runs: Runs, scenario: Scenario) -> Judgement:
     """At the end the state has the epoch, tokens, operations and steps of the schedule of the run without interruptions."""
     return holds_for_all(
@@ -310,7 +201,7 @@ def the_state_is_the_same(runs: Runs, scenario: Scenario) -> Judgement:
     )
 
 
-@trainer_property(source=sources.docs("TrainerState.best_metric"), experiments=RESUME, needs=_EXACT, catalogue=[63, 74])
+@trainer_property(source=sources.docs("TrainerState.best_metric"), experiments=RESUME, needs=[*EXACT, NOISE_GOES_ON], catalogue=[63, 74])
 def the_best_is_the_same(runs: Runs, scenario: Scenario) -> Judgement:
     """At the end the best metric, its step and its checkpoint are those of the run without interruptions."""
     if runs.first.state["best_metric"] is None:
@@ -322,7 +213,7 @@ def the_best_is_the_same(runs: Runs, scenario: Scenario) -> Judgement:
     )  # fmt: skip
 
 
-@trainer_property(source=_RESUMING, experiments=RESUME, needs=_EXACT, catalogue=[74])
+@trainer_property(source=_RESUMING, experiments=RESUME, needs=EXACT, catalogue=[74])
 def random_numbers_go_on_where_they_were(runs: Runs, scenario: Scenario) -> Judgement:
     """After training the random number generators of torch, numpy and Python are where they are after the run without interruptions."""
     return same(
@@ -341,7 +232,7 @@ _LOSSES = tuple(map(_of_the_last_part, LOSSES))
 @trainer_property(
     source=sources.docs("Trainer.train"),
     experiments=RESUMED_RUNS,
-    needs=[*_ALWAYS, RESUMED_RUN_FINISHED, *_LOSSES, LOSSES_KNOWN],
+    needs=[*ALWAYS, RESUMED_RUN_FINISHED, *_LOSSES, LOSSES_KNOWN],
     tolerance=LOG_TOLERANCE,
     catalogue=[49],
 )
@@ -354,7 +245,7 @@ def train_loss_is_of_this_call(runs: Runs, scenario: Scenario) -> Judgement:
     return close("training_loss", expected=expected, observed=measures.training_loss(runs), tolerance=LOG_TOLERANCE)
 
 
-@trainer_property(source=sources.docs("Trainer.train"), experiments=RESUMED_RUNS, needs=[*_ALWAYS, RESUMED_RUN_FINISHED], catalogue=[49])
+@trainer_property(source=sources.docs("Trainer.train"), experiments=RESUMED_RUNS, needs=[*ALWAYS, RESUMED_RUN_FINISHED], catalogue=[49])
 def speed_is_of_this_call(runs: Runs, scenario: Scenario) -> Judgement:
     """`train_steps_per_second` of a resumed `train()` is the number of updates of this call over its run time."""
     metrics = measures.last(runs).metrics
@@ -368,7 +259,21 @@ def speed_is_of_this_call(runs: Runs, scenario: Scenario) -> Judgement:
     )  # fmt: skip
 
 
-@trainer_property(source=sources.docs("TrainingArguments.save_only_model"), experiments=RESUME, needs=_ALWAYS, catalogue=[72])
+@trainer_property(source=sources.docs("Trainer.train"), experiments=RESUMED_RUNS, needs=[*ALWAYS, RESUMED_RUN_FINISHED], catalogue=[49])
+def samples_a_second_are_of_this_call(runs: Runs, scenario: Scenario) -> Judgement:
+    """`train_samples_per_second` of a resumed `train()` counts no more samples than the updates of this call can hold."""
+    metrics = measures.last(runs).metrics
+    if "train_samples_per_second" not in metrics or metrics.get("train_runtime", 0.0) < _SHORTEST:
+        return not_applicable("the run is too short for its rounded run time")
+    size = accounting.total_train_batch_size(scenario)
+    most, rate = measures.most_samples_a_second(measures.last(runs), size), measures.samples_a_second(measures.last(runs))
+    return is_true(
+        "train_samples_per_second", measures.updates_can_hold_the_samples(runs, size), expected=f"at most {most}", observed=rate,
+        symptom="too large",
+    )  # fmt: skip
+
+
+@trainer_property(source=sources.docs("TrainingArguments.save_only_model"), experiments=RESUME, needs=ALWAYS, catalogue=[72])
 def what_cannot_be_resumed_is_refused(runs: Runs, scenario: Scenario) -> Judgement:
     """A checkpoint with the model alone (`save_only_model`), from which training can't be resumed, is refused by a resuming `train()`."""
     if not scenario.argument("save_only_model") or not any(measures.last_saved_steps(runs).value):

@@ -8,9 +8,7 @@ from trainer_props.judgement import Judgement, close, holds_for_all, is_true, no
 from trainer_props.measures import resume as parts
 from trainer_props.measures import resume_among_others as measures
 from trainer_props.properties import sources
-from trainer_props.properties.needs import Need
-from trainer_props.properties.registry import trainer_property
-from trainer_props.properties.resume import (
+from trainer_props.properties._resume import (
     BASELINE_FINISHED,
     DATA_SKIPPED,
     EPOCHS_GO_ON,
@@ -19,6 +17,8 @@ from trainer_props.properties.resume import (
     RESUMED_RUN_FINISHED,
     TOLERANCE,
 )
+from trainer_props.properties.needs import Need
+from trainer_props.properties.registry import trainer_property
 from trainer_props.record import Runs
 from trainer_props.scenario import Scenario
 

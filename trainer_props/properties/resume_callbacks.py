@@ -8,9 +8,9 @@ from trainer_props.judgement import Judgement, same
 from trainer_props.measures import resume as parts
 from trainer_props.measures import resume_callbacks as measures
 from trainer_props.properties import sources
+from trainer_props.properties._resume import BASELINE_FINISHED, RESUMABLE, RESUMED, RESUMED_RUN_FINISHED
 from trainer_props.properties.needs import Need
 from trainer_props.properties.registry import trainer_property
-from trainer_props.properties.resume import BASELINE_FINISHED, RESUMABLE, RESUMED, RESUMED_RUN_FINISHED
 from trainer_props.record import Runs
 from trainer_props.scenario import Scenario
 

@@ -14,6 +14,7 @@ from trainer_props.case import Case
 from trainer_props.experiments import EXPERIMENTS, pairs
 from trainer_props.scenario import MOST_DEVICES, Scenario, thaw
 from trainer_props.strategies.argument_values import BAD_VALUES, FURTHER_VALUES
+from trainer_props.zoo.content import NUMBERS
 
 MOST_SAMPLES: Final = 10_000_000
 DEEPEST: Final = 40
@@ -98,11 +99,13 @@ def _check_parts(scenario: Scenario, kinds: tuple[str, ...]) -> None:
             raise serialization.InvalidData(f"{name} is {number}: at least 0 and at most {most} is possible")
     for name, value, values in (
         ("model.dtype", model.dtype, ("float64", "float32")), ("devices.kind", devices.kind, kinds),
-        ("components.collator", components.collator, ("default", "padding")),
+        ("components.collator", components.collator, ("default", "padding", "noise")),
         ("components.loss", components.loss, ("model", "compute_loss_func")),
     ):
         if value not in values:
             raise serialization.InvalidData(f"{name} is {value!r}: this version knows {', '.join(values)}")
+    if components.collator == "noise" and zoo.MODELS[model.name].family not in NUMBERS:
+        raise serialization.InvalidData(f"components.collator is 'noise': model {model.name!r} has labels that are no numbers")
     most = 1 if devices.kind == "single" else MOST_DEVICES
     if not 1 <= devices.count <= most:
         raise serialization.InvalidData(f"devices.count is {devices.count}: of kind {devices.kind!r} there can be 1 to {most}")

@@ -47,13 +47,15 @@ class Recorder(TrainerCallback):
         identify: (inputs of forward, training) -> positions in the data set, or None.
         poisoned: micro-batch number -> the value that its loss is replaced by.
         batch_budget: training micro-batches after which the run is ended as stuck.
+        keep_random: keep the states of torch's global generator.
     """
 
-    def __init__(self, identify: Identify, poisoned: Mapping[int, float], batch_budget: int) -> None:
+    def __init__(self, identify: Identify, poisoned: Mapping[int, float], batch_budget: int, *, keep_random: bool = False) -> None:
         self.record = Record()
         self._identify = identify
         self._poisoned = poisoned
         self._budget = batch_budget
+        self._keep_random = keep_random
         self._epoch = -1
         self._pending: list[MicroBatch] = []
         self._losses: list[tuple[MicroBatch, torch.Tensor]] = []
@@ -131,6 +133,7 @@ class Recorder(TrainerCallback):
             grad=torch.is_grad_enabled(),
             width=main.shape[1] if main is not None and main.dim() > 1 else 1,
             operations=_operations(self._trainer, kwargs) if training else None,
+            random=torch.get_rng_state() if self._keep_random else None,
         )
         if batch.samples is None:
             record.identified = False

@@ -20,6 +20,7 @@ from trainer_props.running.recorder import Recorder
 from trainer_props.running.watchdog import Stuck, wall_clock
 from trainer_props.scenario import Scenario
 from trainer_props.subjects import Parts, Subject, SubjectError
+from trainer_props.zoo.kinds import draws_random_numbers
 
 WALL_CLOCK_SECONDS = 60.0
 """A run takes some ten milliseconds, one of a tiny Hub model a few hundred: a minute is not slowness."""
@@ -72,7 +73,7 @@ def run(scenario: Scenario, subject: Subject, body: Body = train, *, directory: 
             with wall_clock(WALL_CLOCK_SECONDS + _SECONDS_A_MICRO_BATCH * batch_budget(scenario)):
                 trainer = subject.make(parts, output_dir)
                 _silence(trainer, prints)
-                recorder = Recorder(identify, poisoned, batch_budget(scenario))
+                recorder = Recorder(identify, poisoned, batch_budget(scenario), keep_random=draws_random_numbers(scenario))
                 recorder.attach(trainer)
                 where = "train"
                 body(trainer, recorder.record, parts)

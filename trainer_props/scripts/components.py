@@ -9,6 +9,7 @@ from typing import Final
 from trainer_props.scenario import Components
 from trainer_props.scripts import layout
 from trainer_props.scripts.copying import Copy, copied
+from trainer_props.zoo.collation import noisy
 from trainer_props.zoo.rows import padded
 
 
@@ -33,9 +34,8 @@ def parts(components: Components) -> list[Part]:
 
 
 def _collator(components: Components) -> Part | None:
-    if components.collator == "default":
-        return None
-    return Part(copied(padded), "data_collator", padded.__name__)
+    made = {"padding": padded, "noise": noisy}.get(components.collator)
+    return None if made is None else Part(copied(made), "data_collator", made.__name__)
 
 
 def _loss(components: Components) -> Part | None:

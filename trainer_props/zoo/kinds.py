@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from trainer_props.arguments import nearest
-from trainer_props.scenario import Data, Model
+from trainer_props.scenario import Data, Model, Scenario
 
 K = TypeVar("K")
 
@@ -96,6 +96,7 @@ class ModelKind:
         dict_output: forward returns a dict, or a ModelOutput, and not a tuple.
         layered: it has layers, and is not just a slope and an intercept.
         has_rms_norm: it has a `torch.nn.RMSNorm` whose attribute name does not say what it is.
+        dropout: it has dropout: while it trains, its forward draws from the global generator, and no oracle knows what.
     """
 
     name: str
@@ -112,6 +113,7 @@ class ModelKind:
     dict_output: bool = False
     layered: bool = False
     has_rms_norm: bool = False
+    dropout: bool = False
 
     @property
     def data_kinds(self) -> tuple[str, ...]:
@@ -199,6 +201,8 @@ MODELS: Final[Registry[ModelKind]] = Registry("model", {
                   layered=True),
         ModelKind("regression_rms_norm", "Two linear layers with biases and torch's RMSNorm between them, named ln_f.", "regression",
                   layered=True, has_rms_norm=True),
+        ModelKind("regression_dropout", "Two linear layers with biases and dropout between them, from one number to one.", "regression",
+                  layered=True, dropout=True),
         ModelKind("regression_pretrained", "The line as a PreTrainedModel, which saves and loads.", "regression", pretrained=True),
         ModelKind("lstm", "A small LSTM text generator.", "next_token", classifies=True, max_length=64),
         _tiny("llama", "A tiny Llama for causal language modelling.", "AutoModelForCausalLM", "LlamaConfig", sums=True,
@@ -234,3 +238,8 @@ def check(model: Model, data: Data) -> tuple[ModelKind, DatasetKind]:
     if model_kind.family in _TOKENS and not 2 <= data.length <= (model_kind.max_length or data.length):
         raise ValueError(f"length must be between 2 and {model_kind.max_length} tokens for model {model.name!r}, not {data.length}")
     return model_kind, data_kind
+
+
+def draws_random_numbers(scenario: Scenario) -> bool:
+    """Whether what a run computes depends on torch's global generator: by dropout, or by noise that a collator draws."""
+    return MODELS[scenario.model.name].dropout or scenario.components.collator == "noise"

@@ -24,6 +24,7 @@ _MODULES: Final[kinds.Registry[type[nn.Module]]] = kinds.Registry("model of our 
     "regression_kwargs_unaware": regression.RegressionKwargsUnawareModel,
     "regression_layers": regression.RegressionLayersModel,
     "regression_rms_norm": regression.RegressionRMSNormModel,
+    "regression_dropout": regression.RegressionDropoutModel,
     "lstm": TextGenerator,
 })  # fmt: skip
 

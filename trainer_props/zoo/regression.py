@@ -107,3 +107,20 @@ class RegressionRMSNormModel(nn.Module):
         """(loss, y), or (y,) without labels."""
         y = self.last(torch.tanh(self.ln_f(self.first(input_x.unsqueeze(-1))))).squeeze(-1)
         return (y,) if labels is None else (mse_loss(y, labels), y)
+
+
+class RegressionDropoutModel(nn.Module):
+    """Linear, tanh, Dropout, Linear: what it computes while it trains depends on torch's global generator. Shapes [rows]."""
+
+    main_input_name = "input_x"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(1, 4)
+        self.dropout = nn.Dropout(0.5)
+        self.last = nn.Linear(4, 1)
+
+    def forward(self, input_x: Tensor, labels: Tensor | None = None) -> tuple[Tensor, ...]:
+        """(loss, y), or (y,) without labels."""
+        y = self.last(self.dropout(torch.tanh(self.first(input_x.unsqueeze(-1))))).squeeze(-1)
+        return (y,) if labels is None else (mse_loss(y, labels), y)
