@@ -16,12 +16,14 @@ from typing import Final
 
 from trainer_props import compat
 from trainer_props.case import Case
+from trainer_props.engine import Plan
 from trainer_props.engine.events import FIXED, EngineEvent, Finding, Finished, FirstSeen, Listener, Replayed, Shrunk, Violation
 from trainer_props.engine.ledger import Key
 from trainer_props.engine.replaying import Replay
+from trainer_props.engine.supervisor import supervise
 from trainer_props.regressions import Example, InvalidExample, Left, Pending, Skipped, Store, Stored, adopt, damaged, discard
 from trainer_props.regressions.example import one_line
-from trainer_props.scripts.verifying import verify
+from trainer_props.scripts.verifying import says_otherwise, varies, verify
 from trainer_props.scripts.writing import NoScript, script
 from trainer_props.subjects import Subject
 
@@ -33,6 +35,7 @@ VERIFYING_SECONDS: Final = 120.0
 """For a script to run: importing transformers takes most of what it usually needs."""
 
 NO_SCRIPT: Final = "no script: "
+OTHERWISE: Final = "it observes something else: "
 NOT_RUN: Final = "it was not run to its end"
 _MOST_SCRIPTS: Final = 4
 _TICK_SECONDS: Final = 0.2
@@ -170,29 +173,42 @@ class Keeper:
         Args:
             tell: is called with what is kept of a violation once its script is judged, and with None a few times a second.
         """
-        texts: dict[Key, str] = {}
-        for violation in violations:
-            key = violation.first.key
-            kept = self.kept.get(key)
-            if kept is None or kept.regression is None:
-                continue
-            path = kept.regression.with_suffix(".py")
-            text, reason = scripted(violation.finding, subject)
-            try:
-                if text is not None:
-                    _write(path, text)
-            except OSError as error:
-                text, reason = None, f"{path}: {error.strerror or error}"
-            if text is None:
-                self.kept[key] = replace(kept, reason=f"{NO_SCRIPT}{reason}")
-                tell(self.kept[key])
-            else:
-                self.kept[key] = replace(kept, script=path, reason=NOT_RUN)
+        findings = {each.first.key: each.finding for each in violations if self._is_stored(each.first.key)}
+        texts = {}
+        for key, finding in findings.items():
+            if (text := self._write_script(key, finding, subject)) is not None:
                 texts[key] = text
+            else:
+                tell(self.kept[key])
             tell(None)
-        self._verify(texts, tell)
+        # What a long session found may come of what its process had done before: a script is to show what a fresh process sees.
+        for key in self._verify(texts, tell):
+            tell(None)
+            fresh = afresh(findings[key], subject)
+            if fresh is not None and (text := self._write_script(key, fresh, subject)) is not None:
+                self._verify({key: text}, lambda kept: None)
+            tell(self.kept[key])
 
-    def _verify(self, texts: Mapping[Key, str], tell: Callable[[Kept | None], None]) -> None:
+    def _is_stored(self, key: Key) -> bool:
+        return key in self.kept and self.kept[key].regression is not None
+
+    def _write_script(self, key: Key, finding: Finding, subject: Subject) -> str | None:
+        """Write the script of a finding beside its example; its text, or None if there is none."""
+        kept = self.kept[key]
+        assert kept.regression is not None
+        path = kept.regression.with_suffix(".py")
+        text, reason = scripted(finding, subject)
+        try:
+            if text is not None:
+                _write(path, text)
+        except OSError as error:
+            text, reason = None, f"{path}: {error.strerror or error}"
+        self.kept[key] = replace(kept, reason=f"{NO_SCRIPT}{reason}") if text is None else replace(kept, script=path, reason=NOT_RUN)
+        return text
+
+    def _verify(self, texts: Mapping[Key, str], tell: Callable[[Kept | None], None]) -> list[Key]:
+        """Run scripts; those that observe something else than their heads say are returned, and not told."""
+        otherwise: list[Key] = []
         stop = threading.Event()
         # each takes one processor, mostly for imports, and half a gigabyte
         with ThreadPoolExecutor(min(_MOST_SCRIPTS, len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1)) as pool:
@@ -203,12 +219,16 @@ class Keeper:
                     for future in done:
                         key, reason = running.pop(future), future.result()
                         self.kept[key] = replace(self.kept[key], verified=not reason, reason=reason)
-                        tell(self.kept[key])
+                        if reason.startswith(OTHERWISE):
+                            otherwise.append(key)
+                        else:
+                            tell(self.kept[key])
                     tell(None)
             except BaseException:
                 stop.set()
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
+        return otherwise
 
 
 class Noting:
@@ -277,10 +297,28 @@ def verified(text: str, stop: threading.Event | None = None) -> str:
     Args:
         stop: once it is set, the script is killed.
     """
-    outcome = verify(text, timeout=VERIFYING_SECONDS, path=[str(Path.cwd())], stop=stop)
+    path = [str(Path.cwd())]
+    outcome = verify(text, timeout=VERIFYING_SECONDS, path=path, stop=stop)
     if outcome.shows:
         return ""
     if outcome.code is None:
         return f"it did not end within {VERIFYING_SECONDS:g} s"
     lines = outcome.output.strip().splitlines()
-    return one_line(f"it exits {outcome.code}{': ' + lines[-1] if lines else ''}")
+    if not says_otherwise(outcome):
+        return one_line(f"it exits {outcome.code}{': ' + lines[-1] if lines else ''}")
+    again = verify(text, timeout=VERIFYING_SECONDS, path=path, stop=stop)
+    return "" if varies(text, [outcome, again]) else one_line(f"{OTHERWISE}{lines[-1].removeprefix('observed:').strip()}")
+
+
+def afresh(finding: Finding, subject: Subject) -> Finding | None:
+    """The same violation as a process finds it that has run nothing before, or None if it does not.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C came meanwhile.
+    """
+    again = Replay("afresh", finding.case, finding.property)
+    result = supervise(subject, Plan(experiments=(), properties=(), max_examples=0, shrink_seconds=None, replayed=(again,)))
+    if result.interrupted:
+        raise KeyboardInterrupt
+    found = [each.finding for each in result.replayed if each.finding is not None]
+    return next((each for each in found if each.key == finding.key), None)

@@ -206,6 +206,8 @@ def said(observed: str, body: str) -> str:
         ("1", "print('observed: True'); sys.exit(1)", False, 1),
         ("NaN", "print('observed: NaN'); sys.exit(1)", True, 1),
         ('"No /.../a"', "print('observed: \"No /here/there/a\"'); sys.exit(1)", True, 1),
+        ('"No /.../a"', "print('observed: \"No output_dir/b/a\"'); sys.exit(1)", True, 1),
+        ('"of https://b/a and c/a"', "print('observed: \"of https://b/a and b/a\"'); sys.exit(1)", False, 1),
         ('[["eval_runtime", "..."], ["x", 2]]', "print('observed: [[\"eval_runtime\", 0.5], [\"x\", 2]]'); sys.exit(1)", True, 1),
         ("anything", "print('is so: false'); sys.exit(1)", True, 1),
         ("1", "os.kill(os.getpid(), 9)", False, -9),
@@ -215,6 +217,22 @@ def said(observed: str, body: str) -> str:
 def test_only_what_was_found_is_verified(observed: str, body: str, shows: bool, code: int | None) -> None:
     verified = verify(said(observed, body), timeout=2 if code is None else 60)
     assert (verified.shows, verified.code) == (shows, code), verified.output
+
+
+@pytest.mark.parametrize(
+    ("printed", "varies"),
+    [
+        (("[1, 0.5]", "[1, 0.7]"), True),
+        (("[1, 0.5]", "[1, 0.5]"), False),
+        (("[1, 0.5]", "[1, 0.7, 3]"), False),
+        (("[1, 0.5]", '[1, "no number"]'), False),
+        (("[1, 0.5]", "torn"), False),
+    ],
+)
+def test_numbers_may_differ_from_run_to_run(printed: Sequence[str], varies: bool) -> None:
+    runs = [verifying.Verified(False, 1, f"observed: {each}\n") for each in printed]
+    assert verifying.varies(said("[2, 0.1]", ""), runs) is varies
+    assert not verifying.varies(said("[2, 0.1]", ""), [runs[0], dataclasses.replace(runs[1], code=0)])
 
 
 def test_a_script_runs_alone(monkeypatch: pytest.MonkeyPatch) -> None:

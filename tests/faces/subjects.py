@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import transformers
@@ -23,6 +23,17 @@ class Late(transformers.Trainer):
 class Refusing(transformers.Trainer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         raise ValueError("not today")
+
+
+class Remembers(transformers.Trainer):
+    """Its history goes on from one Trainer of a process to the next: what is seen of it depends on what was run before."""
+
+    history: ClassVar[list[dict[str, Any]]] = []
+
+    def _init_training_state(self, *args: Any, **kwargs: Any) -> Any:
+        found = super()._init_training_state(*args, **kwargs)
+        self.state.log_history = self.history
+        return found
 
 
 class Slow(transformers.Trainer):

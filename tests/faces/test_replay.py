@@ -95,6 +95,19 @@ def test_a_violation_is_stored_scripted_and_replayed(run: Run, examples: Path, t
     assert told == [{"id": one.path.stem, "file": str(one.path), "status": "FAILING", "reason": "global_step too small"}]
 
 
+def test_a_script_shows_what_a_fresh_process_sees(run: Run, examples: Path) -> None:
+    identifier = "repeat.the_same_seed_gives_the_same_logs"
+    code, out, err = run("check", "subjects:Remembers", "--experiment", "repeat", "--property", identifier, *CHECK[4:])
+    assert (code, err) == (1, "")
+    (one,) = Store(examples).read().examples
+    assert f"\nverified {one.path.with_suffix('.py')}\n" in out
+    assert len(one.example.observed) > 2 * len(one.example.expected)  # that of the session: entries of all of its runs
+    text = one.path.with_suffix(".py").read_text(encoding="utf-8")
+    found = re.findall(r"(?:expected|observed): (\[(?:.|\n#  )*)", text)
+    expected, observed = (json.loads(re.sub(r"\n# +", " ", each)) for each in found)
+    assert len(observed) == 2 * len(expected)
+
+
 def test_only_examples_of_the_subject_and_of_what_is_chosen_are_replayed(run: Run, examples: Path) -> None:
     stored(examples, "transformers:Trainer")
     stored(examples, "subjects:Late")

@@ -20,7 +20,8 @@ _CLOCK: Final = ("_runtime", "_per_second", "_preparation_time")
 
 _OBSERVED: Final = "observed:"
 _LABEL: Final = 10
-_FOLDERS: Final = re.compile(r"/[^\s'\"]+/")
+_FOLDERS: Final = re.compile(r"(?:\boutput_dir/|(?<![\w.:/<~-])/)(?:[^\s'\"/]+/)*(?=[\w.])")
+"""What stands before the name of a file: a path from the root, or one that begins with what stands for the output directory."""
 _ADDRESS: Final = re.compile(r"0x[0-9a-f]{6,}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import math
 import os
@@ -121,6 +122,35 @@ def shows(text: str, code: int | None, output: str) -> bool:
         return _alike(heading.stated(text), heading.brief(json.loads(found)))
     except ValueError:
         return False
+
+
+def says_otherwise(verified: Verified) -> bool:
+    """Whether a script that does not show its finding came to its end, and says that something else was observed."""
+    return not verified.shows and verified.code == 1 and _last(verified.output, _OBSERVED) is not None
+
+
+def varies(text: str, runs: Sequence[Verified]) -> bool:
+    """Whether each of several runs of a script fails as its head says, but for the numbers, which differ between them.
+
+    Then the same happens each time, and no numbers that a head could state are those of the next run.
+    """
+    if not all(map(says_otherwise, runs)):
+        return False
+    try:
+        stated, *printed = heading.stated(text), *(heading.brief(json.loads(_last(each.output, _OBSERVED) or "")) for each in runs)
+    except ValueError:
+        return False
+    same_form = all(_alike(_form(stated), _form(each)) for each in printed)
+    return same_form and not any(_alike(one, other) for one, other in itertools.combinations(printed, 2))
+
+
+def _form(value: Any) -> Any:
+    """A JSON value with one number in the place of all."""
+    if isinstance(value, list):
+        return list(map(_form, value))
+    if isinstance(value, dict):
+        return {key: _form(item) for key, item in value.items()}
+    return 0.0 if isinstance(value, (int, float)) and not isinstance(value, bool) else value
 
 
 def _last(output: str, label: str) -> str | None:
