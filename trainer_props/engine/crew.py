@@ -18,7 +18,7 @@ from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from trainer_props.engine import totals
 from trainer_props.engine.board import SharedBoard
@@ -49,6 +49,24 @@ _BEAT_SECONDS: Final = 1.0
 _GRACE_SECONDS: Final = 3.0
 MOST_STARTS: Final = 4
 """How often a supervisor is started at most."""
+
+
+class Workers(Protocol):
+    """What carries out a plan by several workers. `supervise_side_by_side` does, with processes of this machine; an engine that spreads
+    work over machines takes its place by doing the same with a board that they share, since a plan and all events are plain data.
+    """
+
+    def __call__(
+        self,
+        subject: Subject,
+        plan: Plan,
+        listener: Listener,
+        *,
+        jobs: int,
+        running: Sequence[Running | None],
+        board: SharedBoard,
+    ) -> Result:
+        """Carry it out, tell the listener everything in this thread, and return what all of them found."""
 
 
 def supervise_side_by_side(
@@ -200,7 +218,7 @@ class _Crew:
             self._listener(event)
 
     def _together(self) -> Progress:
-        told = list(self._progress.values())
+        told = [self._progress[part] for part in sorted(self._progress)]
         shares = [each.share for each in told]
         return Progress(
             sum(each.runs for each in told),
@@ -208,6 +226,7 @@ class _Crew:
             time.monotonic() - self._begun,
             min(1.0, max(shares) if self._by_time else sum(shares)),
             ", ".join(dict.fromkeys(each.activity for each in told)),
+            tuple(each.activity for each in told),
         )
 
     def _total(self, plan: Plan, results: Sequence[Result], errors: Sequence[str]) -> Result:

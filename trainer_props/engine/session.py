@@ -55,9 +55,13 @@ _PATIENCE, _LEAST_PATIENCE = 20.0, 10.0
 """Where the clock had to end a case, others get so many times as long as the slowest before, but no less than so many seconds."""
 
 
+def _never(ledger: Ledger) -> bool:
+    return False
+
+
 @dataclass(frozen=True)
 class Plan:
-    """What a session does.
+    """What a session does. With a board and a bitmap of another machine's in place of these, it can be sent there: it is plain data.
 
     Attributes:
         experiments, properties: ids, in order.
@@ -87,7 +91,7 @@ class Plan:
     held: Held = field(default_factory=Held)
     known: bool = True
     first_failure: bool = False
-    enough: Callable[[Ledger], bool] = lambda ledger: False
+    enough: Callable[[Ledger], bool] = _never
     shrink_seconds: float | None = SHRINK_SECONDS
     shrunk: Collection[str] | None = None
     replayed: Sequence[Replay] = ()
