@@ -79,6 +79,7 @@ class Plan:
         again: cases to run once more before anything is drawn, since what ran them was ended from outside.
         settled: keys of violations that are counted, but neither told nor shrunk, since an earlier session did that.
         novelty: where it is noted what no case has shown before; experiments that show more of it get more time.
+        richness: of the slices of an experiment, in turns: how many times over features are drawn (`strategies.draft.rich`).
         hunting: whether half of the cases in regions where a known bug shows nearly always are passed over.
         most_memory: bytes by which the process may have grown when a slice begins; beyond that exploring ends, for all who share the board.
     """
@@ -100,6 +101,7 @@ class Plan:
     again: Sequence[Case] = ()
     settled: Collection[Key] = ()
     novelty: Bitmap | None = None
+    richness: Sequence[int] = (1,)
     hunting: bool = False
     most_memory: int | None = None
 
@@ -254,7 +256,8 @@ class Session:
         """Draw and judge; returns what came of it."""
         name = given.turn.experiment.name
         number = slice_seed(self.plan.seed, name, given.number)
-        origin = Origin(name, number, max_examples)
+        richness = self.plan.richness[given.number % len(self.plan.richness)]
+        origin = Origin(name, number, max_examples, richness)
         begun = time.monotonic()
         novelty = self.plan.novelty
         harvest = Harvest(news=None if novelty is None else 0)
@@ -274,7 +277,9 @@ class Session:
             if novelty is not None and harvest.news is not None:
                 harvest.news += novelty.add(shown(judged))
 
-        self.result.experiments[name].rejected += draw(given.turn.cases, body, number=number, max_examples=max_examples)
+        self.result.experiments[name].rejected += draw(
+            given.turn.cases, body, number=number, max_examples=max_examples, richness=richness
+        )
         return harvest
 
     def _judge(

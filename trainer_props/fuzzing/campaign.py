@@ -42,6 +42,10 @@ ROUND_SECONDS: Final = 300.0
 """Of exploring, after which workers are forked anew: what they remember of cases goes with them."""
 WRITTEN_SECONDS: Final = 10.0
 """Between two times that the counts of a round are written while it goes on."""
+RICHNESS: Final = (1, 3)
+"""Half of the slices draw features three times over: what shows where several options meet is found there, and what needs defaults in the
+others.
+"""
 MOST_MEMORY: Final = 2**30
 """Bytes that a worker may grow by before its round ends early."""
 
@@ -115,7 +119,8 @@ class Campaign:
         self._round_seconds, self._workers = round_seconds, workers
         self._bitmap = folder.bitmap()
         self._plan = replace(
-            plan, max_examples=None, novelty=self._bitmap, hunting=plan.known, most_memory=MOST_MEMORY, first_failure=False
+            plan, max_examples=None, novelty=self._bitmap, richness=RICHNESS, hunting=plan.known, most_memory=MOST_MEMORY,
+            first_failure=False,
         )
         self._total = Result(seed=state.seed)
         self._found: dict[Key, Violation] = {}
