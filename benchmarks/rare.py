@@ -1,4 +1,4 @@
-"""Five regressions that show in about one of 20,000 cases each, as a module that `trainer-props fuzz` can import: `rare:WarmupCountedTwice`.
+"""Five regressions that show in about one of 20,000 cases each, as a module to import: `trainer-props fuzz rare:WarmupCountedTwice`.
 
 Each is a mistake that a reviewer could pass in code that serves a combination of options, and is confined to that combination: its region.
 `rare:Often_WarmupCountedTwice` is the same mistake in a region ten times as large, for comparisons that can't wait so long.

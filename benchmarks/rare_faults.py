@@ -3,10 +3,10 @@
     python benchmarks/rare_faults.py share [--cases 200000] [--state FILE]
     python benchmarks/rare_faults.py find [--minutes 20] [--repeats 3] [--jobs 2] [--often] [--fault NAME]... [--state FOLDER]
 
-`share` draws cases plainly, the same number from each experiment that trains, and counts those in each region; those that are there are run
-and judged, since a region also holds cases in which nothing can be seen (two runs that are compared, and are wrong alike). `find` starts
-`trainer-props fuzz` on each of them and stops it at the first violation, which has to be in the region; a campaign that finds nothing within
-twice the minutes is given up. Both are gone on with from their state when they are started again, in the middle of a search too.
+`share` draws cases plainly, the same number from each experiment that trains, and counts those in each region; those that are there are
+run and judged, since a region also holds cases in which nothing can be seen (two runs that are compared, and are wrong alike). `find`
+starts `trainer-props fuzz` on each of them and stops it at the first violation, which has to be in the region; a campaign that finds
+nothing within twice the minutes is given up. Both go on from their state when they are started again, in the middle of a search too.
 """
 
 from __future__ import annotations
@@ -103,7 +103,8 @@ def find(options: argparse.Namespace, folder: Path) -> int:
                 if process.returncode == 2:
                     raise SystemExit(f"{key}: the campaign could not go on")
             print(f"{key}: {search['found'] or 'nothing'} after {search['seconds'] / 60:.1f} min", flush=True)
-    asked = [f"{'Often_' if options.often else ''}{name}-{repeat}" for name in options.fault or rare.RARE for repeat in range(options.repeats)]
+    prefix = "Often_" if options.often else ""
+    asked = [f"{prefix}{name}-{repeat}" for name in options.fault or rare.RARE for repeat in range(options.repeats)]
     times = [searches[key]["seconds"] if searches[key]["found"] else float("inf") for key in asked]
     median = statistics.median(times) / 60
     wrong = [key for key in asked if searches[key].get("outside")]

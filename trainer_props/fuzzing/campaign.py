@@ -36,6 +36,7 @@ from trainer_props.fuzzing.state import Seen, State, StateFolder, case_of, masks
 from trainer_props.keeper import ATTEMPTS, Keeper
 from trainer_props.known_bugs import KnownBug, candidates
 from trainer_props.properties import PROPERTIES
+from trainer_props.running import prepared
 from trainer_props.subjects import Subject
 
 ROUND_SECONDS: Final = 300.0
@@ -146,6 +147,8 @@ class Campaign:
         self._begun = time.monotonic()
         self._seconds = seconds
         replays = self._replays(replayed)
+        with prepared():
+            pass  # once, so that what is forked from here has all imports of a first run, and need not make one
         with Signals() as signals:
             self._write()
             while (left := seconds - (time.monotonic() - self._begun)) > _LEAST_SECONDS or replays:
