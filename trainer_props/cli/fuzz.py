@@ -59,7 +59,7 @@ def fuzz(
         from trainer_props.engine import Plan
         from trainer_props.fuzzing import screen
         from trainer_props.fuzzing.campaign import Campaign
-        from trainer_props.fuzzing.state import StateError, StateFolder
+        from trainer_props.fuzzing.state import StateError, StateFolder, told
         from trainer_props.keeper import Keeper
         from trainer_props.regressions import Store
         from trainer_props.reports import terminal
@@ -86,7 +86,7 @@ def fuzz(
             with contextlib.ExitStack() as stack:
                 shown = screen.Screen(console)
                 campaign = Campaign(loaded, plan, folder, known, keeper, shown)
-                begins = "going on" if known.rounds else "from the beginning"
+                begins = "going on" if known.runs else "from the beginning"
                 console.print(f"fuzzing {subject}, seed {known.seed}, {begins} in {state}", soft_wrap=True)
                 first = replays(keeper, (experiments, properties, models), console)
                 running = [stack.enter_context(keeper.noting()) for _ in range(jobs)]
@@ -97,19 +97,24 @@ def fuzz(
         raise UsageError(str(error)) from None
 
     screen.print_masks(console, masks)
-    _finish(result, keeper, loaded, repeat, outputs, console, where(regressions))
+    for bug in result.fixed:
+        screen.print_fixed(console, bug)
+    _finish(result, keeper, loaded, repeat, outputs, console, where(regressions), told(known, masks))
     done = f"{known.rounds} round{'s' if known.rounds != 1 else ''} ({screen.length(known.seconds)})"
     console.print(f"in all {known.runs} runs, {known.evaluations} evaluations in {done}; to go on: {repeat}", soft_wrap=True)
     return exit_code(result)
 
 
-def _finish(result: Result, keeper: Keeper, loaded: Subject, repeat: str, outputs: Outputs, console: Console, option: str) -> None:
+def _finish(
+    result: Result, keeper: Keeper, loaded: Subject, repeat: str, outputs: Outputs, console: Console, option: str, campaign: dict[str, Any]
+) -> None:
     """Everything that stands at the end: the table, the violations, their scripts, the files that are asked for."""
     from trainer_props.reports import result as results
     from trainer_props.reports import scripts, terminal
 
     def data() -> dict[str, Any]:
-        return results.to_data(result, command="fuzz", subject=keeper.subject, profile="", kept=keeper.kept, repeat=repeat)
+        made = results.to_data(result, command="fuzz", subject=keeper.subject, profile="", kept=keeper.kept, repeat=repeat)
+        return {**made, "campaign": campaign}
 
     outputs.write_json(data())
     terminal.print_result(console, result, keeper.subject, loaded.hint, keeper.kept, option)

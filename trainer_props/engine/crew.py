@@ -17,7 +17,7 @@ from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from trainer_props.engine import totals
 from trainer_props.engine.board import SharedBoard
@@ -49,6 +49,24 @@ _BEAT_SECONDS: Final = 1.0
 _GRACE_SECONDS: Final = 3.0
 MOST_STARTS: Final = 4
 """How often a supervisor is started at most."""
+
+
+class Workers(Protocol):
+    """What carries out a plan by several workers. `supervise_side_by_side` does, with processes of this machine; an engine that spreads
+    work over machines takes its place by doing the same with a board that they share, since a plan and all events are plain data.
+    """
+
+    def __call__(
+        self,
+        subject: Subject,
+        plan: Plan,
+        listener: Listener,
+        *,
+        jobs: int,
+        running: Sequence[Running | None],
+        board: SharedBoard,
+    ) -> Result:
+        """Carry it out, tell the listener everything in this thread, and return what all of them found."""
 
 
 def supervise_side_by_side(
@@ -100,6 +118,7 @@ class _Crew:
         self._announced: dict[Key, Finding] = {}
         self._teller: dict[Key, int] = {}
         self._progress: dict[int, Progress] = {}
+        self._runs = self._evaluations = 0  # of supervisors that were killed, as they told last
         self._by_time = parts[0].seconds is not None
         self._jobs: dict[Connection, tuple[int, BaseProcess]] = {}
         self._processes: list[BaseProcess] = []
@@ -125,6 +144,8 @@ class _Crew:
         and the case that ran.
         """
         plan, noted = self._parts[part], self._notes[part]
+        if (last := self._progress.pop(part, None)) is not None:
+            self._runs, self._evaluations = self._runs + last.runs, self._evaluations + last.evaluations
         told = {each.id for each in self._replayed}
         again = [finding.case for key, finding in self._announced.items() if key not in self._shrunk and self._teller[key] == part]
         if noted is not None and (case := noted.case()) is not None:
@@ -200,20 +221,22 @@ class _Crew:
             self._listener(event)
 
     def _together(self) -> Progress:
-        told = list(self._progress.values())
+        told = [self._progress[part] for part in sorted(self._progress)]
         shares = [each.share for each in told]
         return Progress(
-            sum(each.runs for each in told),
-            sum(each.evaluations for each in told),
+            sum((each.runs for each in told), self._runs),
+            sum((each.evaluations for each in told), self._evaluations),
             time.monotonic() - self._begun,
             min(1.0, max(shares) if self._by_time else sum(shares)),
             ", ".join(dict.fromkeys(each.activity for each in told)),
+            tuple(each.activity for each in told),
         )
 
     def _total(self, plan: Plan, results: Sequence[Result], errors: Sequence[str]) -> Result:
         total = Result(seed=plan.seed)
         for each in results:
             totals.add(total, each)
+        total.runs, total.evaluations = total.runs + self._runs, total.evaluations + self._evaluations
         total.replayed += self._replayed
         total.experiments = {name: total.experiments[name] for name in [*plan.experiments, *total.experiments] if name in total.experiments}
         total.errors += errors

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.errors import HypothesisException
 
 from trainer_props.case import Case
+from trainer_props.strategies.draft import rich
 
 Body = Callable[[Case], None]
 
@@ -46,10 +47,13 @@ class _Ending:
             raise self._error
 
 
-def draw(cases: st.SearchStrategy[Case], body: Body, *, number: int, max_examples: int) -> int:
+def draw(cases: st.SearchStrategy[Case], body: Body, *, number: int, max_examples: int, richness: int = 1) -> int:
     """Call `body` on up to `max_examples` cases; the same `number` gives the same cases. Returns how many were rejected while drawing.
 
     `body` may raise `EndOfSlice` to end early.
+
+    Args:
+        richness: how many times over features are drawn, see `strategies.draft.rich`.
     """
     rejected = 0
     ending = _Ending()
@@ -69,13 +73,17 @@ def draw(cases: st.SearchStrategy[Case], body: Body, *, number: int, max_example
     def explore(case: Case) -> None:
         ending.calling(body, case)
 
-    with ending.outside():
+    with rich(richness), ending.outside():
         explore()
     return rejected
 
 
-def reproduce(cases: st.SearchStrategy[Case], body: Body, *, number: int, max_examples: int) -> bool:
-    """Draw the cases of `number` again and let Hypothesis shrink the first on which `body` raises `Reproduced`; whether one was found."""
+def reproduce(cases: st.SearchStrategy[Case], body: Body, *, number: int, max_examples: int, richness: int = 1) -> bool:
+    """Draw the cases of `number` again and let Hypothesis shrink the first on which `body` raises `Reproduced`; whether one was found.
+
+    Args:
+        richness: as they were drawn.
+    """
     ending = _Ending()
 
     @seed(number)
@@ -85,7 +93,7 @@ def reproduce(cases: st.SearchStrategy[Case], body: Body, *, number: int, max_ex
         ending.calling(body, case)
 
     try:
-        with ending.outside():
+        with rich(richness), ending.outside():
             shrink()
     except Reproduced:
         return True

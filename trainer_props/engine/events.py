@@ -118,13 +118,17 @@ class CaseStarted:
 
 @dataclass(frozen=True)
 class Progress:
-    """So far: runs, property evaluations, seconds; `share` of the whole budget, `activity` in words."""
+    """So far: runs, property evaluations, seconds; `share` of the whole budget, `activity` in words.
+
+    Where several work side by side, `workers` has the activity of each, in order.
+    """
 
     runs: int
     evaluations: int
     seconds: float
     share: float
     activity: str
+    workers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -184,7 +188,11 @@ class PropertyCount:
 
 @dataclass
 class Result:
-    """All that a session found."""
+    """All that a session found.
+
+    Attributes:
+        fixed: ids of known bugs whose examples showed them no more; only a campaign looks.
+    """
 
     seed: int
     runs: int = 0
@@ -201,6 +209,7 @@ class Result:
     refusals: dict[str, int] = field(default_factory=dict)
     impossible: dict[str, int] = field(default_factory=dict)
     coverage: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
+    fixed: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

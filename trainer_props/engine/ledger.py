@@ -22,6 +22,7 @@ class Origin:
     experiment: str
     seed: int
     max_examples: int
+    richness: int = 1
 
 
 @dataclass

@@ -55,9 +55,13 @@ _PATIENCE, _LEAST_PATIENCE = 20.0, 10.0
 """Where the clock had to end a case, others get so many times as long as the slowest before, but no less than so many seconds."""
 
 
+def _never(ledger: Ledger) -> bool:
+    return False
+
+
 @dataclass(frozen=True)
 class Plan:
-    """What a session does.
+    """What a session does. With a board and a bitmap of another machine's in place of these, it can be sent there: it is plain data.
 
     Attributes:
         experiments, properties: ids, in order.
@@ -75,6 +79,7 @@ class Plan:
         again: cases to run once more before anything is drawn, since what ran them was ended from outside.
         settled: keys of violations that are counted, but neither told nor shrunk, since an earlier session did that.
         novelty: where it is noted what no case has shown before; experiments that show more of it get more time.
+        richness: of the slices of an experiment, in turns: how many times over features are drawn (`strategies.draft.rich`).
         hunting: whether half of the cases in regions where a known bug shows nearly always are passed over.
         most_memory: bytes by which the process may have grown when a slice begins; beyond that exploring ends, for all who share the board.
     """
@@ -87,7 +92,7 @@ class Plan:
     held: Held = field(default_factory=Held)
     known: bool = True
     first_failure: bool = False
-    enough: Callable[[Ledger], bool] = lambda ledger: False
+    enough: Callable[[Ledger], bool] = _never
     shrink_seconds: float | None = SHRINK_SECONDS
     shrunk: Collection[str] | None = None
     replayed: Sequence[Replay] = ()
@@ -96,6 +101,7 @@ class Plan:
     again: Sequence[Case] = ()
     settled: Collection[Key] = ()
     novelty: Bitmap | None = None
+    richness: Sequence[int] = (1,)
     hunting: bool = False
     most_memory: int | None = None
 
@@ -251,7 +257,8 @@ class Session:
         """Draw and judge; returns what came of it."""
         name = given.turn.experiment.name
         number = slice_seed(self.plan.seed, name, given.number)
-        origin = Origin(name, number, max_examples)
+        richness = self.plan.richness[given.number % len(self.plan.richness)]
+        origin = Origin(name, number, max_examples, richness)
         begun = time.monotonic()
         novelty = self.plan.novelty
         harvest = Harvest(news=None if novelty is None else 0)
@@ -277,7 +284,9 @@ class Session:
             if novelty is not None and harvest.news is not None:
                 harvest.news += novelty.add(shown(judged))
 
-        self.result.experiments[name].rejected += draw(given.turn.cases, body, number=number, max_examples=max_examples)
+        self.result.experiments[name].rejected += draw(
+            given.turn.cases, body, number=number, max_examples=max_examples, richness=richness
+        )
         return harvest
 
     def _judge(

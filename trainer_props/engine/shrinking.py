@@ -114,7 +114,7 @@ def _reproduced(origin: Origin, cases: st.SearchStrategy[Case], ask: _Asker, pas
             smallest = finding
             raise Reproduced
 
-    reproduce(cases, body, number=origin.seed, max_examples=origin.max_examples)
+    reproduce(cases, body, number=origin.seed, max_examples=origin.max_examples, richness=origin.richness)
     return smallest, complete and smallest is not None
 
 

@@ -9,11 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from trainer_props.case import Case
+from msgspec.structs import replace as replace_struct
+
 from trainer_props.engine import Plan, Replay, Result, totals
 from trainer_props.engine.board import Mask
-from trainer_props.engine.crew import supervise_side_by_side
+from trainer_props.engine.crew import Workers, supervise_side_by_side
 from trainer_props.engine.events import (
+    CANNOT_RUN,
     FIXED,
     KNOWN,
     EngineEvent,
@@ -31,12 +33,20 @@ from trainer_props.engine.signals import Signals
 from trainer_props.engine.turns import ENOUGH
 from trainer_props.engine.worker import Running
 from trainer_props.fuzzing.state import Seen, State, StateFolder, case_of, masks
-from trainer_props.keeper import Keeper
-from trainer_props.known_bugs import KNOWN_BUGS, candidates
+from trainer_props.keeper import ATTEMPTS, Keeper
+from trainer_props.known_bugs import KnownBug, candidates
+from trainer_props.properties import PROPERTIES
+from trainer_props.running import prepared
 from trainer_props.subjects import Subject
 
 ROUND_SECONDS: Final = 300.0
 """Of exploring, after which workers are forked anew: what they remember of cases goes with them."""
+WRITTEN_SECONDS: Final = 10.0
+"""Between two times that the counts of a round are written while it goes on."""
+RICHNESS: Final = (1, 3)
+"""Half of the slices draw features three times over: what shows where several options meet is found there, and what needs defaults in the
+others.
+"""
 MOST_MEMORY: Final = 2**30
 """Bytes that a worker may grow by before its round ends early."""
 
@@ -84,6 +94,7 @@ class Campaign:
         keeper: keeps each violation at once.
         listener: is told what happens.
         round_seconds: of exploring in one round.
+        workers: carry out each round.
 
     Attributes:
         state: what all starts have done.
@@ -102,23 +113,26 @@ class Campaign:
         listener: Callable[[Event], None] = lambda event: None,
         *,
         round_seconds: float = ROUND_SECONDS,
+        workers: Workers = supervise_side_by_side,
     ) -> None:
         self.state = state
         self._subject, self._folder, self._keeper, self._listener = subject, folder, keeper, listener
-        self._round_seconds = round_seconds
+        self._round_seconds, self._workers = round_seconds, workers
         self._bitmap = folder.bitmap()
         self._plan = replace(
-            plan, max_examples=None, novelty=self._bitmap, hunting=plan.known, most_memory=MOST_MEMORY, first_failure=False
+            plan, max_examples=None, novelty=self._bitmap, richness=RICHNESS, hunting=plan.known, most_memory=MOST_MEMORY,
+            first_failure=False,
         )
         self._total = Result(seed=state.seed)
         self._found: dict[Key, Violation] = {}
         self._settled: set[Key] = set()
-        self._bugs: dict[str, str] = {}
-        self._fixed: set[str] = set()
+        self._bugs: dict[str, KnownBug] = {}
+        self._checked: dict[str, set[str]] = {}
         self._gone: set[Key] = set()
         self._rare = self._seen = 0
         self._runs = self._evaluations = 0
-        self._looked = 0.0
+        self._looked = self._written = 0.0
+        self._progress: Progress | None = None
 
     def run(self, seconds: float, *, jobs: int = 1, replayed: Sequence[Replay] = (), running: Sequence[Running | None] = ()) -> Result:
         """Go on for so many seconds; returns what this start found. Interrupted, it returns what was found so far.
@@ -133,8 +147,10 @@ class Campaign:
         self._begun = time.monotonic()
         self._seconds = seconds
         replays = self._replays(replayed)
+        with prepared():
+            pass  # once, so that what is forked from here has all imports of a first run, and need not make one
         with Signals() as signals:
-            self._folder.write(self.state)
+            self._write()
             while (left := seconds - (time.monotonic() - self._begun)) > _LEAST_SECONDS or replays:
                 explored = min(self._round_seconds, max(left, _LEAST_SECONDS))
                 plan = replace(
@@ -146,8 +162,10 @@ class Campaign:
                 )
                 board = self._folder.board()
                 listener = self._keeper.before(self._hear)
-                result = supervise_side_by_side(self._subject, plan, listener, jobs=jobs, running=running, board=board)
+                result = self._workers(self._subject, plan, listener, jobs=jobs, running=running, board=board)
                 self._account(result, min(explored, result.seconds))
+                if not result.interrupted:
+                    self._look_for_fixed()
                 replays = ()
                 self._total.interrupted |= result.interrupted or bool(signals.count)
                 if self._total.interrupted or not result.runs:
@@ -171,25 +189,21 @@ class Campaign:
             case = case_of(seen)
             if case is not None and (case.key, seen.key[0]) not in there:
                 found.append(Replay(f"{_STATE}{index}", case, seen.key[0], shrunk=seen.shrunk))
-        for replay in stored:
-            if replay.property is not None and (bug := self._bug_of(replay.property, replay.case)) is not None:
-                self._bugs[replay.id] = bug
         if self._subject.name == "transformers:Trainer" and self._plan.known:
-            cases = {each.case.key for each in found}
-            named = {each.id: each for name in self._plan.properties for each in candidates(name)}
-            for known in named.values():
-                if known.example.experiment in self._plan.experiments and known.example.key not in cases:
-                    self._bugs[f"{_KNOWN_BUG}{known.id}"] = known.id
-                    found.append(Replay(f"{_KNOWN_BUG}{known.id}", known.example))
+            self._bugs = {bug.id: bug for name in self._plan.properties for bug in candidates(name)}
+            for bug in self._bugs.values():
+                if bug.example.experiment in self._plan.experiments:
+                    names = [name for name in bug.properties if bug.example.experiment in PROPERTIES[name].experiments]
+                    found += [Replay(f"{_KNOWN_BUG}{bug.id} {name}", bug.example, name, ATTEMPTS) for name in names]
         return tuple(found)
-
-    def _bug_of(self, property: str, case: Case) -> str | None:
-        return next((bug.id for bug in KNOWN_BUGS.values() if property in bug.properties and bug.example.key == case.key), None)
 
     # ---- what is told ----------------------------------------------------------------------------------------------------
 
     def _hear(self, event: EngineEvent) -> None:
         if isinstance(event, Progress):
+            self._progress = event
+            if time.monotonic() - self._written > WRITTEN_SECONDS:
+                self._write()
             self._listener(self._standing(event))
             return
         if isinstance(event, FirstSeen):
@@ -205,17 +219,34 @@ class Campaign:
         kept = self._keeper.kept.get(key)
         example = kept.regression.name if kept is not None and kept.regression is not None else ""
         self.state.note(Seen.of(key, finding, example=example, shrunk=shrunk))
-        self._folder.write(self.state)
+        self._write()
+
+    def _write(self) -> None:
+        """Write the state, with what is counted of the round that goes on: a kill loses some seconds of that, not the round."""
+        self._written = time.monotonic()
+        state, so_far = self.state, self._progress
+        if so_far is not None:
+            state = replace_struct(
+                state, runs=state.runs + so_far.runs, evaluations=state.evaluations + so_far.evaluations,
+                seconds=state.seconds + min(so_far.seconds, self._round_seconds),
+            )  # fmt: skip
+        self._folder.write(state)
 
     def _replayed(self, event: Replayed) -> None:
         if event.status in (FIXED, KNOWN):
             index = event.id.removeprefix(_STATE)
             gone = {self.state.violations[int(index)].key} if event.id.startswith(_STATE) and index.isdigit() else set()
             self._gone |= gone | {each.key for each in self.state.violations if each.example == Path(event.id).name}
-        bug = self._bugs.get(event.id)
-        if event.status == FIXED and bug is not None and bug not in self._fixed:
-            self._fixed.add(bug)
-            self._listener(FixedUpstream(bug))
+        if event.id.startswith(_KNOWN_BUG):
+            self._checked.setdefault(event.id.removeprefix(_KNOWN_BUG).partition(" ")[0], set()).add(event.status)
+
+    def _look_for_fixed(self) -> None:
+        """Tell the known bugs that showed in none of the properties that their examples violated, of which one at least holds now."""
+        for bug, statuses in self._checked.items():
+            if FIXED in statuses and statuses <= {FIXED, CANNOT_RUN}:
+                self._total.fixed.append(bug)
+                self._listener(FixedUpstream(bug))
+        self._checked = {}
 
     def _standing(self, progress: Progress) -> Standing:
         now = time.monotonic()
@@ -238,11 +269,12 @@ class Campaign:
 
     def _account(self, result: Result, seconds: float) -> None:
         totals.add(self._total, result)
-        self._total.replayed += result.replayed
+        self._total.replayed += [each for each in result.replayed if not each.id.startswith(_KNOWN_BUG)]
         self._total.violations.clear()
         del self._total.errors[_MOST_ERRORS:]
         values_of = [each for kind in ("arguments", "components") for each in self._total.coverage.get(kind, {}).values()]
-        for values in (*values_of, self._total.refusals, self._total.impossible):
+        reasons = [each.reasons for each in self._total.properties.values()]
+        for values in (*values_of, self._total.refusals, self._total.impossible, *reasons):
             _bound(values)
         for violation in result.violations:
             key = violation.first.key
@@ -257,7 +289,8 @@ class Campaign:
         self.state.violations = [each for each in self.state.violations if each.key not in self._gone or each.key in self._found]
         self._gone.clear()
         self.state.add(result, seconds)
-        self._folder.write(self.state)
+        self._progress = None
+        self._write()
 
 
 def round_seed(seed: int, number: int) -> int:

@@ -16,6 +16,7 @@ from trainer_props.engine.board import Mask
 from trainer_props.engine.events import Finding, FirstSeen, Shrunk
 from trainer_props.engine.turns import ENOUGH
 from trainer_props.fuzzing.campaign import Event, FixedUpstream, Standing
+from trainer_props.fuzzing.state import shares
 from trainer_props.reports import terminal
 
 PLAIN_SECONDS: Final = 60.0
@@ -49,7 +50,7 @@ class Screen:
             self._stand(event)
             return
         if isinstance(event, FixedUpstream):
-            terminal.line(self._console, Text.assemble(("fixed upstream", "bold green"), f" {event.bug}: its example shows it no more"))
+            print_fixed(self._console, event.bug)
             return
         if isinstance(event, FirstSeen):
             self._last.append(event.finding)
@@ -66,7 +67,7 @@ class Screen:
         if self._live is not None:
             self._live.update(self._table(standing), refresh=True)
         else:
-            facts = ", ".join(f"{name} {text}" for name, text in _facts(standing))
+            facts = ", ".join(f"{name} {text}" for name, text in [*_facts(standing), ("at work", standing.progress.activity)])
             terminal.line(self._console, Text(f"{standing.progress.share:4.0%}  {facts}"))
 
     def _table(self, standing: Standing) -> Table:
@@ -75,6 +76,8 @@ class Screen:
         table.add_column(overflow="fold")
         for name, text in _facts(standing):
             table.add_row(name, text)
+        for number, activity in enumerate(standing.progress.workers or (standing.progress.activity,), start=1):
+            table.add_row(f"worker {number}", activity)
         for finding in self._last:
             table.add_row(Text(finding.verdict, style="bold red"), f"{finding.property}: {finding.quantity} {finding.symptom}")
         return table
@@ -90,7 +93,6 @@ def _facts(standing: Standing) -> list[tuple[str, str]]:
         (f"properties below {ENOUGH}", f"{standing.rare}"),
         ("seen", f"{standing.seen} pairs"),
         ("violations", f"{standing.violations}"),
-        ("at work", progress.activity),
     ]
 
 
@@ -100,12 +102,17 @@ def length(seconds: float) -> str:
     return f"{whole // 3600}:{whole % 3600 // 60:02}:{whole % 60:02}"
 
 
+def print_fixed(console: Console, bug: str) -> None:
+    """Say that a known bug is fixed in the installed version."""
+    terminal.line(console, Text.assemble(("fixed upstream", "bold green"), f" {bug}: its example shows it no more"))
+
+
 def print_masks(console: Console, masks: Mapping[str, tuple[Mask, int, int]]) -> None:
     """Print how much of the space known bugs mask, the most first."""
-    shares = {name: (mask.cases / drawn, mask.hidden / max(1, evaluated)) for name, (mask, drawn, evaluated) in masks.items() if mask.shown}
-    if not shares:
+    found = shares(masks)
+    if not found:
         return
     console.print(Text("what known bugs mask, of the experiments that meet them: cases in the region, evaluations hidden", style="bold"))
-    for name, (cases, hidden) in sorted(shares.items(), key=lambda item: item[1], reverse=True):
+    for name, (cases, hidden) in sorted(found.items(), key=lambda item: item[1], reverse=True):
         terminal.line(console, Text.assemble(f"{cases:>7.1%} {hidden:>8.3%}  ", (name, "yellow")))
     console.print()

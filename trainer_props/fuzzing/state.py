@@ -8,7 +8,7 @@ import fcntl
 import os
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -92,7 +92,7 @@ class State(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         seed: what is drawn follows from it, from the number of the round, and from the clock.
         rounds: that have come to their end.
         seconds: explored, by the clock.
-        runs, evaluations: of all workers.
+        runs, evaluations: of all workers. Of a round that was killed, these three have what was counted some seconds before.
         properties, experiments: counts by name.
         known_bugs: how often each was seen.
         violations: those that have not been seen fixed.
@@ -257,6 +257,26 @@ def case_of(seen: Seen) -> Case | None:
         return read_case(seen.case)
     except serialization.InvalidData:
         return None
+
+
+def told(state: State, masked: Mapping[str, tuple[Mask, int, int]]) -> dict[str, Any]:
+    """A campaign as data for reports: what all of its starts have done, and the shares that known bugs mask (of cases, of evaluations)."""
+    return {
+        "rounds": state.rounds,
+        "seconds": round(state.seconds, 3),
+        "runs": state.runs,
+        "evaluations": state.evaluations,
+        "violations": len(state.violations),
+        "masked": [
+            {"known_bug": name, "cases": round(cases, 6), "evaluations": round(evaluations, 6)}
+            for name, (cases, evaluations) in sorted(shares(masked).items(), key=lambda item: item[1], reverse=True)
+        ],
+    }
+
+
+def shares(masked: Mapping[str, tuple[Mask, int, int]]) -> dict[str, tuple[float, float]]:
+    """By the id of a known bug that showed: the share of cases in its region, and of evaluations that it explained."""
+    return {name: (mask.cases / drawn, mask.hidden / max(1, evaluated)) for name, (mask, drawn, evaluated) in masked.items() if mask.shown}
 
 
 def masks(notes: Notes) -> dict[str, tuple[Mask, int, int]]:

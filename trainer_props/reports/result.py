@@ -56,9 +56,10 @@ def to_data(
         ],
         "violations": [_violation(each, (kept or {}).get(each.first.key, Kept())) for each in result.violations],
         "known_bugs": [
-            {"id": bug, "property": examples[0].property, "seen": result.known_seen[bug], "fixed": False, "link": KNOWN_BUGS[bug].link,
+            {"id": bug, "property": result.known[bug][0].property if bug in result.known else KNOWN_BUGS[bug].properties[0],
+             "seen": result.known_seen.get(bug, 0), "fixed": bug in result.fixed, "link": KNOWN_BUGS[bug].link,
              "sentence": KNOWN_BUGS[bug].sentence}
-            for bug, examples in sorted(result.known.items())
+            for bug in sorted({*result.known, *result.fixed})
         ],
         "coverage": result.coverage,
         "never_tried": never_tried(result.coverage),

@@ -55,8 +55,15 @@ def of_result(data: Mapping[str, Any]) -> str:
     head = f"{len(new)} new violation{'' if len(new) == 1 else 's'}" if new else "nothing new"
     facts = f" in {_code(data['subject'])}: {data['runs']} runs, {data['evaluations']} evaluations, seed {data['seed']}"
     more = ", **interrupted**" if data.get("interrupted") else ""
-    known = {each["id"]: each["seen"] for each in data.get("known_bugs", ())}
-    return summary(f"{_badge(failed=bool(new))} **{head}**{facts}{more}", [Failure.of(each) for each in new], known, data.get("errors", ()))
+    known = {each["id"]: each["seen"] for each in data.get("known_bugs", ()) if not each.get("fixed")}
+    verdict = f"{_badge(failed=bool(new))} **{head}**{facts}{more}"
+    lines = summary(verdict, [Failure.of(each) for each in new], known, data.get("errors", ()))
+    if fixed := [each["id"] for each in data.get("known_bugs", ()) if each.get("fixed")]:
+        lines += f"\n**fixed upstream**: {', '.join(_code(each) for each in fixed)}\n"
+    if campaign := data.get("campaign"):
+        hours = f"{campaign['seconds'] / 3600:.1f} hours"
+        lines += f"\nthe campaign so far: {campaign['runs']} runs, {campaign['evaluations']} evaluations in {hours}\n"
+    return lines
 
 
 def of_tests(outcomes: Sequence[Mapping[str, Any]], known: Mapping[str, int]) -> str:

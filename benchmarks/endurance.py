@@ -1,0 +1,208 @@
+"""What an hour of a campaign costs and leaves behind: runs with 1 and 2 jobs, memory, disk, and what is left after any end.
+
+    python benchmarks/endurance.py [--minutes 60] [--state FOLDER] [--only hour|ends]
+
+`hour`: a quarter of the minutes with 1 job, all of them with 2 jobs, another quarter with 1 job, so that both meet the same machine: the
+ratio of runs in a second; the memory that the processes of the campaign with 2 jobs have for themselves, after its first five minutes
+(or its first tenth, if that is less) against the end of the hour, also as growth per 10,000 runs; and what it has on disk. `ends`:
+campaigns that end by themselves, by Ctrl-C, by SIGTERM, and by SIGKILL of their coordinator, each with runs in processes: the processes,
+listening ports, temporary directories, named semaphores and shared memory that they leave.
+
+Bounds: 1.7 times the runs; memory grows by less than 5 %; nothing is left. What was measured is kept in the state folder, if one is named:
+started again, it goes on from there; of an hour that was cut, the longest piece tells the memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from campaign_kills import Campaign
+
+LEAST_RATIO: Final = 1.7
+MOST_GROWTH: Final = 0.05
+_EVERY_SECONDS: Final = 5.0
+_SETTLING_SECONDS: Final = 300.0
+_SHORTEST_SECONDS: Final = 10.0
+_SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108  where the system shows it
+_LISTENING: Final = "0A"
+_ENDS: Final = {"by itself": None, "Ctrl-C": signal.SIGINT, "SIGTERM": signal.SIGTERM, "SIGKILL": signal.SIGKILL}
+
+
+class Stock(Campaign):
+    """A campaign on the stock Trainer."""
+
+    def __init__(self, folder: Path, jobs: int, *chosen: str) -> None:
+        super().__init__(folder, jobs, 1)
+        self.chosen = chosen
+
+    def start(self, hours: float) -> None:
+        """Start it, or let it go on."""
+        words = ["fuzz", *self.chosen, "--hours", f"{hours:.6f}", "--jobs", str(self.jobs), "--state", "state", "--regressions", "examples"]
+        with (self.folder / "output.txt").open("ab") as output:
+            self.process = subprocess.Popen(  # noqa: S603  our own words
+                [sys.executable, "-c", "from trainer_props.cli import main; main()", *words], cwd=self.folder, stdout=output, stderr=output,
+                env={**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": str(self.temporary), "PYTHONUNBUFFERED": "1"},
+            )  # fmt: skip
+
+    def memory(self) -> float:
+        """Megabytes that its processes have for themselves: what they share with another one is not counted."""
+        kilobytes = 0
+        for process in [*self.below(), self.process.pid if self.process is not None else 0]:
+            with contextlib.suppress(OSError):
+                lines = Path(f"/proc/{process}/smaps_rollup").read_text(encoding="ascii").splitlines()
+                kilobytes += sum(int(line.split()[1]) for line in lines if line.startswith("Private_"))
+        return kilobytes / 1024
+
+
+def hour(folder: Path, minutes: float, state: dict[str, Any], keep: Callable[[], None]) -> None:
+    """Let the campaigns run one after the other; note runs, and memory every few seconds."""
+    for number, (jobs, length) in enumerate(((1, minutes / 4), (2, minutes), (1, minutes / 4))):
+        campaign = Stock(folder / f"jobs-{jobs}", jobs)
+        while (left := 60 * length - sum(part["seconds"] for part in state["parts"] if part["number"] == number)) > _SHORTEST_SECONDS:
+            runs = campaign.state().get("runs", 0)
+            campaign.start(left / 3600)
+            assert campaign.process is not None
+            series: list[tuple[float, float]] = []
+            begun = time.monotonic()
+            try:
+                while campaign.process.poll() is None:
+                    series.append((time.monotonic() - begun, campaign.memory()))
+                    time.sleep(_EVERY_SECONDS)
+            finally:  # stopped, what there is counts
+                if campaign.process.poll() is None:
+                    campaign.process.send_signal(signal.SIGINT)
+                code = campaign.process.wait()
+                disk = sum(path.stat().st_size for path in campaign.folder.rglob("*") if path.is_file())
+                state["parts"].append({"number": number, "jobs": jobs, "seconds": time.monotonic() - begun, "memory": series, "disk": disk,
+                                       "runs": campaign.state().get("runs", 0) - runs})  # fmt: skip
+                keep()
+            if code not in (0, 1):
+                raise SystemExit(f"the campaign with {jobs} jobs exits {code}: {campaign.output[-500:]}")
+
+
+def growth(part: dict[str, Any]) -> tuple[float, float]:
+    """Megabytes at the beginning, after settling, and at the end."""
+    whole = part["memory"][-1][0]
+    begin = min(_SETTLING_SECONDS, 0.1 * whole)
+    early = [megabytes for now, megabytes in part["memory"] if begin <= now < begin + 0.2 * whole]
+    late = [megabytes for now, megabytes in part["memory"] if now > 0.8 * whole]
+    return statistics.median(early), statistics.median(late)
+
+
+def rate(state: dict[str, Any], jobs: int) -> float:
+    """Runs in a second."""
+    parts = [part for part in state["parts"] if part["jobs"] == jobs]
+    return sum(part["runs"] for part in parts) / sum(part["seconds"] for part in parts)
+
+
+def print_hour(state: dict[str, Any]) -> bool:
+    """Print what was measured; whether it is within the bounds."""
+    one, two = rate(state, 1), rate(state, 2)
+    print(f"1 job: {one:.1f} runs/s, 2 jobs: {two:.1f} runs/s, ratio {two / one:.2f} (at least {LEAST_RATIO})")
+    part = max((part for part in state["parts"] if part["jobs"] == 2), key=lambda part: part["seconds"])
+    first, last = growth(part)
+    grown = (last - first) / first
+    print(f"memory of {part['seconds'] / 60:.0f} minutes with 2 jobs: {first:.0f} -> {last:.0f} MB, {grown:+.1%} (less than "
+          f"{MOST_GROWTH:.0%}), {(last - first) / max(part['runs'], 1) * 1e4:+.1f} MB per 10,000 runs")  # fmt: skip
+    print(f"on disk {max(part['disk'] for part in state['parts']) / 2**20:.1f} MB")
+    return two / one >= LEAST_RATIO and grown < MOST_GROWTH
+
+
+def world(folder: Path) -> set[str]:
+    """What a campaign could leave: named semaphores and shared memory, and temporary directories of ours."""
+    return {str(path) for place in (_SHARED_MEMORY, folder) for path in place.glob("*")}
+
+
+def ports(processes: list[int]) -> set[str]:
+    """Listening sockets that belong to these processes."""
+    inodes = set()
+    for process in processes:
+        for link in Path(f"/proc/{process}/fd").glob("*"):
+            with contextlib.suppress(OSError):
+                inodes.add(str(link.readlink()).removeprefix("socket:[").removesuffix("]"))
+    found = set()
+    for table in ("tcp", "tcp6"):
+        with contextlib.suppress(OSError):
+            rows = [line.split() for line in Path(f"/proc/net/{table}").read_text(encoding="ascii").splitlines()[1:]]
+            found |= {row[1] for row in rows if row[3] == _LISTENING and row[9] in inodes}
+    return found
+
+
+def ends(folder: Path, state: dict[str, Any], keep: Callable[[], None]) -> None:
+    """End campaigns in every way, and note what is left."""
+    chosen = ("--experiment", "train_in_processes", "--experiment", "resume_after_a_kill", "--experiment", "train_on_streams")
+    for how, number in _ENDS.items():
+        if how in state["ends"]:
+            continue
+        campaign = Stock(folder / "ends" / how.replace(" ", "-"), 2, *chosen)
+        before = world(campaign.temporary)
+        campaign.start(15 / 3600 if number is None else 1.0)
+        assert campaign.process is not None
+        opened: set[str] = set()
+        end = time.monotonic() + 25.0
+        while campaign.process.poll() is None and (number is None or time.monotonic() < end or not campaign.state().get("runs")):
+            opened |= ports(campaign.living())
+            time.sleep(0.5)
+        if number is not None:
+            campaign.process.send_signal(number)
+        code = campaign.process.wait()
+        left = [f"process {each}" for each in campaign.wait_until_gone()]
+        still = opened & ports([int(path.name) for path in Path("/proc").glob("[0-9]*") if path.name.isdigit()])
+        left += [f"port {each}" for each in sorted(still)]
+        if number == signal.SIGKILL:  # what nobody could remove then, the next start removes
+            campaign.start(3 / 3600)
+            campaign.process.wait()
+        left += sorted(world(campaign.temporary) - before)
+        left += [str(path) for path in (campaign.folder / "examples").glob(".running-*")]
+        state["ends"][how] = {"code": code, "runs": campaign.state().get("runs", 0), "ports": len(opened), "left": left}
+        keep()
+
+
+def main() -> int:
+    """Measure, print, and say by the exit code whether the bounds hold."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--only", choices=("hour", "ends"))
+    parser.add_argument("--state", type=Path)
+    options = parser.parse_args()
+    kept = True
+    with tempfile.TemporaryDirectory(prefix="en-") as name:
+        folder = (options.state or Path(name)).absolute()
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / "endurance.json"
+        state: dict[str, Any] = {"parts": [], "ends": {}}
+        if path.exists():
+            state = json.loads(path.read_text(encoding="utf-8"))
+
+        def keep() -> None:
+            partial = path.with_suffix(".partial")
+            partial.write_text(json.dumps(state), encoding="utf-8")
+            partial.replace(path)
+
+        if options.only != "ends":
+            hour(folder, options.minutes, state, keep)
+            kept = print_hour(state)
+        if options.only != "hour":
+            ends(folder, state, keep)
+            for how, found in state["ends"].items():
+                print(f"ended {how}: exit code {found['code']}, {found['runs']} runs, {found['ports']} ports were open, left: "
+                      f"{', '.join(found['left']) or 'nothing'}")  # fmt: skip
+                kept = kept and not found["left"]
+    print("bounds: kept" if kept else "bounds: BROKEN")
+    return 0 if kept else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
