@@ -147,6 +147,13 @@ CASES: Final = {
             data=Data(n=3),
         )
     ),
+    "loss-taken-for-scaled-without-a-count": Case(
+        scenario=Scenario(
+            arguments={"gradient_accumulation_steps": 2, "max_grad_norm": 0.0, "max_steps": 1, "optim": "sgd"},
+            data=Data(kind="target"),
+            model=Model(name="regression_renamed"),
+        )
+    ),
     "infinite-metrics-written-as-null": Case(
         experiment="train_and_save",
         scenario=Scenario(arguments={**_SAVED, "max_steps": 1}, data=Data(n_eval=1), components=Components(scores=(math.inf,))),
