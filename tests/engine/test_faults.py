@@ -44,6 +44,7 @@ EXPERIMENT: Final = {
         "train_in_processes",
     ),
     "length-of-the-checkpoint-kept": "resume_changed",
+    **dict.fromkeys(("lost-batches-left-out-in-any-case", "infinite-evaluation-losses-not-filtered"), "evaluate_and_predict"),
 }
 # What a fault needs and few draws bring: held, so that this file stays fast.
 _SGD: Final = {"per_device_train_batch_size": 1, "optim": "sgd", "learning_rate": 0.1}

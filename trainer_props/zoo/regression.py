@@ -91,9 +91,9 @@ class RegressionUnlabelledModel(RegressionModel):
 
 
 class RegressionForQuestionAnswering(RegressionModel):
-    """Two outputs, a * x + b and b * x + a, whose labels are called as those of models that mark an answer; the loss is the sum of both errors.
+    """Two outputs, a * x + b and b * x + a, whose labels are called as those of models that mark an answer.
 
-    It is divided by `num_items_in_batch` where that is given, else both are means.
+    The loss is the sum of both errors, divided by `num_items_in_batch` where that is given; else both are means.
     """
 
     def forward(self, input_x: Tensor, start_positions: Tensor | None = None, end_positions: Tensor | None = None, **kwargs: Any) -> Any:
