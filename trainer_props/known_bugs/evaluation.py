@@ -19,8 +19,8 @@ def _last_batch_is_short(scenario: Scenario) -> bool:
 def _only_full_batches(judgement: Violated, record: Record, scenario: Scenario) -> bool:
     """Some last batch is short, and every evaluation and prediction leaves out the rows of its short last batch and no other.
 
-    The others come in the order of the data set; where samples are grouped by length, in another, which leaves out others. With workers that
-    persist a data set may be taken for another one (a known bug of its own), whose rows these are then.
+    The others come in the order of the data set; where samples are grouped by length, in another, which leaves out others. With workers
+    that persist a data set may be taken for another one (a known bug of its own), whose rows these are then.
     """
     persistent = bool(scenario.argument("dataloader_persistent_workers") and scenario.argument("dataloader_num_workers"))
     size = int(scenario.argument("per_device_eval_batch_size"))
