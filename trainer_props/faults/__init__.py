@@ -18,6 +18,7 @@ from trainer_props.faults import (  # noqa: F401  registers
     loss,
     observe,
     optimization,
+    precision,
     prediction,
     regroup,
     repeat,

@@ -18,6 +18,7 @@ from trainer_props.properties import (  # noqa: F401  they register
     loss,
     observe,
     optimization,
+    precision,
     prediction,
     regroup,
     repeat,
