@@ -13,6 +13,7 @@ from hypothesis.errors import InvalidArgument
 
 from trainer_props.scenario import Components, Data, Devices, EarlyStopping, Model
 from trainer_props.strategies.draft import Draft, check_bounds, check_names
+from trainer_props.zoo.content import NUMBERS
 from trainer_props.zoo.kinds import DATASETS, MODELS, ModelKind
 
 LOSSES: Final = ("model", "compute_loss_func")
@@ -136,7 +137,7 @@ def available_datasets() -> tuple[str, ...]:
 
 def draw_data(draft: Draft, kind: str, n: int, n_eval: int, model: ModelKind | None, *, max_length: int = 12) -> Data:
     """Decide what is left open of a data set. `model`: the kind of model that it is for; None: any. Features: `DATA_FEATURES`."""
-    tokens = model.main_input_name == "input_ids" if model is not None else kind not in ("regression", "two_labels")
+    tokens = model.main_input_name == "input_ids" if model is not None else kind not in NUMBERS
     length = min(draft.option("length", 6) if tokens else 6, max_length)
     token_labels = tokens and kind != "classification" and (model is None or model.token_labels)
     ignored_every = draft.option("ignored_every", 0) if token_labels else 0

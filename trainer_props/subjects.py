@@ -112,10 +112,12 @@ class Parts:
         self._observer = observer if observer is not None else _Nobody()
 
     def training_arguments_kwargs(self, output_dir: str) -> dict[str, Any]:
-        """Keyword arguments of the installed TrainingArguments."""
+        """Keyword arguments of the installed TrainingArguments. Labels by names that no Trainer takes for labels are among them."""
         from trainer_props import compat
 
-        return compat.training_arguments_kwargs({**thaw(self.scenario.arguments), "output_dir": output_dir})
+        kind = zoo.MODELS[self.scenario.model.name]
+        told = {} if kind.says_its_labels else {"label_names": list(kind.label_names)}
+        return compat.training_arguments_kwargs({**told, **thaw(self.scenario.arguments), "output_dir": output_dir})
 
     def training_arguments(self, output_dir: str) -> TrainingArguments:
         """The scenario's TrainingArguments, writing to `output_dir`."""

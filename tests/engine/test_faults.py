@@ -44,6 +44,7 @@ EXPERIMENT: Final = {
         "train_in_processes",
     ),
     "length-of-the-checkpoint-kept": "resume_changed",
+    **dict.fromkeys(("lost-batches-left-out-in-any-case", "infinite-evaluation-losses-not-filtered"), "evaluate_and_predict"),
 }
 # What a fault needs and few draws bring: held, so that this file stays fast.
 _SGD: Final = {"per_device_train_batch_size": 1, "optim": "sgd", "learning_rate": 0.1}
@@ -96,6 +97,10 @@ HELD: Final[Mapping[str, dict[str, Any]]] = {
     "schedule-stepped-by-logs": {"lr_scheduler_type": "linear", "max_steps": 6},
     "batches-averaged-during-training": {"eval_strategy": "epoch", "per_device_eval_batch_size": 2},
     "first-name-only-during-training": {"eval_strategy": "epoch"},
+    "mixed-precision-taken-for-half": {"bf16": True, "bf16_full_eval": True},
+    "outputs-not-cast-back": {"bf16": True},
+    "autocast-around-the-whole-run": {"bf16": True, "optim": "sgd", "learning_rate": 0.1},
+    "evaluation-takes-the-wrapper-off": {"bf16": True, "eval_strategy": "epoch"},
     "train-mode-after-every-evaluation": {"eval_strategy": "epoch"},
     "losses-given-with-those-of-a-full-batch": {"include_for_metrics": ["loss"]},
     "logs-counted-from-the-resume": {"logging_steps": 2},
@@ -150,6 +155,13 @@ CASES: Final = {
                 "per_device_train_batch_size": 1,
             },
             data=Data(n=3),
+        )
+    ),
+    "loss-taken-for-scaled-without-a-count": Case(
+        scenario=Scenario(
+            arguments={"gradient_accumulation_steps": 2, "max_grad_norm": 0.0, "max_steps": 1, "optim": "sgd"},
+            data=Data(kind="target"),
+            model=Model(name="regression_renamed"),
         )
     ),
     "infinite-metrics-written-as-null": Case(

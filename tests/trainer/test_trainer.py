@@ -21,6 +21,7 @@ EXPERIMENTS = [
     "observe",
     "repeat",
     "save_memory",
+    "reduce_precision",
     "evaluate_in_batches",
 ]
 

@@ -51,7 +51,7 @@ def scenario(model: str = "regression", kind: str | None = None, n: int = 4, n_e
 OWN_KIND = [scenario(name) for name in zoo.MODELS]
 FORMS = [
     scenario(name, kind)
-    for name in ("regression", "regression_double", "lstm", "llama", "bert_classifier", "t5")
+    for name in ("regression", "regression_double", "regression_renamed", "regression_unlabelled", "lstm", "llama", "bert_classifier", "t5")
     for kind in zoo.MODELS[name].data_kinds[1:]
 ]
 FURTHER = {

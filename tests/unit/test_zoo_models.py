@@ -25,7 +25,9 @@ from trainer_props.zoo.regression_pretrained import RegressionPreTrainedModel
 
 NAMES = list(zoo.MODELS)
 ARCHITECTURES = [name for name, kind in zoo.MODELS.items() if kind.architecture is not None]
-TAKING_ITEMS = [name for name, kind in zoo.MODELS.items() if kind.loss_reduction == "sum_over_items" or kind.swallows_num_items]
+TAKING_ITEMS = [
+    name for name, kind in zoo.MODELS.items() if kind.loss_reduction == "sum_over_items" or kind.swallows_num_items or kind.uncounted
+]
 MAP_STYLE = [name for name, kind in zoo.DATASETS.items() if kind.map_style and kind.package is None]
 LOADED = [(name, kind) for kind in MAP_STYLE for name in NAMES if kind in zoo.MODELS[name].data_kinds]
 LINES = [name for name in NAMES if name.startswith("regression") and not kinds.MODELS[name].layered]
@@ -48,7 +50,7 @@ def loss_of(output: Any) -> torch.Tensor:
 
 
 def items(kind: zoo.ModelKind, batch: dict[str, torch.Tensor]) -> int:
-    labels = batch[kind.label_names[0]]
+    labels = batch[kind.label_names[0] if kind.label_names else kind.main_input_name]
     return int((labels[:, 1:] if kind.labels_shifted else labels).ne(-100).sum())
 
 
@@ -118,15 +120,16 @@ def test_num_items_in_batch_is_honoured_where_the_kind_says_so(name: str) -> Non
     batch = zoo.build_dataset(own_data(name), "train", model=Model(name=name)).rows(range(4))
     plain = loss_of(model(**batch)).item()
     halved = loss_of(model(**batch, num_items_in_batch=torch.tensor(2 * items(kind, batch)))).item()
-    assert halved == pytest.approx(plain / 2 if kind.loss_reduction == "sum_over_items" else plain, rel=1e-12)
+    assert halved == pytest.approx(plain if kind.swallows_num_items else plain / 2, rel=1e-12)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_trainer_sees_what_the_kind_says(name: str, tmp_path: Path) -> None:
     kind = zoo.MODELS[name]
     trainer = Trainer(model=build(name), args=TrainingArguments(str(tmp_path), report_to="none", use_cpu=True))
-    assert trainer.model_accepts_loss_kwargs == (kind.loss_reduction == "sum_over_items" or kind.swallows_num_items)
-    assert trainer.label_names == list(kind.label_names)
+    assert trainer.model_accepts_loss_kwargs == (name in TAKING_ITEMS)
+    assert (trainer.label_names == list(kind.label_names)) == kind.says_its_labels
+    assert kind.uncounted == (name in TAKING_ITEMS and "labels" not in kind.label_names)
     assert trainer.model.main_input_name == kind.main_input_name
     assert isinstance(trainer.model, PreTrainedModel) == kind.pretrained
 

@@ -11,6 +11,7 @@ from trainer_props.experiments import (  # noqa: F401  they register
     frozen,
     life,
     observe,
+    reduce_precision,
     regroup,
     repeat,
     resume,

@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 from trainer_props import strategies
 from trainer_props.arguments import default
 from trainer_props.case import Case
+from trainer_props.experiments import poisoning
 from trainer_props.experiments.evaluation_traces import TRACES, source, taken
 from trainer_props.experiments.registry import Body, Experiment, Held, Wanted, register, train_body
 from trainer_props.oracles import best_model
 from trainer_props.record import Record
 from trainer_props.scenario import Scenario
+from trainer_props.serialization import code
 
 if TYPE_CHECKING:
     from trainer_props.subjects import Subject
@@ -29,6 +31,8 @@ _OF_ONE_METRIC = frozenset({"metric_for_best_model", "load_best_model_at_end", "
 _PLANS = frozenset({"eval_strategy", "save_strategy", "load_best_model_at_end"})
 _WATCHED: Final[tuple[dict[str, Any], ...]] = ({}, {"eval_strategy": "epoch"}, {"eval_strategy": "steps", "eval_steps": 1})
 """Plans for a run that is trained before: the evaluations after it are compared with those in it."""
+_POISON = tuple(((place, value),) for value in ("nan", "inf", "-inf") for place in (0, 1))
+"""Batches of each evaluation, and what their losses are."""
 _PERSISTENT = {"dataloader_num_workers": 1, "dataloader_persistent_workers": True}
 """Rarely drawn: starting a process costs more than everything else."""
 _FLAVOURS = {
@@ -45,7 +49,7 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
 
     Parameters of a case: `predict` (samples to predict), `train` (whether it is trained before), `several` (whether two data sets are
     evaluated by name), `named` (whether the evaluation data of the trainer are two data sets by name), `prefix` (of the prediction's
-    metrics).
+    metrics), `poison` (batches of each evaluation, and what their losses are).
     """
     silent = {argument: default(argument) for argument in held.forbidden}
     arguments = {**silent, **held.arguments}
@@ -70,6 +74,12 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
             parameters["several"] = True
         if draw(st.integers(0, 3)) == 3:
             parameters["prefix"] = "held_out"
+        if draw(st.integers(0, 3)) == 3:
+            parameters["poison"] = draw(st.sampled_from(_POISON))
+            if "logging_nan_inf_filter" not in arguments and draw(st.booleans()):
+                scenario = scenario.with_arguments(logging_nan_inf_filter=False)
+            if "per_device_eval_batch_size" not in arguments and not scenario.argument("dataloader_drop_last"):
+                scenario = scenario.with_arguments(per_device_eval_batch_size=draw(st.integers(1, 3)))
         workers = [name for name in scenario.arguments if name.startswith("dataloader_") and name != "dataloader_drop_last"]
         quiet = scenario.without_arguments(*(name for name in workers if name not in arguments))
         if draw(st.booleans()) and not arguments.keys() & _OF_ONE_METRIC:
@@ -105,6 +115,7 @@ def run(case: Case, subject: Subject) -> Record:
         sets = {SEVERAL[0]: parts.eval_dataset(), SEVERAL[1]: test}
         prefix = parameters.get("prefix", "test")
         results["lengths"] = _lengths(case)
+        poisoning.poison(trainer, _poisoned(case))
         if parameters.get("named"):
             results["named"] = list(SEVERAL)
             trainer.eval_dataset = sets
@@ -149,7 +160,10 @@ def body(case: Case, wanted: Wanted) -> Body:
         lines.append(f'record.results["after"] = {_taken(traces)}')
     if "named" in kept and parameters.get("named"):
         lines.append(f'record.results["named"] = {list(SEVERAL)!r}')
-    return Body(lines, ["from typing import Any"] if traces else [], source(traces))
+    poisoned = _poisoned(case)
+    before = [f"poison(trainer, {code(poisoned)})"] if poisoned else []
+    definitions = [*source(traces), *([poisoning.source()] if poisoned else [])]
+    return Body(lines, ["from typing import Any"] if definitions else [], definitions, before=before)
 
 
 _SETS: Final = f'{{"{SEVERAL[0]}": trainer.eval_dataset, "{SEVERAL[1]}": test_dataset}}'
@@ -177,6 +191,11 @@ def _predicting(case: Case, kept: Collection[str]) -> Iterator[str]:
     yield from (f'record.results["{name}"] = predicted.{name}' for name in outputs)
     if "lengths" in kept:
         yield f'record.results["lengths"] = {_lengths(case)!r}'
+
+
+def _poisoned(case: Case) -> dict[int, float]:
+    """The batches of each evaluation whose losses are replaced, and by what."""
+    return {int(place): float(value) for place, value in case.parameters.get("poison", ())}
 
 
 def _lengths(case: Case) -> dict[str, int]:

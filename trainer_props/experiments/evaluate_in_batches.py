@@ -22,7 +22,7 @@ NAME: Final = "evaluate_in_batches"
 BASELINE: Final = "baseline"
 OTHER: Final = "other"
 _MODELS: Final = (
-    *(name for name in MODELS if name.startswith("regression")), "regression_double", *["lstm"] * 6,
+    *(name for name in MODELS if name.startswith("regression") and MODELS[name].label_names), "regression_double", *["lstm"] * 6,
     "llama", "gpt2", "bert_classifier", "t5",
 )  # fmt: skip
 """Simplest first; the models of the Hub, which cost ten times a line, come up less often."""

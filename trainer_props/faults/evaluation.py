@@ -162,3 +162,30 @@ def metrics_computed_twice() -> Any:
             return output
 
     return Twice
+
+
+@fault(property="evaluation.eval_loss_filters_what_is_no_number")
+def lost_batches_left_out_in_any_case() -> Any:
+    """Evaluation losses that are NaN or infinite are left out of the mean, whether or not they are to be filtered."""
+    from transformers import Trainer
+
+    class LeavesOut(Trainer):
+        def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
+            asked, self.args.logging_nan_inf_filter = self.args.logging_nan_inf_filter, True
+            try:
+                return super().evaluation_loop(*args, **kwargs)
+            finally:
+                self.args.logging_nan_inf_filter = asked
+
+    return LeavesOut
+
+
+@fault(property="evaluation.eval_loss_filters_what_is_no_number")
+def infinite_evaluation_losses_not_filtered() -> Any:
+    """Of the evaluation losses only those that are NaN are left out, and infinite ones count."""
+    from transformers import Trainer
+
+    class OnlyNaN(Trainer):
+        evaluation_loop = rewritten(Trainer, "evaluation_loop", "np.isfinite(losses)", "~np.isnan(losses)")
+
+    return OnlyNaN

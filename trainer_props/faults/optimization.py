@@ -22,6 +22,19 @@ def short_window_divided_by_accumulation() -> Any:
     return DividesByAccumulation
 
 
+@fault(property="optimization.gradient_averages_own_micro_batches")
+def loss_taken_for_scaled_without_a_count() -> Any:
+    """The loss of a model that takes keyword arguments is taken for one over the whole window, also where no items could be counted."""
+    from transformers import Trainer
+
+    class TakesForScaled(Trainer):
+        def training_step(self, *args: Any, **kwargs: Any) -> Any:
+            self.loss_is_scaled_for_ga = self.model_accepts_loss_kwargs or self.compute_loss_func is not None
+            return super().training_step(*args, **kwargs)
+
+    return TakesForScaled
+
+
 @fault(property="optimization.applied_gradient_is_clipped")
 def clipping_skipped() -> Any:
     """The norm of the gradient is measured, but the gradient is not clipped."""

@@ -59,6 +59,27 @@ def mean_loss_over_samples(record: Record, index: int) -> float:
 
 
 @measure
+def mean_of_finite_losses(record: Record, index: int) -> float:
+    """The mean of the losses of the batches that are finite, each weighted by its rows."""
+    batches = [batch for batch in record.evaluations[index].batches if batch.loss is not None and math.isfinite(batch.loss)]
+    return math.fsum((batch.loss or 0.0) * batch.size for batch in batches) / sum(batch.size for batch in batches)
+
+
+@measure
+def mean_of_any_losses(record: Record, index: int) -> float:
+    """The mean of the losses of the batches, finite or not, each weighted by its rows."""
+    batches = record.evaluations[index].batches
+    return sum((math.nan if batch.loss is None else batch.loss) * batch.size for batch in batches) / sum(batch.size for batch in batches)
+
+
+@measure
+def metric_is_finite(record: Record, index: int, name: str) -> bool:
+    """Whether one of the metrics is there, and neither NaN nor infinite."""
+    value = record.evaluations[index].metrics.get(name)
+    return value is not None and math.isfinite(value)
+
+
+@measure
 def has_metrics(record: Record, index: int, names: list[str]) -> bool:
     """Whether all of these are among the metrics."""
     return all(name in record.evaluations[index].metrics for name in names)

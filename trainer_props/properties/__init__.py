@@ -19,6 +19,7 @@ from trainer_props.properties import (  # noqa: F401  they register
     observe,
     operations,
     optimization,
+    precision,
     prediction,
     regroup,
     repeat,

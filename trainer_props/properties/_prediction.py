@@ -22,6 +22,7 @@ from trainer_props.oracles.adaptive_schedules import NAMES as METRIC_DRIVEN
 from trainer_props.record import MicroBatch, Parameter, Record
 from trainer_props.scenario import Scenario
 from trainer_props.subjects import Parts
+from trainer_props.zoo.content import NUMBERS
 
 _TOO_LARGE: Final = {"float64": 1e100, "float32": 1e15}
 """Weights beyond this size belong to a run that diverges: the next product overflows, and where it does so first is nobody's promise."""
@@ -278,7 +279,7 @@ def has_own_model(record: Record, scenario: Scenario) -> bool:
 
 def _is_line(scenario: Scenario) -> bool:
     kind = zoo.MODELS[scenario.model.name]
-    return kind.family in ("regression", "two_labels") and not kind.layered
+    return kind.family in NUMBERS and not kind.layered
 
 
 def _parameter_names(scenario: Scenario) -> list[str]:
@@ -291,7 +292,7 @@ def _line_inputs(scenario: Scenario) -> Callable[[MicroBatch], gradients.Points]
     dataset = Parts(scenario).train_dataset()
     columns = {name: column.tolist() for name, column in dataset.rows(range(scenario.data.n)).items()}
     x = columns["input_x"]
-    labels = [columns[name] for name in zoo.MODELS[scenario.model.name].label_names]
+    labels = [columns[name] for name in zoo.MODELS[scenario.model.name].label_names] or [x]  # without labels it is to give back its input
 
     def points(batch: MicroBatch) -> gradients.Points:
         samples = batch.samples or ()

@@ -105,6 +105,36 @@ def eval_loss_is_the_mean_over_samples(record: Record, scenario: Scenario) -> Ju
     return holds_for_all("evaluation losses", judgements)
 
 
+@trainer_property(
+    source=sources.docs("TrainingArguments.logging_nan_inf_filter"), experiments=EVALUATING, needs=[FINISHED, EVALUATED, SINGLE_DEVICE],
+    tolerance=_TOLERANCE, catalogue=[50, 55],
+)  # fmt: skip
+def eval_loss_filters_what_is_no_number(record: Record, scenario: Scenario) -> Judgement:
+    """With `logging_nan_inf_filter` the evaluation loss is the mean of the losses that are finite; without it, the mean of all, which is
+    then no finite number.
+
+    With it, and without a finite loss, there is no such mean: then the evaluation loss does not look like one.
+    """
+    if record.loss_reduction is not None:
+        return not_applicable("the subject declares a loss of its own")
+    filters, judgements = bool(scenario.argument("logging_nan_inf_filter")), []
+    for index, evaluation in enumerate(record.evaluations):
+        key, losses = f"{evaluation.prefix}_loss", [batch.loss for batch in evaluation.batches]
+        odd = [loss for loss in losses if loss is not None and not math.isfinite(loss)]
+        if not odd or None in losses or key not in evaluation.metrics or not all(batch.size for batch in evaluation.batches):
+            continue
+        at = f"evaluation {index}"
+        if filters and len(odd) == len(losses):
+            judgements.append(
+                same(f"{key} is a finite number", expected=False, observed=measures.metric_is_finite(record, index, key), at=at)
+            )
+            continue
+        expected = (measures.mean_of_finite_losses if filters else measures.mean_of_any_losses)(record, index)
+        observed = measures.metric_of_evaluation(record, index, key)
+        judgements.append(close(key, expected=expected, observed=observed, tolerance=_TOLERANCE, at=at))
+    return holds_for_all("evaluation losses that are no numbers", judgements)
+
+
 @trainer_property(source=sources.docs("Trainer.evaluate"), experiments=EVALUATING, needs=[FINISHED, EVALUATED, OUR_DATA], catalogue=[55])
 def evaluation_says_its_loss(record: Record, scenario: Scenario) -> Judgement:
     """The metrics of an evaluation hold the loss and the speed; data with labels always give a loss."""

@@ -29,5 +29,7 @@ SAMPLERS = "https://docs.pytorch.org/docs/stable/data.html#torch.utils.data.Samp
 """What a sampler promises."""
 AUTOCAST = "https://docs.pytorch.org/docs/stable/amp.html#autocast-op-reference"
 """Which operations automatic mixed precision casts: in double precision none."""
+AUTOCAST_OUTPUTS = "https://huggingface.co/docs/accelerate/package_reference/accelerator#accelerate.Accelerator.prepare_model"
+"""What a model is wrapped in for mixed precision."""
 ACTIVATION_CHECKPOINTING = "https://docs.pytorch.org/docs/stable/checkpoint.html"
 """What computing activations a second time promises."""

@@ -12,7 +12,8 @@ IGNORED: Final = -100
 FIRST_TOKEN: Final = 3
 TOKENS: Final = 29
 CLASSES: Final = 2
-NUMBERS: Final = ("regression", "two_labels")
+NUMBERS: Final = ("regression", "two_labels", "target", "positions", "unlabelled")
+"""The families of models of numbers."""
 
 _PAIRS: Final = TOKENS * TOKENS
 _TRIPLES: Final = _PAIRS * (TOKENS - 1)
@@ -69,9 +70,9 @@ class Content:
     def number(self, index: int) -> dict[str, Any]:
         """A row of numbers: binary fractions, exact in float32 and float64."""
         x = Permutation(1 << _NUMBER_BITS, f"numbers {self.seed}")(self.code(index)) / (1 << (_NUMBER_BITS - 2)) - 2
-        if self.family == "regression":
-            return {"input_x": x, "labels": 2 * x + 3}
-        return {"input_x": x, "labels_a": 2 * x + 3, "labels_b": 3 * x + 2}
+        names = {"regression": ("labels",), "two_labels": ("labels_a", "labels_b"), "target": ("target",), "unlabelled": ()}
+        labels = zip(names.get(self.family, ("start_positions", "end_positions")), (2 * x + 3, 3 * x + 2), strict=False)
+        return {"input_x": x, **dict(labels)}
 
     def text(self, index: int) -> dict[str, Any]:
         """A row of tokens, which repeats its own few."""

@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 
 from trainer_props.arguments import nearest
 from trainer_props.scenario import Data, Model, Scenario
+from trainer_props.zoo.content import NUMBERS
 
 K = TypeVar("K")
 
@@ -81,12 +82,14 @@ class ModelKind:
     Attributes:
         name: as `Model.name` spells it.
         description: one sentence.
-        family: what it learns from: `regression`, `two_labels`, `next_token` (labels in place), `causal_lm` (labels are the inputs),
-            `classification` or `seq2seq`.
+        family: what it learns from: `regression`, `two_labels`, `target`, `positions` (labels by other names), `unlabelled`, `next_token`
+            (labels in place), `causal_lm` (labels are the inputs), `classification` or `seq2seq`.
         loss_reduction: `sum_over_items` if the loss is divided by `num_items_in_batch` where that is given, `mean_per_batch` if it is
             always the mean over the micro-batch (over its labels that are not -100).
         swallows_num_items: forward takes `**kwargs`, ignores `num_items_in_batch`, and says nothing about it, so that a Trainer which goes
             by the signature believes that it is honoured. (Older versions lack the `**kwargs`.)
+        uncounted: forward takes `**kwargs`, and would divide by `num_items_in_batch`, but has no column `labels` of which a Trainer could
+            count the items: it is never given.
         attention_mask: its batches hold an `attention_mask`.
         classifies: its second output is a tensor of scores over classes in the last dimension, as label smoothing needs.
         pretrained: it is a `transformers.PreTrainedModel`.
@@ -104,6 +107,7 @@ class ModelKind:
     family: str
     loss_reduction: str = "mean_per_batch"
     swallows_num_items: bool = False
+    uncounted: bool = False
     attention_mask: bool = False
     classifies: bool = False
     pretrained: bool = False
@@ -123,12 +127,17 @@ class ModelKind:
     @property
     def label_names(self) -> tuple[str, ...]:
         """The columns of labels, as `TrainingArguments.label_names` takes them."""
-        return ("labels_a", "labels_b") if self.family == "two_labels" else ("labels",)
+        return _LABELS.get(self.family, ("labels",))
+
+    @property
+    def says_its_labels(self) -> bool:
+        """Whether a Trainer finds the columns of labels by itself; otherwise `label_names` has to name them."""
+        return self.family != "target"
 
     @property
     def main_input_name(self) -> str:
         """The column that the model predicts from, and by which a row is identified."""
-        return "input_x" if self.family in ("regression", "two_labels") else "input_ids"
+        return "input_x" if self.family in NUMBERS else "input_ids"
 
     @property
     def labels_shifted(self) -> bool:
@@ -142,8 +151,12 @@ class ModelKind:
 
 
 TOKEN_LABELS: Final = ("next_token", "causal_lm", "seq2seq")
+_LABELS: Final[Mapping[str, tuple[str, ...]]] = {
+    "two_labels": ("labels_a", "labels_b"), "target": ("target",), "positions": ("start_positions", "end_positions"), "unlabelled": (),
+}  # fmt: skip
+"""Columns of labels that are not called `labels`, by family."""
 _TOKENS: Final = (*TOKEN_LABELS, "classification")
-_ALL: Final = ("regression", "two_labels", *_TOKENS)
+_ALL: Final = (*NUMBERS, *_TOKENS)
 
 DATASETS: Final[Registry[DatasetKind]] = Registry("data set", {
     kind.name: kind
@@ -153,6 +166,9 @@ DATASETS: Final[Registry[DatasetKind]] = Registry("data set", {
         DatasetKind("tokens", "Rows of equal length, each repeating its own few tokens, for language models.", ("next_token", "causal_lm")),
         DatasetKind("classification", "Rows of repeated tokens, each with the number of its class.", ("classification",)),
         DatasetKind("seq2seq", "Rows of repeated tokens, each with the same tokens in another order to be written.", ("seq2seq",)),
+        DatasetKind("target", "Uneven numbers x with labels 2x + 3 in a column called target.", ("target",)),
+        DatasetKind("positions", "Uneven numbers x with labels 2x + 3 and 3x + 2, called as those of an answer.", ("positions",)),
+        DatasetKind("unlabelled", "Uneven numbers x and nothing else.", ("unlabelled",)),
         DatasetKind("dynamic", "Rows of tokens of different length, which need the padding collator.", _TOKENS, needs_padding=True),
         DatasetKind("stream", "The rows of the model's own kind as a stream without a length.", _ALL, map_style=False, sized=False),
         DatasetKind("sized_stream", "The rows of the model's own kind as a stream that has a length.", _ALL, map_style=False),
@@ -197,6 +213,12 @@ MODELS: Final[Registry[ModelKind]] = Registry("model", {
         ModelKind("regression_kwargs_ignored", "The line, whose forward ignores its **kwargs: accepts_loss_kwargs=False.", "regression"),
         ModelKind("regression_kwargs_unaware", "The line, whose forward ignores its **kwargs and does not say so.", "regression",
                   swallows_num_items=True),
+        ModelKind("regression_renamed", "The line, whose forward takes its labels as target, and **kwargs.", "target",
+                  uncounted=True, dict_output=True),
+        ModelKind("regression_unlabelled", "The line that learns its own input, without labels; forward takes **kwargs.", "unlabelled",
+                  uncounted=True, dict_output=True),
+        ModelKind("regression_positions", "Two lines whose labels are called as those of an answer; forward takes **kwargs.", "positions",
+                  uncounted=True, dict_output=True),
         ModelKind("regression_layers", "Two linear layers with biases and a LayerNorm between them, from one number to one.", "regression",
                   layered=True),
         ModelKind("regression_rms_norm", "Two linear layers with biases and torch's RMSNorm between them, named ln_f.", "regression",

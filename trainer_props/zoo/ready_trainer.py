@@ -55,7 +55,8 @@ def regression_trainer(
             raise TypeError(f"regression_trainer() has no keyword {name!r}{nearest(name, [*of_arguments, *of_trainer, *_OWN])}")
 
     quiet = {"report_to": "none", "dataloader_pin_memory": torch.cuda.is_available()}
-    arguments = {**quiet, **{name: value for name, value in keywords.items() if name in of_arguments}}
+    told = {} if not isinstance(model, str) or MODELS[model].says_its_labels else {"label_names": list(MODELS[model].label_names)}
+    arguments = {**quiet, **told, **{name: value for name, value in keywords.items() if name in of_arguments}}
     parts = _parts(model, train_len, eval_len, a, b) | {name: value for name, value in keywords.items() if name not in of_arguments}
     if arguments.get("output_dir") is not None:
         return trainer_class(args=TrainingArguments(**arguments), **parts)

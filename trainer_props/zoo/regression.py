@@ -60,6 +60,52 @@ class RegressionKwargsModel(RegressionModel):
         return (mse_loss(y, labels) if items is None else mse_loss(y, labels, reduction="sum") / items, y)
 
 
+class RegressionRenamedModel(RegressionModel):
+    """The line, whose labels are called `target`: the loss is divided by `num_items_in_batch` where that is given, else it is the mean.
+
+    A Trainer takes for labels what has `label` in its name, and what `label_names` names.
+    """
+
+    def forward(self, input_x: Tensor, target: Tensor | None = None, **kwargs: Any) -> Any:
+        """The loss, where there are labels, and y."""
+        y = self.a * input_x + self.b
+        items = kwargs.get("num_items_in_batch")
+        if target is None:
+            return {"output": y}
+        return {"loss": mse_loss(y, target) if items is None else mse_loss(y, target, reduction="sum") / items, "output": y}
+
+
+class RegressionUnlabelledModel(RegressionModel):
+    """The line that is to give back its input: it needs no labels, and says by `return_loss` that it has a loss all the same.
+
+    The loss is divided by `num_items_in_batch` where that is given, else it is the mean.
+    """
+
+    def forward(self, input_x: Tensor, return_loss: bool = True, **kwargs: Any) -> Any:
+        """The loss, unless it is not wanted, and y."""
+        y = self.a * input_x + self.b
+        items = kwargs.get("num_items_in_batch")
+        if not return_loss:
+            return {"output": y}
+        return {"loss": mse_loss(y, input_x) if items is None else mse_loss(y, input_x, reduction="sum") / items, "output": y}
+
+
+class RegressionForQuestionAnswering(RegressionModel):
+    """Two outputs, a * x + b and b * x + a, whose labels are called as those of models that mark an answer.
+
+    The loss is the sum of both errors, divided by `num_items_in_batch` where that is given; else both are means.
+    """
+
+    def forward(self, input_x: Tensor, start_positions: Tensor | None = None, end_positions: Tensor | None = None, **kwargs: Any) -> Any:
+        """The loss, where there are both columns of labels, and both outputs."""
+        y, z = self.a * input_x + self.b, self.b * input_x + self.a
+        if start_positions is None or end_positions is None:
+            return {"start": y, "end": z}
+        items = kwargs.get("num_items_in_batch") or len(input_x)
+        errors = mse_loss(y, start_positions, reduction="sum") + mse_loss(z, end_positions, reduction="sum")
+        return {"loss": errors / items, "start": y, "end": z}
+
+
 class RegressionKwargsUnawareModel(RegressionModel):
     """The line, whose forward takes `**kwargs` and ignores them."""
 
