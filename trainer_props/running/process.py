@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import gc
+import importlib.metadata
 import importlib.util
 import logging
 import os
@@ -123,18 +124,22 @@ def freeze_again() -> None:
 
 @contextlib.contextmanager
 def _memoised_lookups() -> Iterator[None]:
-    # transformers asks some thirty times a run whether optional packages are installed, once on every backward.
-    original = importlib.util.find_spec
-    memo = functools.lru_cache(maxsize=None)(original)
+    # transformers asks some thirty times a run whether optional packages are installed, once on every backward; accelerate reads what is
+    # known of `datasets` twice for each loader of several processes, which is a third of such a run.
+    find_spec, metadata = importlib.util.find_spec, importlib.metadata.metadata
+    found, read = functools.lru_cache(maxsize=None)(find_spec), functools.lru_cache(maxsize=None)(metadata)
 
-    def find_spec(name: str, package: str | None = None) -> Any:
-        return memo(name, package)
+    def find_spec_once(name: str, package: str | None = None) -> Any:
+        return found(name, package)
 
-    importlib.util.find_spec = find_spec
+    def metadata_once(distribution_name: str) -> Any:
+        return read(distribution_name)
+
+    importlib.util.find_spec, importlib.metadata.metadata = find_spec_once, metadata_once
     try:
         yield
     finally:
-        importlib.util.find_spec = original
+        importlib.util.find_spec, importlib.metadata.metadata = find_spec, metadata
 
 
 @contextlib.contextmanager
