@@ -20,6 +20,7 @@ from trainer_props.experiments import (  # noqa: F401  they register
     resume_changed,
     save_and_reload,
     save_memory,
+    shard_data,
     single_run,
     used_folder,
 )

@@ -9,7 +9,10 @@ from types import ModuleType
 from typing import Final
 
 from trainer_props.case import Case
+from trainer_props.experiments.alone import on_one_device
 from trainer_props.experiments.registry import OUTPUT, Body, Wanted
+from trainer_props.scenario import thaw
+from trainer_props.serialization import code
 
 _SIZES: Final = ("per_device_train_batch_size", "per_device_eval_batch_size")
 _EMULATION: Final = ("emulated", "_Emulated", "scatter", "replica", "gather")
@@ -41,8 +44,8 @@ def body(case: Case, wanted: Wanted) -> Body:
     """The same in source: `run(output_dir, **arguments)` makes one run, `main` one on one device and one on several."""
     scenario = case.scenario
     count, emulated = scenario.devices.count, scenario.devices.kind == "data_parallel"
-    one = ", ".join(f"{name}={count * int(scenario.argument(name))}" for name in _SIZES)
-    each = ", ".join(f"{name}={int(scenario.argument(name))}" for name in _SIZES)
+    varied = [*_SIZES, *(["accelerator_config"] if scenario.argument("accelerator_config") else [])]
+    one, each = (", ".join(f"{name}={code(thaw(made.argument(name)))}" for name in varied) for made in (on_one_device(scenario), scenario))
     several = [f'runs = {{"one device": run(f"{{output_dir}}/one", {one})}}']
     if emulated:
         several += [f"with emulated({count}):", f'    runs["rank 0"] = run(f"{{output_dir}}/several", {each})']
@@ -51,17 +54,24 @@ def body(case: Case, wanted: Wanted) -> Body:
     else:
         several.append(f"runs |= in_processes({count}, output_dir, {each})")
         definitions, imports = [_IN_PROCESSES], ["import os", "import sys", "import torch"]
+    if case.parameters.get("workers") and "worker_seeds" in wanted.words:
+        from trainer_props.running.devices import errand  # it imports transformers
+
+        definitions = [*definitions, _bare(errand, "worker_seeds")]
+        imports = [*imports, "import random", "import numpy as np", "import torch"]
     if "files" in wanted.words:
         pairs = '(("one", "one device"), ("several", "rank 0"))'
         several += [f"for folder, name in {pairs}:", '    runs[name].results["files"] = checkpoint_files(f"{output_dir}/{folder}")']
         definitions, imports = [*definitions, _FILES], [*imports, "import os", "import pathlib"]
-    return Body(_lines(case, wanted), imports, definitions, varied=_SIZES, several=several)
+    return Body(_lines(case, wanted), imports, definitions, varied=varied, several=several)
 
 
 def _lines(case: Case, wanted: Wanted) -> list[str]:
     """What is done with a trainer."""
     told = [name for name in ("train_batch_size", "eval_batch_size") if name in wanted.words]
     lines = [f'record.results["{name}"] = trainer.args.{name}' for name in told]
+    if case.parameters.get("workers") and "worker_seeds" in wanted.words:
+        lines.append(f'record.results["worker_seeds"] = worker_seeds(trainer, {case.parameters["workers"]})')
     kept = [f"record.{name} = {value}" for name, value in OUTPUT.items() if name in wanted.fields]
     lines += [f"{'output = ' if kept else ''}trainer.train()", *kept]
     if case.scenario.data.n_eval and "log_history" in wanted.fields:

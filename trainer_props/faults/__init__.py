@@ -28,6 +28,7 @@ from trainer_props.faults import (  # noqa: F401  registers
     resume_changed,
     rotation,
     save_memory,
+    sharding,
     steps,
 )
 from trainer_props.faults.registry import FAULTS, TEN, Fault, fault

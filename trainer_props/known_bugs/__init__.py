@@ -19,6 +19,7 @@ from trainer_props.known_bugs import (  # noqa: F401  they register
     resume_changed,
     rotation,
     save_memory,
+    sharding,
     streams,
     training,
 )

@@ -28,6 +28,7 @@ from trainer_props.properties import (  # noqa: F401  they register
     resume_changed,
     rotation,
     save_memory,
+    sharding,
     steps,
 )
 from trainer_props.properties.registry import PROPERTIES, SINGLE_RUN, Property, trainer_property
