@@ -16,7 +16,7 @@ from trainer_props.serialization import code
 
 _SIZES: Final = ("per_device_train_batch_size", "per_device_eval_batch_size")
 _EMULATION: Final = ("emulated", "_Emulated", "scatter", "replica", "gather")
-_IN_PROCESSES: Final = '''\
+IN_PROCESSES: Final = '''\
 def in_process(rank, count, output_dir, arguments):
     """What each of the processes does, as torchrun would start it."""
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(count), LOCAL_WORLD_SIZE=str(count))
@@ -30,6 +30,7 @@ def in_process(rank, count, output_dir, arguments):
 
 def in_processes(count, output_dir, **arguments):
     """The records of a run in several processes."""
+    os.makedirs(output_dir, exist_ok=True)
     given = (count, output_dir, arguments)
     torch.multiprocessing.start_processes(in_process, given, nprocs=count, start_method="fork")
     files = [f"{output_dir}/{rank}.pt" for rank in range(count)]
@@ -53,11 +54,11 @@ def body(case: Case, wanted: Wanted) -> Body:
         imports.append("from transformers import TrainingArguments")
     else:
         several.append(f"runs |= in_processes({count}, output_dir, {each})")
-        definitions, imports = [_IN_PROCESSES], ["import os", "import sys", "import torch"]
+        definitions, imports = [IN_PROCESSES], ["import os", "import sys", "import torch"]
     if case.parameters.get("workers") and "worker_seeds" in wanted.words:
         from trainer_props.running.devices import errand  # it imports transformers
 
-        definitions = [*definitions, _bare(errand, "worker_seeds")]
+        definitions = [*definitions, bare(errand, "worker_seeds")]
         imports = [*imports, "import random", "import numpy as np", "import torch"]
     if "files" in wanted.words:
         pairs = '(("one", "one device"), ("several", "rank 0"))'
@@ -90,11 +91,12 @@ def emulation() -> str:
     """The emulation of DataParallel as it is used here, without its annotations and comments."""
     from trainer_props.running.devices import data_parallel  # it imports transformers
 
-    texts = [_bare(data_parallel, name) for name in _EMULATION]
+    texts = [bare(data_parallel, name) for name in _EMULATION]
     return "\n\n\n".join(texts).replace("nn.DataParallel[nn.Module]", "nn.DataParallel")
 
 
-def _bare(module: ModuleType, name: str) -> str:
+def bare(module: ModuleType, name: str) -> str:
+    """The source of something of a module, without annotations and comments."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(getattr(module, name))))
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef):

@@ -64,6 +64,24 @@ def _fewer_than_half(judgement: Violated, runs: Runs, scenario: Scenario) -> boo
     return 2 * n < count and judgement.observed in ([0], n, [index % n for index in range(2 * n)])
 
 
+def _batches_by_length(scenario: Scenario) -> int:
+    """As many micro-batches as the length of a shard of a stream says: whole batches for each process, though one is split for all."""
+    count, size = scenario.devices.count, int(scenario.argument("per_device_train_batch_size"))
+    return -(-scenario.data.n // (size * count)) * count
+
+
+def _longer_than_it_is(scenario: Scenario) -> bool:
+    split = _split(scenario) and _streamed_to_each(scenario) and scenario.data.kind == "sized_stream"
+    return split and _batches_by_length(scenario) != accounting.batches_per_epoch(scenario)
+
+
+def _waits_for_more(judgement: Violated, runs: Runs, scenario: Scenario) -> bool:
+    """A window that the end of a pass cuts short makes no update: the pass seems to go on."""
+    record, batches = list(runs.values())[-1], accounting.batches_per_epoch(scenario)
+    whole = batches // int(scenario.argument("gradient_accumulation_steps"))
+    return sum(update.batches <= batches for update in record.updates) == min(whole, len(record.updates))
+
+
 known_bug(
     KnownBug(
         id="split-batches-counted-for-each",
@@ -146,7 +164,7 @@ known_bug(
             "Where the first process hands out the data and there is not one batch, as when short ones are dropped, a run ends with a "
             "TypeError: nothing is broadcast."
         ),
-        link="https://github.com/huggingface/accelerate/blob/v1.15.0/src/accelerate/data_loader.py#L856",
+        link="https://github.com/huggingface/accelerate/blob/v1.15.0/src/accelerate/data_loader.py#L893",
         versions=">=4.38",
         properties=("devices.every_rank_comes_to_its_end",),
         region=lambda scenario: dispatched(scenario) and accounting.drops_last(scenario),
@@ -186,6 +204,41 @@ known_bug(
             scenario=Scenario(
                 arguments={"per_device_train_batch_size": 1, "max_steps": 2}, data=Data(kind="stream", n=1),
                 devices=Devices(kind="gloo", count=3),
+            ),
+        ),
+    )
+)  # fmt: skip
+
+known_bug(
+    KnownBug(
+        id="split-streams-seem-longer",
+        verdict="bug",
+        sentence=(
+            "A stream with a length that every process reads for itself (dispatch_batches=False) counts as longer than it is with "
+            "split_batches, as if each process had whole batches: epochs and schedules are too long, and the last window of a pass, if it "
+            "is short, makes no update."
+        ),
+        link="https://github.com/huggingface/accelerate/blob/v1.15.0/src/accelerate/data_loader.py#L333",
+        versions=">=4.38",
+        properties=(
+            "devices.global_step_counts_with_devices", "devices.updates_have_the_samples_of_one_device",
+            "devices.learning_rates_are_those_of_one_device", "devices.first_gradient_is_that_of_one_device",
+            "devices.weights_are_those_of_one_device", "devices.logged_losses_are_those_of_one_device",
+            "devices.logged_norms_are_those_of_one_device", "devices.returned_loss_is_that_of_one_device",
+            "devices.evaluation_loss_is_that_of_one_device", "devices.predictions_are_those_of_one_device",
+            "sharding.items_are_counted_on_all_ranks", "resume_in_processes.resumed_ranks_end_where_the_whole_run_does",
+            "resume_in_processes.resumed_ranks_go_on_with_the_data", "resume_in_processes.resumed_ranks_have_the_weights_of_the_whole_run",
+        ),
+        region=_longer_than_it_is,
+        symptom=_waits_for_more,
+        example=Case(
+            experiment="shard_data",
+            scenario=Scenario(
+                arguments={
+                    "accelerator_config": {"dispatch_batches": False, "split_batches": True}, "per_device_train_batch_size": 2,
+                    "gradient_accumulation_steps": 2, "num_train_epochs": 1,
+                },
+                data=Data(kind="sized_stream", n=6), devices=_TWO,
             ),
         ),
     )

@@ -26,6 +26,7 @@ from trainer_props.properties import (  # noqa: F401  they register
     resume_among_others,
     resume_callbacks,
     resume_changed,
+    resume_in_processes,
     rotation,
     save_memory,
     sharding,

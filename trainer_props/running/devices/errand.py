@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import Trainer
+from transformers import Trainer, TrainerCallback
 
 from trainer_props.record import Record
 from trainer_props.scenario import Value
@@ -21,11 +21,15 @@ class Errand(Value, frozen=True, kw_only=True, omit_defaults=True, forbid_unknow
         evaluate: evaluate after training, on the scenario's evaluation data.
         predict: predict so many rows after that; 0: none.
         workers: before all that, ask for the seeds that so many workers of the training loader would have; 0: not.
+        resume: a checkpoint to begin from; empty: none.
+        draws: at the beginning of each update draw random numbers, on each rank more than on the one before, and keep the last of them.
     """
 
     evaluate: bool = False
     predict: int = 0
     workers: int = 0
+    resume: str = ""
+    draws: bool = False
 
     def body(self, trainer: Trainer, record: Record, parts: Parts) -> None:
         """Do it, and keep what the trainer returned."""
@@ -35,7 +39,9 @@ class Errand(Value, frozen=True, kw_only=True, omit_defaults=True, forbid_unknow
         results["world_size"] = trainer.args.world_size
         if self.workers:
             results["worker_seeds"] = worker_seeds(trainer, self.workers)
-        output = trainer.train()
+        if self.draws:
+            trainer.add_callback(Draws(results))
+        output = trainer.train(resume_from_checkpoint=self.resume) if self.resume else trainer.train()
         record.global_step, record.training_loss, record.metrics = output.global_step, output.training_loss, dict(output.metrics)
         if self.evaluate:
             results["evaluate"] = dict(trainer.evaluate())
@@ -45,6 +51,19 @@ class Errand(Value, frozen=True, kw_only=True, omit_defaults=True, forbid_unknow
             predicted = trainer.predict(parts.test_dataset(self.predict))
             results["predictions"] = _rows(predicted.predictions)
             results["label_ids"] = _rows(predicted.label_ids)
+
+
+class Draws(TrainerCallback):
+    """Draws random numbers as often as the rank says, as a user's own code may do, so that no two ranks are in the same state."""
+
+    def __init__(self, results: dict[str, Any]) -> None:
+        self.found = results["draws"] = []
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """An update begins: of torch, Python and numpy keep the last number."""
+        for _ in range(args.process_index + 1):
+            numbers = [torch.rand(()).item(), random.random(), float(np.random.random())]
+        self.found.append([state.global_step, *numbers])
 
 
 def worker_seeds(trainer: Trainer, count: int) -> list[list[int]]:
