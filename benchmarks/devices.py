@@ -33,7 +33,7 @@ from trainer_props.engine import Plan, Session
 from trainer_props.engine.drawing import draw
 from trainer_props.engine.events import CaseStarted, EngineEvent
 from trainer_props.experiments import EXPERIMENTS, Held
-from trainer_props.experiments.devices import on_one_device
+from trainer_props.experiments.alone import on_one_device
 from trainer_props.running import Errand, prepared, run_on_devices
 from trainer_props.running.devices import gloo
 from trainer_props.scenario import Data, Devices, Scenario

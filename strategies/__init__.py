@@ -33,7 +33,7 @@ from trainer_props.strategies.scenarios import (
     token_scenarios,
 )
 from trainer_props.strategies.sizes import accumulation_steps, batch_sizes, dataset_lengths
-from trainer_props.strategies.spreading import SPREAD, spread_scenarios
+from trainer_props.strategies.spreading import SPREAD, sharded_scenarios, spread_scenarios
 
 SCHEDULERS = (*SCHEDULES, *ADAPTIVE_SCHEDULES)
 """The values of `lr_scheduler_type` that are drawn."""
@@ -68,6 +68,7 @@ __all__ = [
     "scenarios",
     "schedules",
     "seq2seq_scenarios",
+    "sharded_scenarios",
     "spread_scenarios",
     "stream_scenarios",
     "token_scenarios",

@@ -43,6 +43,13 @@ EXPERIMENT: Final = {
         ("second-rank-asks-for-its-logs", "last-rank-goes-backwards", "labels-counted-on-each-rank-alone", "padding-kept-in-predictions"),
         "train_in_processes",
     ),
+    **dict.fromkeys(
+        (
+            "items-taken-to-be-as-many-everywhere", "tokens-of-the-own-rank", "workers-seeded-without-their-rank",
+            "last-rank-ends-a-row-early", "every-second-batch-is-the-one-before", "ranks-counted-from-the-end",
+        ),
+        "shard_data",
+    ),
     "length-of-the-checkpoint-kept": "resume_changed",
     **dict.fromkeys(("lost-batches-left-out-in-any-case", "infinite-evaluation-losses-not-filtered"), "evaluate_and_predict"),
 }
@@ -91,6 +98,10 @@ HELD: Final[Mapping[str, dict[str, Any]]] = {
     "logged-norm-grows-with-devices": {"logging_strategy": "steps", "logging_steps": 1},
     "evaluation-loss-of-one-rank": {"eval_strategy": "epoch"},
     "random-state-of-rank-zero-alone": {"save_strategy": "epoch"},
+    "tokens-counted-anew-by-other-ranks": {"include_num_input_tokens_seen": "all"},
+    "optimizer-not-loaded-in-several-processes": {"optim": "adamw_torch", "learning_rate": 0.1},
+    "tokens-of-the-own-rank": {"include_num_input_tokens_seen": "all"},
+    "ranks-counted-from-the-end": {"train_sampling_strategy": "sequential"},
     "best-metric-of-the-save-before": _SAVED,
     "older-runs-not-counted": {"save_total_limit": 1},
     "any-checkpoint-taken-for-the-best": {**_SCORED, "save_strategy": "steps", "save_steps": 2, "load_best_model_at_end": True},

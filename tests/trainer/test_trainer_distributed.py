@@ -9,7 +9,7 @@ import trainer_props
 if TYPE_CHECKING:
     from trainer_props.checking import SubjectCase
 
-EXPERIMENTS = ["train_on_devices", "train_in_processes"]
+EXPERIMENTS = ["train_on_devices", "train_in_processes", "shard_data", "resume_in_processes"]
 
 
 @trainer_props.parametrize("transformers:Trainer", experiments=EXPERIMENTS)

@@ -15,11 +15,12 @@ from trainer_props.cli.choosing import devices_of
 from trainer_props.cli.common import UsageError
 from trainer_props.engine.judging import judge
 from trainer_props.experiments import EXPERIMENTS, Held, suitable
-from trainer_props.experiments.devices import on_one_device
+from trainer_props.experiments.alone import on_one_device
 from trainer_props.faults import FAULTS
 from trainer_props.known_bugs import KNOWN_BUGS
+from trainer_props.oracles.sharding import repeats
 from trainer_props.properties import PROPERTIES
-from trainer_props.properties.devices import repeats, shares
+from trainer_props.properties.devices import shares
 from trainer_props.regressions.cases import read_case
 from trainer_props.running import prepared
 from trainer_props.scenario import Data, Devices, Model, Scenario

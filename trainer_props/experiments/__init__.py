@@ -19,9 +19,11 @@ from trainer_props.experiments import (  # noqa: F401  they register
     resume_among_others,
     resume_callbacks,
     resume_changed,
+    resume_in_processes,
     save_and_reload,
     save_memory,
     schedules,
+    shard_data,
     single_run,
     used_folder,
 )

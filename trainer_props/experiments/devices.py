@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from hypothesis import strategies as st
@@ -10,11 +11,12 @@ from hypothesis import strategies as st
 from trainer_props import strategies
 from trainer_props.arguments import default
 from trainer_props.case import Case
+from trainer_props.experiments.alone import on_one_device
 from trainer_props.experiments.devices_source import body
 from trainer_props.experiments.hashed import Hashed
 from trainer_props.experiments.registry import Experiment, Held, register
 from trainer_props.record import Runs
-from trainer_props.scenario import Devices, Scenario
+from trainer_props.scenario import Scenario
 
 if TYPE_CHECKING:
     from trainer_props.subjects import Subject
@@ -53,24 +55,17 @@ def cases(held: Held, kind: str) -> st.SearchStrategy[Case]:
     return drawn()
 
 
-def plain(scenario: Scenario, held: dict[str, Any]) -> Scenario:
+def plain(scenario: Scenario, held: Mapping[str, Any], left_out: Collection[str] = _LEFT_OUT) -> Scenario:
     """The scenario without worker processes, which take seconds, without poisoned losses, which are counted by micro-batches, and without
     checkpoints that are rotated or loaded again.
     """
-    left_out = [name for name in scenario.arguments if name in _LEFT_OUT or _is_of_workers(name)]
+    left_out = [name for name in scenario.arguments if name in left_out or _is_of_workers(name)]
     kept = scenario.without_arguments(*(name for name in left_out if name not in held))
     return kept.replace(components=kept.components.replace(poisoned=()))  # type: ignore[no-any-return]
 
 
 def _is_of_workers(name: str) -> bool:
     return name.startswith("dataloader_") and name != "dataloader_drop_last"
-
-
-def on_one_device(scenario: Scenario) -> Scenario:
-    """The same run on one device: its batches are those of all devices together."""
-    count = scenario.devices.count
-    sizes = {name: count * int(scenario.argument(name)) for name in ("per_device_train_batch_size", "per_device_eval_batch_size")}
-    return scenario.with_arguments(**sizes).replace(devices=Devices())  # type: ignore[no-any-return]
 
 
 def run(case: Case, subject: Subject) -> Runs:
@@ -88,7 +83,8 @@ def run(case: Case, subject: Subject) -> Runs:
 def _errand(case: Case) -> Any:
     from trainer_props.running import Errand
 
-    return Errand(evaluate=case.scenario.data.n_eval > 0, predict=int(case.parameters.get("predict", 0)))
+    asked = {name: int(case.parameters.get(name, 0)) for name in ("predict", "workers")}
+    return Errand(evaluate=case.scenario.data.n_eval > 0, **asked)
 
 
 @functools.lru_cache(maxsize=_SHARED_BASELINES)

@@ -9,11 +9,14 @@ from types import ModuleType
 from typing import Final
 
 from trainer_props.case import Case
+from trainer_props.experiments.alone import on_one_device
 from trainer_props.experiments.registry import OUTPUT, Body, Wanted
+from trainer_props.scenario import thaw
+from trainer_props.serialization import code
 
 _SIZES: Final = ("per_device_train_batch_size", "per_device_eval_batch_size")
 _EMULATION: Final = ("emulated", "_Emulated", "scatter", "replica", "gather")
-_IN_PROCESSES: Final = '''\
+IN_PROCESSES: Final = '''\
 def in_process(rank, count, output_dir, arguments):
     """What each of the processes does, as torchrun would start it."""
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(count), LOCAL_WORLD_SIZE=str(count))
@@ -27,6 +30,7 @@ def in_process(rank, count, output_dir, arguments):
 
 def in_processes(count, output_dir, **arguments):
     """The records of a run in several processes."""
+    os.makedirs(output_dir, exist_ok=True)
     given = (count, output_dir, arguments)
     torch.multiprocessing.start_processes(in_process, given, nprocs=count, start_method="fork")
     files = [f"{output_dir}/{rank}.pt" for rank in range(count)]
@@ -41,8 +45,8 @@ def body(case: Case, wanted: Wanted) -> Body:
     """The same in source: `run(output_dir, **arguments)` makes one run, `main` one on one device and one on several."""
     scenario = case.scenario
     count, emulated = scenario.devices.count, scenario.devices.kind == "data_parallel"
-    one = ", ".join(f"{name}={count * int(scenario.argument(name))}" for name in _SIZES)
-    each = ", ".join(f"{name}={int(scenario.argument(name))}" for name in _SIZES)
+    varied = [*_SIZES, *(["accelerator_config"] if scenario.argument("accelerator_config") else [])]
+    one, each = (", ".join(f"{name}={code(thaw(made.argument(name)))}" for name in varied) for made in (on_one_device(scenario), scenario))
     several = [f'runs = {{"one device": run(f"{{output_dir}}/one", {one})}}']
     if emulated:
         several += [f"with emulated({count}):", f'    runs["rank 0"] = run(f"{{output_dir}}/several", {each})']
@@ -50,18 +54,25 @@ def body(case: Case, wanted: Wanted) -> Body:
         imports.append("from transformers import TrainingArguments")
     else:
         several.append(f"runs |= in_processes({count}, output_dir, {each})")
-        definitions, imports = [_IN_PROCESSES], ["import os", "import sys", "import torch"]
+        definitions, imports = [IN_PROCESSES], ["import os", "import sys", "import torch"]
+    if case.parameters.get("workers") and "worker_seeds" in wanted.words:
+        from trainer_props.running.devices import errand  # it imports transformers
+
+        definitions = [*definitions, bare(errand, "worker_seeds")]
+        imports = [*imports, "import random", "import numpy as np", "import torch"]
     if "files" in wanted.words:
         pairs = '(("one", "one device"), ("several", "rank 0"))'
         several += [f"for folder, name in {pairs}:", '    runs[name].results["files"] = checkpoint_files(f"{output_dir}/{folder}")']
         definitions, imports = [*definitions, _FILES], [*imports, "import os", "import pathlib"]
-    return Body(_lines(case, wanted), imports, definitions, varied=_SIZES, several=several)
+    return Body(_lines(case, wanted), imports, definitions, varied=varied, several=several)
 
 
 def _lines(case: Case, wanted: Wanted) -> list[str]:
     """What is done with a trainer."""
     told = [name for name in ("train_batch_size", "eval_batch_size") if name in wanted.words]
     lines = [f'record.results["{name}"] = trainer.args.{name}' for name in told]
+    if case.parameters.get("workers") and "worker_seeds" in wanted.words:
+        lines.append(f'record.results["worker_seeds"] = worker_seeds(trainer, {case.parameters["workers"]})')
     kept = [f"record.{name} = {value}" for name, value in OUTPUT.items() if name in wanted.fields]
     lines += [f"{'output = ' if kept else ''}trainer.train()", *kept]
     if case.scenario.data.n_eval and "log_history" in wanted.fields:
@@ -80,11 +91,12 @@ def emulation() -> str:
     """The emulation of DataParallel as it is used here, without its annotations and comments."""
     from trainer_props.running.devices import data_parallel  # it imports transformers
 
-    texts = [_bare(data_parallel, name) for name in _EMULATION]
+    texts = [bare(data_parallel, name) for name in _EMULATION]
     return "\n\n\n".join(texts).replace("nn.DataParallel[nn.Module]", "nn.DataParallel")
 
 
-def _bare(module: ModuleType, name: str) -> str:
+def bare(module: ModuleType, name: str) -> str:
+    """The source of something of a module, without annotations and comments."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(getattr(module, name))))
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef):

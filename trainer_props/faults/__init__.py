@@ -28,9 +28,11 @@ from trainer_props.faults import (  # noqa: F401  registers
     resume_among_others,
     resume_callbacks,
     resume_changed,
+    resume_in_processes,
     rotation,
     save_memory,
     schedules,
+    sharding,
     steps,
 )
 from trainer_props.faults.registry import FAULTS, TEN, Fault, fault

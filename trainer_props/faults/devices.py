@@ -6,6 +6,7 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
+from trainer_props.faults._shards import shards, with_batches
 from trainer_props.faults._source import rewritten
 from trainer_props.faults._swapping import changed, with_callback
 from trainer_props.faults.registry import fault
@@ -72,12 +73,6 @@ def steps_of_one_device() -> Any:
     return AsIfAlone
 
 
-def _shards(trainer: Any, loader: Any) -> Any:
-    """The batch sampler that gives each rank its batches, or None on one."""
-    sampler = getattr(loader, "batch_sampler", None)
-    return sampler if trainer.args.world_size > 1 and hasattr(sampler, "process_index") else None
-
-
 @fault(property="devices.ranks_share_no_sample")
 def data_of_rank_zero_everywhere() -> Any:
     """Every rank trains on the batches of rank 0."""
@@ -86,7 +81,7 @@ def data_of_rank_zero_everywhere() -> Any:
     class OfRankZero(Trainer):
         def get_train_dataloader(self) -> Any:
             loader = super().get_train_dataloader()
-            sampler = _shards(self, loader)
+            sampler = shards(self, loader)
             if sampler is not None:
                 sampler.process_index = 0
             return loader
@@ -94,31 +89,10 @@ def data_of_rank_zero_everywhere() -> Any:
     return OfRankZero
 
 
-def _with_batches(change: Any) -> Any:
-    """A Trainer class in which each of several ranks goes through other batches: what `change` makes of its own, given the sampler."""
-    from transformers import Trainer
-
-    class OtherBatches(Trainer):
-        def get_train_dataloader(self) -> Any:
-            loader = super().get_train_dataloader()
-            sampler = _shards(self, loader)
-            if sampler is not None:
-                usual: Any = type(sampler)
-
-                class Other(usual):
-                    def __iter__(self) -> Any:
-                        yield from change(list(usual.__iter__(self)), self)
-
-                sampler.__class__ = Other
-            return loader
-
-    return OtherBatches
-
-
 @fault(property="devices.updates_have_the_samples_of_one_device")
 def last_rank_goes_backwards() -> Any:
     """The last rank goes through its batches from the last to the first."""
-    return _with_batches(lambda batches, sampler: batches[::-1] if sampler.process_index == sampler.num_processes - 1 else batches)
+    return with_batches(lambda batches, sampler: batches[::-1] if sampler.process_index == sampler.num_processes - 1 else batches)
 
 
 @fault(property="devices.all_ranks_together_pass_through_the_data")
@@ -129,13 +103,13 @@ def first_batch_in_place_of_the_last() -> Any:
         rows = len(sampler.batch_sampler.sampler)
         return batches if rows % (sampler.batch_sampler.batch_size * sampler.num_processes) == 0 else [*batches[:-1], batches[0]]
 
-    return _with_batches(again)
+    return with_batches(again)
 
 
 @fault(property="devices.repeats_fill_the_last_batch")
 def last_batches_swapped_for_the_first() -> Any:
     """Every rank but the first ends with its first batch, although there is a last one."""
-    return _with_batches(lambda batches, sampler: [*batches[:-1], batches[0]] if sampler.process_index else batches)
+    return with_batches(lambda batches, sampler: [*batches[:-1], batches[0]] if sampler.process_index else batches)
 
 
 @fault(property="devices.first_gradient_is_that_of_one_device")

@@ -19,8 +19,10 @@ from trainer_props.known_bugs import (  # noqa: F401  they register
     resume_among_others,
     resume_callbacks,
     resume_changed,
+    resume_in_processes,
     rotation,
     save_memory,
+    sharding,
     streams,
     training,
 )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 
 from trainer_props.measures import devices as measures
 from trainer_props.oracles import accounting
-from trainer_props.properties.devices import in_processes, sees_whole_batches, shares
+from trainer_props.oracles.sharding import dispatched, in_processes
+from trainer_props.properties.devices import sees_whole_batches, shares
 from trainer_props.record import Evaluation, MicroBatch, Record, Runs
 from trainer_props.scenario import Scenario
 from trainer_props.zoo import MODELS
@@ -35,16 +37,30 @@ def close(left: float | None, right: float | None) -> bool:
 
 def reported(record: Record, scenario: Scenario) -> list[float]:
     """The loss of each update as the process of a record adds it up."""
+    if in_processes(scenario):
+        return _reported_by_a_rank(record, scenario)
     found, position = [], 0
     times = scenario.devices.count if multiplied(scenario) else 1
     for window in accounting.windows(scenario, len(record.updates)):
         total = 0.0
         for rows in window.sizes or [0] * window.batches:
-            calls = 1 if in_processes(scenario) else len(shares(rows, scenario.devices.count))
+            calls = len(shares(rows, scenario.devices.count))
             total += times * _of_a_batch(record.batches[position : position + calls], scenario)
             position += calls
         found.append(total / (1 if divides(scenario) else window.batches))
     return found
+
+
+def _reported_by_a_rank(record: Record, scenario: Scenario) -> list[float]:
+    """The same of a rank, whose every micro-batch is one call: all losses since the update before, those that no update ended too."""
+    times = scenario.devices.count if multiplied(scenario) else 1
+    accumulation, per_epoch = int(scenario.argument("gradient_accumulation_steps")), accounting.batches_per_epoch(scenario)
+    losses = []
+    for index, batch in enumerate(record.batches):
+        group = index % per_epoch // accumulation * accumulation
+        losses.append(times * _number(batch.loss) / (1 if divides(scenario) else min(accumulation, per_epoch - group)))
+    ends = [0, *(update.batches for update in record.updates)]
+    return [sum(losses[first:end]) for first, end in itertools.pairwise(ends)]
 
 
 def _of_a_batch(calls: Sequence[MicroBatch], scenario: Scenario) -> float:
@@ -82,21 +98,35 @@ def evaluated(runs: Runs, scenario: Scenario) -> list[float]:
 
 
 def _of_an_evaluation(passes: Sequence[Evaluation], scenario: Scenario) -> float:
-    """One loss a batch and rank, as often as the batch has rows, repeated rows too; then as many as there are rows of data."""
+    """One loss a batch and rank, as often as a full batch of the arguments has rows; of the last batch no more than it has rows of data."""
     count, rows = scenario.devices.count, scenario.data.n_eval
     times = count if multiplied(scenario) else 1
     weighted: list[float] = []
     if in_processes(scenario):
+        size, kept = int(scenario.argument("per_device_eval_batch_size")), trimmed_to(scenario)
         for batches in zip(*(each.batches for each in passes), strict=True):
-            weighted += [times * _number(batch.loss) for batch in batches for _ in range(batch.size)]
-    else:
-        calls, size = list(passes[0].batches), int(scenario.argument("per_device_eval_batch_size")) * count
-        for first in range(0, rows, size):
-            sizes = shares(min(size, rows - first), count)
-            own, calls = calls[: len(sizes)], calls[len(sizes) :]
-            weighted += [times * _of_a_batch(own, scenario)] * sum(sizes)
-    kept = weighted[:rows]
-    return sum(kept) / len(kept) if kept else math.nan
+            last = [times * _number(batch.loss) for batch in batches for _ in range(size)]
+            weighted += last
+        if weighted and kept:
+            weighted = weighted[: len(weighted) - len(last) + min(kept, len(last))]
+        return sum(weighted) / len(weighted) if weighted else math.nan
+    calls, size = list(passes[0].batches), int(scenario.argument("per_device_eval_batch_size")) * count
+    for first in range(0, rows, size):
+        sizes = shares(min(size, rows - first), count)
+        own, calls = calls[: len(sizes)], calls[len(sizes) :]
+        weighted += [times * _of_a_batch(own, scenario)] * sum(sizes)
+    return sum(weighted) / len(weighted) if weighted else math.nan
+
+
+def trimmed_to(scenario: Scenario) -> int:
+    """To how many the losses of the last batch of an evaluation are cut: what it has of the data, as far as the loader knows; 0: not."""
+    rows = scenario.data.n_eval
+    size = int(scenario.argument("per_device_eval_batch_size")) * accounting.devices_of_a_batch(scenario)
+    if dispatched(scenario):
+        return rows % size or size
+    if accounting.drops_last(scenario) or scenario.data.kind in accounting.STREAMS:
+        return 0
+    return rows % size
 
 
 def _number(loss: float | None) -> float:

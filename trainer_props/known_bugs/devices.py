@@ -7,7 +7,8 @@ from trainer_props.judgement import Violated
 from trainer_props.known_bugs import _device_losses as losses
 from trainer_props.known_bugs.registry import KnownBug, known_bug
 from trainer_props.oracles import accounting
-from trainer_props.properties.devices import in_processes, sees_whole_batches, shares
+from trainer_props.oracles.sharding import dispatched, in_processes
+from trainer_props.properties.devices import sees_whole_batches, shares
 from trainer_props.record import Runs
 from trainer_props.scenario import Components, Data, Devices, Model, Scenario
 from trainer_props.zoo import MODELS
@@ -58,10 +59,17 @@ def _by_missing_shares(judgement: Violated, runs: Runs, scenario: Scenario) -> b
     return losses.follows(runs, scenario, judgement.quantity, lambda rows: count / len(shares(rows, count)))
 
 
+def _in_whole_batches(scenario: Scenario) -> bool:
+    """Each process has batches of its own, as large as the arguments say."""
+    return in_processes(scenario) and not dispatched(scenario) and not accounting.loader_option(scenario, "split_batches")
+
+
 def _rows_are_repeated(scenario: Scenario) -> bool:
-    """Some batch of some rank is filled up. A whole batch that is repeated does no harm: its loss is trimmed."""
+    """Some batch of some rank is filled up. A whole batch that is repeated does no harm: its loss is trimmed, if not that of a stream."""
     size = int(scenario.argument("per_device_eval_batch_size"))
-    return in_processes(scenario) and scenario.data.n_eval % size != 0 and not accounting.drops_last(scenario)
+    if scenario.data.kind in accounting.STREAMS:
+        size *= accounting.devices_of_a_batch(scenario)
+    return _in_whole_batches(scenario) and scenario.data.n_eval % size != 0 and not accounting.drops_last(scenario)
 
 
 def _as_reported(judgement: Violated, runs: Runs, scenario: Scenario) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from trainer_props.scenario import Scenario
 
@@ -53,9 +53,23 @@ def resolve_steps(value: Any, total: int) -> int:
     return math.ceil(number * total) if number < 1 else int(number)
 
 
+_LOADER_OPTIONS: Final = {"split_batches": False, "dispatch_batches": None, "even_batches": True, "use_seedable_sampler": True}
+"""What the documentation of AcceleratorConfig says of loaders where a scenario is silent."""
+
+
+def loader_option(scenario: Scenario, name: str) -> Any:
+    """What `accelerator_config` says of the loaders: `split_batches`, `dispatch_batches`, `even_batches` or `use_seedable_sampler`."""
+    return (scenario.argument("accelerator_config") or {}).get(name, _LOADER_OPTIONS[name])
+
+
+def devices_of_a_batch(scenario: Scenario) -> int:
+    """For how many devices a batch of the arguments' size stands: one each; with `split_batches` the processes share one."""
+    return 1 if loader_option(scenario, "split_batches") else max(1, scenario.devices.count)
+
+
 def batch_size(scenario: Scenario) -> int:
     """Rows of a full training micro-batch, all devices together."""
-    return int(scenario.argument("per_device_train_batch_size")) * max(1, scenario.devices.count)
+    return int(scenario.argument("per_device_train_batch_size")) * devices_of_a_batch(scenario)
 
 
 def drops_last(scenario: Scenario) -> bool:
@@ -63,14 +77,15 @@ def drops_last(scenario: Scenario) -> bool:
     return bool(scenario.argument("dataloader_drop_last")) and scenario.data.kind not in STREAMS
 
 
-def _rebalanced(scenario: Scenario) -> bool:
+def rebalanced(scenario: Scenario) -> bool:
+    """Whether the sampler shares every window out by the length of its rows."""
     return scenario.data.kind not in STREAMS and scenario.argument("train_sampling_strategy") == "batch_rebalance"
 
 
 def batches_per_epoch(scenario: Scenario) -> int:
     """Micro-batches of one pass over the training data (on each device); 0 if not one batch is full and short ones are dropped."""
     n, size = scenario.data.n, batch_size(scenario)
-    if _rebalanced(scenario):  # the sampler cuts every effective batch into as many micro-batches as are accumulated
+    if rebalanced(scenario):  # the sampler cuts every effective batch into as many micro-batches as are accumulated
         accumulation = int(scenario.argument("gradient_accumulation_steps"))
         return _divide(n, size * accumulation, drops_last(scenario)) * accumulation
     return _divide(n, size, drops_last(scenario))
@@ -114,7 +129,7 @@ def windows(scenario: Scenario, total: int | None = None) -> tuple[Window, ...]:
         batches_per_epoch(scenario),
         int(scenario.argument("gradient_accumulation_steps")),
         total_updates(scenario) if total is None else total,
-        rows=-1 if _rebalanced(scenario) else scenario.data.n,
+        rows=-1 if rebalanced(scenario) else scenario.data.n,
         size=batch_size(scenario),
         unsized=scenario.data.kind == "stream",
     )
@@ -157,5 +172,5 @@ def evaluation_batches(scenario: Scenario) -> int:
 
     `dataloader_drop_last` holds for evaluation too: its documentation makes no exception.
     """
-    size = int(scenario.argument("per_device_eval_batch_size")) * max(1, scenario.devices.count)
+    size = int(scenario.argument("per_device_eval_batch_size")) * devices_of_a_batch(scenario)
     return _divide(scenario.data.n_eval, size, drops_last(scenario))

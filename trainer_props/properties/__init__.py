@@ -28,9 +28,11 @@ from trainer_props.properties import (  # noqa: F401  they register
     resume_among_others,
     resume_callbacks,
     resume_changed,
+    resume_in_processes,
     rotation,
     save_memory,
     schedules,
+    sharding,
     steps,
 )
 from trainer_props.properties.registry import PROPERTIES, SINGLE_RUN, Property, trainer_property

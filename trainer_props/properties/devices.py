@@ -9,6 +9,7 @@ from trainer_props.judgement import HOLDS, Judgement, close, holds_for_all, not_
 from trainer_props.measures import devices as measures
 from trainer_props.oracles import accounting
 from trainer_props.oracles.adaptive_schedules import NAMES as METRIC_DRIVEN
+from trainer_props.oracles.sharding import in_processes, repeats
 from trainer_props.properties import sources
 from trainer_props.properties._prediction import loss_reduction
 from trainer_props.properties.logs import LOG_TOLERANCE
@@ -17,10 +18,10 @@ from trainer_props.properties.optimization import ADAPTIVE
 from trainer_props.properties.registry import trainer_property
 from trainer_props.record import Runs
 from trainer_props.scenario import Scenario
-from trainer_props.zoo import MODELS
+from trainer_props.zoo import DATASETS, MODELS
 
-DEVICES: Final = ("train_on_devices", "train_in_processes")
-PROCESSES: Final = ("train_in_processes",)
+PROCESSES: Final = ("train_in_processes", "shard_data")
+DEVICES: Final = ("train_on_devices", *PROCESSES)
 TOLERANCE: Final = {"float64": 1e-12, "float32": 1e-6}
 """By the type of the model: sums are taken in another order, and `places=6` is what float32 is promised."""
 _BATCHES: Final = "https://huggingface.co/docs/accelerate/package_reference/torch_wrappers#accelerate.data_loader.BatchSamplerShard"
@@ -29,11 +30,6 @@ _PARALLEL: Final = "https://docs.pytorch.org/docs/stable/generated/torch.nn.para
 _EVALUATION_TOLERANCE: Final = 2e-6
 """Losses of evaluations are float32 numbers."""
 _VISIBLE: Final = "adaptive optimizers make visible steps of rounding in float32"
-
-
-def in_processes(scenario: Scenario) -> bool:
-    """Whether each device has a process, and a share of the data, of its own."""
-    return scenario.devices.kind == "gloo"
 
 
 def shares(rows: int, count: int) -> list[int]:
@@ -52,24 +48,22 @@ def sees_whole_batches(scenario: Scenario) -> bool:
     return scenario.components.loss == "compute_loss_func" and not in_processes(scenario)
 
 
-def repeats(scenario: Scenario) -> int:
-    """How many rows of each pass over the data are repeated, so that all ranks have as many full batches."""
-    if accounting.drops_last(scenario) or not in_processes(scenario):
-        return 0
-    return accounting.batches_per_epoch(scenario) * accounting.batch_size(scenario) - scenario.data.n
-
-
 def _even(runs: Runs, scenario: Scenario) -> bool:
     """Each device's share of each micro-batch counts as it should in a mean over devices."""
     kind = reduction(runs, scenario)
     if kind == "batch_dependent":
         return False
+    averaged = bool(scenario.argument("average_tokens_across_devices"))
     if in_processes(scenario):
-        return repeats(scenario) == 0
+        if repeats(scenario) or (kind == "sum_over_items" and averaged):
+            return not repeats(scenario)
+        # a mean over ranks of means over items: those of each rank have to be as many
+        alike = not scenario.data.ignored_every and not DATASETS[scenario.data.kind].needs_padding
+        return alike and not accounting.rebalanced(scenario)
     count = scenario.devices.count
     sizes = {rows for window in accounting.windows(scenario) for rows in window.sizes or ()}
     if kind == "sum_over_items":
-        return bool(scenario.argument("average_tokens_across_devices")) or all(rows % count == 0 for rows in sizes)
+        return averaged or all(rows % count == 0 for rows in sizes)
     return all(len(set(shares(rows, count))) == 1 for rows in sizes)
 
 
@@ -80,6 +74,15 @@ def _even_evaluation(runs: Runs, scenario: Scenario) -> bool:
     size, rows = int(scenario.argument("per_device_eval_batch_size")) * scenario.devices.count, scenario.data.n_eval
     sizes = {min(size, rows - first) for first in range(0, rows, size)}
     return all(len(set(shares(each, scenario.devices.count))) == 1 for each in sizes)
+
+
+def _same_order(runs: Runs, scenario: Scenario) -> bool:
+    """A run on one device goes through the data in the same order."""
+    if scenario.data.kind in accounting.STREAMS:
+        return True
+    how = scenario.argument("train_sampling_strategy")
+    seeded = bool(accounting.loader_option(scenario, "use_seedable_sampler"))
+    return how in ("sequential", "batch_rebalance") or (how == "random" and seeded)
 
 
 def _followed(runs: Runs, scenario: Scenario) -> bool:
@@ -103,9 +106,17 @@ EVEN_EVALUATION = Need(
 )  # fmt: skip
 BY_STEPS = Need("by_steps", "the schedule moves with evaluations", lambda runs, scenario: not _followed(runs, scenario))
 SAME_LENGTH = Need("same_length", "the runs have not as many updates (devices.global_step_counts_with_devices says so)", _same_length)
+SAME_ORDER = Need(
+    "same_order", "the order of the samples is another on one device: it depends on the batch size of a device, or on random numbers that "
+    "only processes draw", _same_order,
+)  # fmt: skip
+IN_ORDER = Need(
+    "in_order", "evaluation data are grouped by length, on one device within other batches",
+    lambda runs, scenario: scenario.argument("train_sampling_strategy") != "group_by_length",
+)  # fmt: skip
 EVALUATED = Need("evaluated", "nothing is evaluated", lambda runs, scenario: scenario.data.n_eval > 0)
 PREDICTED = Need("predicted", "nothing is predicted", lambda runs, scenario: runs.first.results.get("predictions") is not None)
-_SAME: Final = (FINISHED, SAME_LENGTH, NO_REPEATS, EVEN)
+_SAME: Final = (FINISHED, SAME_LENGTH, NO_REPEATS, EVEN, SAME_ORDER)
 _EFFECTIVE: Final = sources.docs("TrainingArguments.per_device_train_batch_size")
 
 
@@ -148,7 +159,9 @@ def global_step_counts_with_devices(runs: Runs, scenario: Scenario) -> Judgement
     return same("global_step", expected=[asked] * len(observed.value), observed=observed, at="rank")
 
 
-@trainer_property(source=_BATCHES, experiments=DEVICES, needs=[FINISHED, IDENTIFIED, SAME_LENGTH, NO_REPEATS], catalogue=[18, 38])
+@trainer_property(
+    source=_BATCHES, experiments=DEVICES, needs=[FINISHED, IDENTIFIED, SAME_LENGTH, NO_REPEATS, SAME_ORDER], catalogue=[18, 38]
+)
 def updates_have_the_samples_of_one_device(runs: Runs, scenario: Scenario) -> Judgement:
     """Each update has, on all devices together, the samples that it has on one."""
     return same(
@@ -160,14 +173,16 @@ def updates_have_the_samples_of_one_device(runs: Runs, scenario: Scenario) -> Ju
 @trainer_property(source=_BATCHES, experiments=PROCESSES, needs=[FINISHED, IDENTIFIED], catalogue=[10])
 def ranks_share_no_sample(runs: Runs, scenario: Scenario) -> Judgement:
     """No two ranks train on the same sample in a pass over the data, apart from the last micro-batch, which repeats may fill."""
-    kept = accounting.batches_per_epoch(scenario) - (1 if repeats(scenario) else 0)
+    kept = accounting.batches_per_epoch(scenario)
+    if repeats(scenario):
+        kept -= int(scenario.argument("gradient_accumulation_steps")) if accounting.rebalanced(scenario) else 1
     return holds_for_all("samples of several ranks", [
         same("samples of several ranks", expected=[], observed=measures.shared_by_ranks(runs, epoch, kept), at=f"epoch {epoch}, element")
         for epoch in range(accounting.epochs_begun(scenario, len(runs.first.updates)))
     ])  # fmt: skip
 
 
-def _whole_epochs(runs: Runs, scenario: Scenario) -> range:
+def whole_epochs(runs: Runs, scenario: Scenario) -> range:
     """The passes over the data that the run completes."""
     return range(len(runs.first.updates) // max(1, accounting.updates_per_epoch(scenario)))
 
@@ -179,7 +194,7 @@ def all_ranks_together_pass_through_the_data(runs: Runs, scenario: Scenario) -> 
     expected = min(full, scenario.data.n)
     return holds_for_all("samples of a pass over the data", [
         same("samples of a pass over the data", expected=expected, observed=measures.distinct_in_epoch(runs, epoch), at=f"epoch {epoch}")
-        for epoch in _whole_epochs(runs, scenario)
+        for epoch in whole_epochs(runs, scenario)
     ])  # fmt: skip
 
 
@@ -189,7 +204,7 @@ def repeats_fill_the_last_batch(runs: Runs, scenario: Scenario) -> Judgement:
     expected = repeats(scenario)
     return holds_for_all("repeated samples", [
         same("repeated samples", expected=expected, observed=measures.repeats_in_epoch(runs, epoch), at=f"epoch {epoch}")
-        for epoch in _whole_epochs(runs, scenario)
+        for epoch in whole_epochs(runs, scenario)
     ])  # fmt: skip
 
 
@@ -333,7 +348,7 @@ def evaluation_loss_is_that_of_one_device(runs: Runs, scenario: Scenario) -> Jud
     return _logged(runs, "eval_loss", _EVALUATION_TOLERANCE)
 
 
-@trainer_property(source=sources.docs("Trainer.predict"), experiments=DEVICES, needs=[FINISHED, PREDICTED], catalogue=[57])
+@trainer_property(source=sources.docs("Trainer.predict"), experiments=DEVICES, needs=[FINISHED, PREDICTED, IN_ORDER], catalogue=[57])
 def predicted_labels_are_those_of_one_device(runs: Runs, scenario: Scenario) -> Judgement:
     """`predict` gives one row a sample in the order of the data, whatever the devices: their labels are those of the run on one."""
     name = "label_ids"
@@ -342,7 +357,7 @@ def predicted_labels_are_those_of_one_device(runs: Runs, scenario: Scenario) -> 
 
 
 @trainer_property(
-    source=sources.docs("Trainer.predict"), experiments=DEVICES, needs=[*_SAME, PREDICTED], tolerance=ADAPTIVE, catalogue=[56, 57]
+    source=sources.docs("Trainer.predict"), experiments=DEVICES, needs=[*_SAME, PREDICTED, IN_ORDER], tolerance=ADAPTIVE, catalogue=[56, 57]
 )
 def predictions_are_those_of_one_device(runs: Runs, scenario: Scenario) -> Judgement:
     """`predict` gives the predictions that it gives on one device."""

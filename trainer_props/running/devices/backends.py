@@ -7,6 +7,7 @@ rank. What each can show, and what not, is said where it is made.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Final
 
@@ -38,8 +39,11 @@ BACKENDS: Final[dict[str, Callable[[Scenario, Subject, Errand, str], list[Record
 """Kinds of devices -> what makes a run on them, in a directory; it returns the records of the ranks."""
 
 
-def run_on_devices(scenario: Scenario, subject: Subject, errand: Errand) -> Runs:
+def run_on_devices(scenario: Scenario, subject: Subject, errand: Errand, directory: str | None = None) -> Runs:
     """Do the errand with the scenario's trainer on the scenario's devices; the records of its ranks, by `rank_name`.
+
+    Args:
+        directory: an output directory that is left as it is afterwards; default: one of its own.
 
     Raises:
         NoSuchDevices: nobody knows that kind of device, or this machine can't serve it.
@@ -48,9 +52,9 @@ def run_on_devices(scenario: Scenario, subject: Subject, errand: Errand) -> Runs
     kind = scenario.devices.kind
     if kind not in BACKENDS:
         raise NoSuchDevices(f"there are no devices of kind {kind!r}{nearest(kind, list(BACKENDS))}")
-    with output_directory() as directory:
-        records = BACKENDS[kind](scenario, subject, errand, directory)
-        records[0].results["files"] = checkpoint_files(directory)
+    with output_directory() if directory is None else nullcontext(directory) as output_dir:
+        records = BACKENDS[kind](scenario, subject, errand, output_dir)
+        records[0].results["files"] = checkpoint_files(output_dir)
     return Runs({rank_name(rank): record for rank, record in enumerate(records)})
 
 

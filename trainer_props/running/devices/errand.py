@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
-from transformers import Trainer
+import numpy as np
+import torch
+from transformers import Trainer, TrainerCallback
 
 from trainer_props.record import Record
 from trainer_props.scenario import Value
@@ -17,10 +20,16 @@ class Errand(Value, frozen=True, kw_only=True, omit_defaults=True, forbid_unknow
     Attributes:
         evaluate: evaluate after training, on the scenario's evaluation data.
         predict: predict so many rows after that; 0: none.
+        workers: before all that, ask for the seeds that so many workers of the training loader would have; 0: not.
+        resume: a checkpoint to begin from; empty: none.
+        draws: at the beginning of each update draw random numbers, on each rank more than on the one before, and keep the last of them.
     """
 
     evaluate: bool = False
     predict: int = 0
+    workers: int = 0
+    resume: str = ""
+    draws: bool = False
 
     def body(self, trainer: Trainer, record: Record, parts: Parts) -> None:
         """Do it, and keep what the trainer returned."""
@@ -28,15 +37,56 @@ class Errand(Value, frozen=True, kw_only=True, omit_defaults=True, forbid_unknow
         results["train_batch_size"] = trainer.args.train_batch_size
         results["eval_batch_size"] = trainer.args.eval_batch_size
         results["world_size"] = trainer.args.world_size
-        output = trainer.train()
+        if self.workers:
+            results["worker_seeds"] = worker_seeds(trainer, self.workers)
+        if self.draws:
+            trainer.add_callback(Draws(results))
+        output = trainer.train(resume_from_checkpoint=self.resume) if self.resume else trainer.train()
         record.global_step, record.training_loss, record.metrics = output.global_step, output.training_loss, dict(output.metrics)
         if self.evaluate:
             results["evaluate"] = dict(trainer.evaluate())
         if self.predict:
+            results["predicted"] = self.predict
             parts.expect_test(self.predict)
             predicted = trainer.predict(parts.test_dataset(self.predict))
             results["predictions"] = _rows(predicted.predictions)
             results["label_ids"] = _rows(predicted.label_ids)
+
+
+class Draws(TrainerCallback):
+    """Draws random numbers as often as the rank says, as a user's own code may do, so that no two ranks are in the same state."""
+
+    def __init__(self, results: dict[str, Any]) -> None:
+        self.found = results["draws"] = []
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """An update begins: of torch, Python and numpy keep the last number."""
+        for _ in range(args.process_index + 1):
+            numbers = [torch.rand(()).item(), random.random(), float(np.random.random())]
+        self.found.append([state.global_step, *numbers])
+
+
+def worker_seeds(trainer: Trainer, count: int) -> list[list[int]]:
+    """What each of so many workers of the training loader starts its random numbers from: those of torch, and of Python and numpy.
+
+    A worker of torch begins with the number that its process drew for all, plus its own number, and calls the function of the loader.
+    """
+    kept = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    usual = trainer.args.dataloader_num_workers
+    trainer.args.dataloader_num_workers = count
+    loader = trainer.get_train_dataloader()
+    trainer.args.dataloader_num_workers = usual
+    begun, found = int(torch.empty((), dtype=torch.int64).random_().item()), []
+    for worker in range(count):
+        torch.manual_seed(begun + worker)
+        random.seed(begun + worker)
+        if loader.worker_init_fn is not None:
+            loader.worker_init_fn(worker)
+        found.append([torch.initial_seed() % 2**32, random.getrandbits(32), int(np.random.randint(2**31))])
+    random.setstate(kept[0])
+    np.random.set_state(kept[1])
+    torch.set_rng_state(kept[2])
+    return found
 
 
 def _rows(arrays: Any) -> Any:

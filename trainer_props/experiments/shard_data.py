@@ -1,0 +1,53 @@
+"""The experiment on the ways in which data reach several processes: read by one for all or by each, split, grouped by length."""
+
+from __future__ import annotations
+
+import functools
+from typing import Final
+
+from hypothesis import strategies as st
+
+from trainer_props import strategies
+from trainer_props.arguments import default
+from trainer_props.case import Case
+from trainer_props.experiments.devices import COUNTS, plain, run
+from trainer_props.experiments.devices_source import body
+from trainer_props.experiments.registry import Experiment, Held, register
+from trainer_props.oracles.accounting import loader_option
+
+NAME: Final = "shard_data"
+_LEFT_OUT: Final = ("save_total_limit", "load_best_model_at_end", "save_only_model", "label_names")
+_DRAWN: Final = {
+    "stream": strategies.stream_scenarios, "regression": strategies.regression_scenarios, "token": strategies.token_scenarios,
+}  # fmt: skip
+_MODELS: Final = tuple(dict.fromkeys(name for flavour in _DRAWN for name in strategies.FLAVOURS[flavour].models))
+_WORKERS: Final = (0, 1, 2, 3)
+
+
+def cases(held: Held) -> st.SearchStrategy[Case]:
+    """Scenarios in several processes. Parameters of a case: `predict` (rows that are predicted after training), `workers` (of a loader)."""
+    arguments = {**{argument: default(argument) for argument in held.forbidden}, **held.arguments}
+    fitting = [
+        drawn(arguments=arguments, models=held.models).map(functools.partial(plain, held=arguments, left_out=_LEFT_OUT))
+        for name, drawn in _DRAWN.items()
+        if held.models is None or set(held.models) & set(strategies.FLAVOURS[name].models)
+    ]
+    counts = held.counts("gloo", COUNTS["gloo"])
+
+    @st.composite
+    def drawn(draw: st.DrawFn) -> Case:
+        scenario = draw(strategies.sharded_scenarios(st.one_of(fitting), counts=counts, held=arguments))
+        most = 2 * scenario.devices.count + 1 if loader_option(scenario, "even_batches") else 0  # else ranks wait for others' rows
+        asked = {"predict": draw(st.integers(0, most)), "workers": draw(st.sampled_from(_WORKERS))}
+        return Case(experiment=NAME, scenario=scenario, parameters={name: value for name, value in asked.items() if value})
+
+    return drawn()
+
+
+register(
+    Experiment(
+        NAME,
+        "Train in several processes on data that are streamed, dispatched, split or grouped by length, and in one with all their batches.",
+        "test_trainer_distributed", cases, run, _MODELS, 1.6, body=body, devices=("gloo",),
+    )
+)  # fmt: skip

@@ -1,0 +1,59 @@
+"""How the rows of a pass over the data are shared out to processes.
+
+Source: the documentation of accelerate (`even_batches`, `split_batches`, `dispatch_batches` of DataLoaderConfiguration; BatchSamplerShard,
+IterableDatasetShard, DataLoaderDispatcher) and of transformers' BatchRebalanceSampler.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from trainer_props.oracles import accounting
+from trainer_props.scenario import Scenario
+
+
+def in_processes(scenario: Scenario) -> bool:
+    """Whether each device has a process, and a share of the data, of its own."""
+    return scenario.devices.kind == "gloo"
+
+
+def dispatched(scenario: Scenario) -> bool:
+    """Whether the first process reads the data for all: where that is asked for, and where nothing is said, of streams."""
+    asked = accounting.loader_option(scenario, "dispatch_batches")
+    return in_processes(scenario) and bool(scenario.data.kind in accounting.STREAMS if asked is None else asked)
+
+
+def repeats(scenario: Scenario) -> int:
+    """How many rows of each pass over the data are repeated, so that all processes have as many batches, and these as many rows.
+
+    The last batches are filled up. What the first process hands out need not be full, only the same for all; a sampler that rebalances
+    has to give a row to every micro-batch.
+    """
+    if accounting.drops_last(scenario) or not in_processes(scenario):
+        return 0
+    size, count = accounting.batch_size(scenario), scenario.devices.count
+    if accounting.rebalanced(scenario):
+        accumulation = int(scenario.argument("gradient_accumulation_steps"))
+        rest = scenario.data.n % (size * accumulation)
+        return max(0, count * accumulation - rest) if rest else 0
+    rest = scenario.data.n % size
+    if rest and dispatched(scenario):
+        return -rest % count
+    return size - rest if rest else 0
+
+
+def rows_of_batches(scenario: Scenario) -> list[int]:
+    """The rows that each process has in each micro-batch of a pass; empty where the sampler decides."""
+    if accounting.rebalanced(scenario):
+        return []
+    size, count = accounting.batch_size(scenario), scenario.devices.count
+    batches = accounting.batches_per_epoch(scenario)
+    if not batches:
+        return []
+    last = size if accounting.drops_last(scenario) else scenario.data.n - size * (batches - 1) + repeats(scenario)
+    return [*[size // count] * (batches - 1), last // count]
+
+
+def filled_up(order: Sequence[int], n: int, length: int) -> list[int]:
+    """So many rows of an order whose first `n` are all there are: after those it begins again."""
+    return [order[index % n] for index in range(length) if index % n < len(order)] if n else []

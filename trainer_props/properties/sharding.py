@@ -1,0 +1,167 @@
+"""The data of several processes: who gets which rows, what is counted over all of them, and that all go the same way."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Final
+
+from trainer_props import zoo
+from trainer_props.judgement import Judgement, holds_for_all, not_applicable, same
+from trainer_props.measures import sharding as measures
+from trainer_props.oracles import accounting, sharding, tokens
+from trainer_props.properties import sources
+from trainer_props.properties.devices import FINISHED, IDENTIFIED, PROCESSES, SAME_LENGTH, reduction, whole_epochs
+from trainer_props.properties.loss import predicted_items
+from trainer_props.properties.needs import Need
+from trainer_props.properties.registry import trainer_property
+from trainer_props.record import Runs
+from trainer_props.scenario import Scenario
+
+_LOADERS: Final = "https://huggingface.co/docs/accelerate/package_reference/torch_wrappers#accelerate.data_loader.DataLoaderShard"
+_EVEN: Final = "https://huggingface.co/docs/accelerate/package_reference/torch_wrappers#accelerate.data_loader.BatchSamplerShard"
+_NOT_REBALANCED = Need(
+    "not_rebalanced", "the sampler shares out every window by length (sharding.windows_have_rows_of_their_own says how)",
+    lambda runs, scenario: not accounting.rebalanced(scenario),
+)  # fmt: skip
+_ASKED_FOR_SEEDS = Need(
+    "asked_for_seeds", "no worker was asked for", lambda runs, scenario: "worker_seeds" in list(runs.values())[-1].results
+)
+_COUNTED = Need("counted", "tokens are not counted", lambda runs, scenario: tokens.counting(scenario) != "no")
+_STATE: Final = ("epoch", "global_step", "max_steps", "best_metric", "best_global_step", "num_input_tokens_seen", "scheduler_epoch")
+
+
+@trainer_property(source=_EVEN, experiments=PROCESSES, needs=[FINISHED, IDENTIFIED, SAME_LENGTH, _NOT_REBALANCED], catalogue=[9, 10, 38])
+def ranks_take_turns_and_begin_again(runs: Runs, scenario: Scenario) -> Judgement:
+    """The ranks take the samples of a pass in turns, each its rows of every batch, and what the last batch lacks comes from the beginning.
+
+    So the rows of all ranks, taken in turns, are an order of the data, followed by the beginning of the same order. Of a stream, and where
+    sampling is sequential, it is the order of the data set.
+    """
+    judgements = []
+    known = scenario.data.kind in accounting.STREAMS or scenario.argument("train_sampling_strategy") == "sequential"
+    expected_length = accounting.batches_per_epoch(scenario) * accounting.batch_size(scenario)
+    if not accounting.drops_last(scenario):
+        expected_length = scenario.data.n + sharding.repeats(scenario)
+    for epoch in whole_epochs(runs, scenario):
+        observed = measures.in_turns(runs, epoch)
+        order = list(range(scenario.data.n)) if known else list(observed.value)
+        expected = sharding.filled_up(order, scenario.data.n, expected_length)
+        judgements.append(same("samples in turns", expected=expected, observed=observed, at=f"epoch {epoch}, row"))
+    return holds_for_all("samples in turns", judgements)
+
+
+@trainer_property(source=_LOADERS, experiments=PROCESSES, needs=[FINISHED, IDENTIFIED, SAME_LENGTH, _NOT_REBALANCED], catalogue=[6, 9])
+def micro_batches_are_shared_evenly(runs: Runs, scenario: Scenario) -> Judgement:
+    """Every rank has as many rows in a micro-batch as any other: the batch size, or its part of a batch that is split.
+
+    What one process hands out need not fill the last batch, but is as much for all.
+    """
+    expected = sharding.rows_of_batches(scenario)
+    return holds_for_all("rows of micro-batches", [
+        same(
+            "rows of micro-batches", expected=expected, observed=measures.rows_of_batches(runs, rank, epoch),
+            at=f"rank {rank}, epoch {epoch}, micro-batch",
+        )
+        for epoch in whole_epochs(runs, scenario) for rank in range(scenario.devices.count)
+    ])  # fmt: skip
+
+
+@trainer_property(
+    source=sources.docs("TrainingArguments.train_sampling_strategy"), experiments=PROCESSES, needs=[FINISHED, IDENTIFIED, SAME_LENGTH],
+    catalogue=[7, 15],
+)  # fmt: skip
+def windows_have_rows_of_their_own(runs: Runs, scenario: Scenario) -> Judgement:
+    """A window has, over all ranks and micro-batches, as many different samples as batch, devices and accumulation make.
+
+    None of them comes twice; the last window of a pass has what is left.
+    """
+    if scenario.data.kind == "stream":
+        return not_applicable("where a window of a stream ends is known only when it does")
+    accumulation = int(scenario.argument("gradient_accumulation_steps"))
+    n = scenario.data.n
+    size = accounting.batch_size(scenario) * accumulation
+    rows = min(n, accounting.batches_per_epoch(scenario) * accounting.batch_size(scenario))
+    whole = [min(size, rows - first) for first in range(0, rows, size)]
+    if sharding.repeats(scenario):  # repeats may be rows of the same window
+        rest = whole[-1] + sharding.repeats(scenario)
+        whole[-1] = min(n, rest)
+    return holds_for_all("different samples of a window", [
+        same(
+            "different samples of a window", expected=whole, observed=measures.rows_of_windows(runs, epoch, accumulation),
+            at=f"epoch {epoch}, window",
+        )
+        for epoch in whole_epochs(runs, scenario)
+    ])  # fmt: skip
+
+
+@trainer_property(
+    source=sources.docs("TrainingArguments.average_tokens_across_devices"), experiments=PROCESSES,
+    needs=[FINISHED, IDENTIFIED, SAME_LENGTH], catalogue=[37],
+)  # fmt: skip
+def items_are_counted_on_all_ranks(runs: Runs, scenario: Scenario) -> Judgement:
+    """`num_items_in_batch` counts the labels of the whole update: of all ranks with `average_tokens_across_devices`, of its own without."""
+    kind = zoo.MODELS[scenario.model.name]
+    if "labels" not in kind.label_names:
+        return not_applicable("the labels have other names")
+    wanted = reduction(runs, scenario) == "sum_over_items" or kind.swallows_num_items
+    if not wanted or runs.first.loss_reduction is not None:
+        return not_applicable("nothing is divided by the number of items")
+    averaged = bool(scenario.argument("average_tokens_across_devices"))
+    ranks = list(runs.values())[1:]
+    counts = []
+    for record in ranks:
+        ends = [0, *(update.batches for update in record.updates)]
+        spans = [record.batches[first:end] for first, end in itertools.pairwise(ends)]
+        counts.append([(len(span), predicted_items(scenario, span)) for span in spans])
+    judgements = []
+    for rank, own in enumerate(counts):
+        all_ranks = [sum(each[update][1] for each in counts) for update in range(len(own))]
+        expected = [total if averaged else items for total, (length, items) in zip(all_ranks, own, strict=True) for _ in range(length)]
+        observed = measures.items(runs, rank)
+        if len(observed.value) != len(expected):
+            return not_applicable("micro-batches of a window that no update ends")
+        judgements.append(same("num_items_in_batch", expected=expected, observed=observed, at=f"rank {rank}, micro-batch"))
+    return holds_for_all("num_items_in_batch", judgements)
+
+
+@trainer_property(
+    source=sources.docs("TrainingArguments.include_num_input_tokens_seen"), experiments=PROCESSES, needs=[FINISHED, _COUNTED],
+    catalogue=[96],
+)  # fmt: skip
+def tokens_seen_are_those_of_all_ranks(runs: Runs, scenario: Scenario) -> Judgement:
+    """`num_input_tokens_seen` adds up the tokens of all training micro-batches of all ranks, and is the same on each."""
+    expected = measures.tokens_on_all_ranks(runs, tokens.counting(scenario) == "all")
+    return same("num_input_tokens_seen", expected=expected, observed=measures.tokens_seen(runs), at="rank")
+
+
+@trainer_property(source=sources.docs("TrainerState"), experiments=PROCESSES, needs=[FINISHED], catalogue=[62, 63, 67, 68])
+def ranks_agree_on_the_run(runs: Runs, scenario: Scenario) -> Judgement:
+    """All ranks go through the same events with the same flags, and end with the same state and logs: what stops one stops all.
+
+    Apart from times, and from the training loss that is told at the end, of which each rank has its own.
+    """
+    count = scenario.devices.count
+    judgements = []
+    for name in _STATE:
+        observed = measures.states(runs, name)
+        judgements.append(same(f"{name} of the ranks", expected=[observed.value[0]] * count, observed=observed, at="rank"))
+    for rank in range(1, count):
+        judgements += [
+            same("events of a rank", expected=measures.events(runs, 0), observed=measures.events(runs, rank), at=f"rank {rank}, event"),
+            same("logs of a rank", expected=measures.log_history(runs, 0), observed=measures.log_history(runs, rank), at=f"rank {rank}"),
+        ]
+    return holds_for_all("the run of the ranks", judgements)
+
+
+@trainer_property(
+    source=sources.docs("TrainingArguments.dataloader_num_workers"), experiments=PROCESSES, needs=[FINISHED, _ASKED_FOR_SEEDS],
+    catalogue=[19],
+)  # fmt: skip
+def workers_have_seeds_of_their_own(runs: Runs, scenario: Scenario) -> Judgement:
+    """No two workers that load training data, on whichever rank, draw the same random numbers: of torch, of Python or of numpy."""
+    if scenario.data.kind in accounting.STREAMS:
+        return not_applicable("workers of a stream are seeded by torch alone")
+    return holds_for_all("seeds of workers", [
+        same(f"seeds of {name} that several workers have", expected=[], observed=measures.seeds_used_twice(runs, kind))
+        for kind, name in enumerate(("torch", "Python", "numpy"))
+    ])  # fmt: skip
