@@ -19,6 +19,7 @@ from trainer_props.faults import (  # noqa: F401  registers
     observe,
     optimization,
     prediction,
+    ranks,
     regroup,
     repeat,
     resume,

@@ -19,6 +19,7 @@ from trainer_props.properties import (  # noqa: F401  they register
     observe,
     optimization,
     prediction,
+    ranks,
     regroup,
     repeat,
     resume,
