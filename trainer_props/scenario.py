@@ -133,7 +133,12 @@ def most_devices(kind: str) -> int:
 
 
 class Devices(Value, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, eq=False):
-    """On what the run is spread: `kind` names a backend (`single`, `data_parallel`, `gloo`, `fake`), `count` the devices in data parallel."""
+    """On what the run is spread.
+
+    Attributes:
+        kind: names a backend: `single`, `data_parallel`, `gloo`, `fake`.
+        count: the devices in data parallel.
+    """
 
     kind: str = "single"
     count: int = 1

@@ -30,10 +30,13 @@ _FEW: Final = 4
 _MOST_MICRO_BATCHES: Final = 12
 _MODEL: Final = "regression"
 _FEATURES: Final[dict[str, tuple[Any, ...]]] = {
-    "dataloader_drop_last": (True,), "split": (True,), "uneven": (True,), "saving": (1, 2), "save_only_model": (True,),
-    "save_on_each_node": (True,), "log_on_each_node": (False,), "logging_steps": (1, 2, 3), "logging_first_step": (True,),
-    "per_node": (1, 2, 8), "rows": ("any", "huge", "any", "huge"), "train_sampling_strategy": ("random",), "seed": (1, 7), "data_seed": (0, 1),
+    "dataloader_drop_last": (True,), "save_only_model": (True,), "save_on_each_node": (True,), "log_on_each_node": (False,),
+    "logging_steps": (1, 2, 3), "logging_first_step": (True,), "huge": (True,), "seed": (1, 7), "data_seed": (0, 1),
 }  # fmt: skip
+_SHARED: Final[tuple[dict[str, bool], ...]] = (
+    {}, {}, {"split_batches": True}, {"even_batches": False}, {"split_batches": True, "even_batches": False},
+)  # fmt: skip
+"""Settings of `accelerator_config`."""
 
 
 def cases(held: Held) -> st.SearchStrategy[Case]:
@@ -46,7 +49,6 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
     @st.composite
     def drawn(draw: st.DrawFn) -> Case:
         draft = Draft(draw, arguments, "arguments")
-        draft.set("train_sampling_strategy", "sequential")
         count = draft.choose(counts)
         draft.switch_on(_FEATURES, 4)
         rows = _draw_rows(draft, count)
@@ -59,27 +61,21 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
 
 def _draw_rows(draft: Draft, count: int) -> int:
     """Decide sizes, how the data are shared out and how long the run is, and return the number of rows."""
-    draft.apply("train_sampling_strategy", "seed", "data_seed", "dataloader_drop_last")
-    config = dict(draft.get("accelerator_config") or {})
-    if draft.on("split") and draft.free("accelerator_config", "per_device_train_batch_size"):
-        config["split_batches"] = True
-    if draft.on("uneven") and draft.free("accelerator_config"):
-        config["even_batches"] = False
-    if config:
-        draft.set("accelerator_config", config)
-    accumulation = draft.integer(1, 3)
-    draft.set("gradient_accumulation_steps", accumulation)
-    size = draft.integer(1, 3)
-    draft.set("per_device_train_batch_size", size * count if config.get("split_batches") else size)
-    accumulation, size = int(draft.get("gradient_accumulation_steps")), int(draft.get("per_device_train_batch_size"))
-    of_a_round = size if config.get("split_batches") else size * count
-    window = of_a_round * accumulation
+    draft.set("train_sampling_strategy", draft.choose(("sequential", "sequential", "random")))
+    draft.apply("seed", "data_seed", "dataloader_drop_last")
+    shared = draft.choose(_SHARED)
+    if shared and draft.free("accelerator_config", *(["per_device_train_batch_size"] if "split_batches" in shared else [])):
+        draft.set("accelerator_config", shared)
+    draft.set("gradient_accumulation_steps", draft.integer(1, 3))
+    config = draft.get("accelerator_config") or {}
+    split = bool(config.get("split_batches"))
+    draft.set("per_device_train_batch_size", draft.integer(1, 3) * (count if split else 1))
+    of_a_round = int(draft.get("per_device_train_batch_size")) * (1 if split else count)
+    window = of_a_round * int(draft.get("gradient_accumulation_steps"))
     updates = draft.integer(1, 3)
-    lacking = draft.choose((0, 1, window - 1, of_a_round - 1, of_a_round))
-    if draft.option("rows") == "huge" and draft.get("train_sampling_strategy") == "sequential":
+    lacking = (0, 1, of_a_round - 1, of_a_round, draft.integer(0, window - 1))[draft.integer(0, 4)]
+    if draft.on("huge") and draft.get("train_sampling_strategy") == "sequential":
         updates = LONGEST // window
-    elif draft.on("rows"):
-        lacking = draft.integer(0, window - 1)
     _draw_length(draft)
     _draw_plans(draft)
     # Where nothing fills up the last round, a rank without any batch has nothing to account for.
@@ -99,9 +95,10 @@ def _draw_length(draft: Draft) -> None:
 
 def _draw_plans(draft: Draft) -> None:
     draft.apply("logging_steps", "logging_first_step", "log_on_each_node")
-    if draft.on("saving") and draft.free("save_strategy", "save_steps"):
+    every = draft.choose((0, 0, 1, 2))
+    if every and draft.free("save_strategy", "save_steps"):
         draft.set("save_strategy", "steps")
-        draft.set("save_steps", draft.option("saving"))
+        draft.set("save_steps", every)
         draft.apply("save_only_model", "save_on_each_node")
 
 
@@ -118,8 +115,9 @@ def _draw_ranks(draft: Draft, count: int) -> list[int]:
 
 def _parameters(draft: Draft, scenario: Scenario, ranks: Sequence[int]) -> dict[str, Any]:
     parameters: dict[str, Any] = {"ranks": list(ranks)}
-    if draft.on("per_node"):
-        parameters["per_node"] = draft.option("per_node")
+    per_node = draft.choose((None, None, 1, 2, 8))
+    if per_node is not None:
+        parameters["per_node"] = per_node
     accumulation = int(scenario.argument("gradient_accumulation_steps"))
     if max(shards.total_updates(scenario, rank) for rank in ranks) * accumulation > _MOST_MICRO_BATCHES:
         parameters["until"] = draft.integer(1, 3)
@@ -141,9 +139,5 @@ def run(case: Case, subject: Subject) -> Runs:
     return runs
 
 
-register(
-    Experiment(
-        NAME, "Play single ranks of up to 1,024, one after the other, on data of up to 10^9 rows.", "test_trainer_distributed", cases, run,
-        (_MODEL,), 0.8, body=body, devices=(KIND,),
-    )  # fmt: skip
-)
+_STATEMENT: Final = "Play single ranks of up to 1,024, one after the other, on data of up to 10^9 rows."
+register(Experiment(NAME, _STATEMENT, "test_trainer_distributed", cases, run, (_MODEL,), 0.8, body=body, devices=(KIND,)))

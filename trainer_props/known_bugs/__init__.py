@@ -12,6 +12,7 @@ from trainer_props.known_bugs import (  # noqa: F401  they register
     frozen,
     losses,
     observe,
+    ranks,
     repeat,
     resume,
     resume_among_others,

@@ -35,7 +35,8 @@ NUMBERED = Need("numbered", "the rows can't be counted without fetching them", l
 STEPS_AS_ASKED = Need(
     "steps_as_asked", "the run is not as long as its share asks for (ranks.steps_follow_from_the_share says so)",
     lambda runs, scenario: all(
-        each.state.get("max_steps") == shards.total_updates(scenario, rank) for rank, each in zip(ranks_of(runs), runs.values(), strict=True)
+        each.state.get("max_steps") == shards.total_updates(scenario, rank)
+        for rank, each in zip(ranks_of(runs), runs.values(), strict=True)
     ),
 )  # fmt: skip
 WHOLE_WINDOWS = Need(
@@ -75,8 +76,8 @@ def every_rank_comes_to_its_end(runs: Runs, scenario: Scenario) -> Judgement:
     hung = any(each.stuck is not None for each in runs.values())
     expected = [measures.ENDED] * len(runs)
     return same(
-        "the run of a rank", expected=expected, observed=measures.endings(runs), symptom="does not end", verdict="hung" if hung else "crashed",
-        at="played rank",
+        "the run of a rank", expected=expected, observed=measures.endings(runs), symptom="does not end",
+        verdict="hung" if hung else "crashed", at="played rank",
     )  # fmt: skip
 
 
@@ -85,7 +86,8 @@ def a_rank_knows_its_place(runs: Runs, scenario: Scenario) -> Judgement:
     """The arguments of a rank say which one it is, also on its node, and of how many; rank 0 alone is the main process."""
     played = ranks_of(runs)
     expected = {
-        "process_index": played, "world_size": [scenario.devices.count] * len(played), "is_world_process_zero": [each == 0 for each in played],
+        "process_index": played, "world_size": [scenario.devices.count] * len(played),
+        "is_world_process_zero": [each == 0 for each in played],
         "local_process_index": [runs[name].results["local_rank"] for name in runs],
     }  # fmt: skip
     return holds_for_all("places", [
@@ -134,8 +136,9 @@ def steps_follow_from_the_share(runs: Runs, scenario: Scenario) -> Judgement:
 
 
 @trainer_property(
-    source=sources.docs("TrainerState"), experiments=RANKS, needs=[FINISHED, STEPS_AS_ASKED, WHOLE_WINDOWS], tolerance=1e-12, catalogue=[1, 18]
-)
+    source=sources.docs("TrainerState"), experiments=RANKS, needs=[FINISHED, STEPS_AS_ASKED, WHOLE_WINDOWS], tolerance=1e-12,
+    catalogue=[1, 18],
+)  # fmt: skip
 def epochs_follow_from_the_share(runs: Runs, scenario: Scenario) -> Judgement:
     """At the end `epoch` is the part of its share that a rank has seen, in passes; `num_train_epochs` counts those of the whole run."""
     played = ranks_of(runs)
@@ -147,7 +150,9 @@ def epochs_follow_from_the_share(runs: Runs, scenario: Scenario) -> Judgement:
     ])  # fmt: skip
 
 
-@trainer_property(source=sources.docs("TrainingArguments.gradient_accumulation_steps"), experiments=RANKS, needs=[FINISHED], catalogue=[2, 18])
+@trainer_property(
+    source=sources.docs("TrainingArguments.gradient_accumulation_steps"), experiments=RANKS, needs=[FINISHED], catalogue=[2, 18],
+)  # fmt: skip
 def updates_take_their_micro_batches(runs: Runs, scenario: Scenario) -> Judgement:
     """An update of a rank takes as many micro-batches as are accumulated; the last of a pass takes those that its share leaves."""
 
@@ -197,7 +202,10 @@ def ranks_follow_one_order(runs: Runs, scenario: Scenario) -> Judgement:
         name: [list(positions) for positions in sharding.share(rank)] for name, rank in zip(runs, ranks_of(runs), strict=True)
     }  # fmt: skip
     return holds_for_all("positions with several samples", [
-        same("positions with several samples", expected=[], observed=measures.contradictions(runs, epoch, shares), at=f"epoch {epoch}, element")
+        same(
+            "positions with several samples", expected=[], observed=measures.contradictions(runs, epoch, shares),
+            at=f"epoch {epoch}, element",
+        )
         for epoch in _passes(runs, scenario)
     ])  # fmt: skip
 
@@ -228,8 +236,9 @@ def repeats_fill_the_last_round(runs: Runs, scenario: Scenario) -> Judgement:
 
 
 @trainer_property(
-    source=sources.docs("TrainingArguments.logging_steps"), experiments=RANKS, needs=[FINISHED, STEPS_AS_ASKED, WHOLE_WINDOWS], catalogue=[69]
-)
+    source=sources.docs("TrainingArguments.logging_steps"), experiments=RANKS, needs=[FINISHED, STEPS_AS_ASKED, WHOLE_WINDOWS],
+    catalogue=[69],
+)  # fmt: skip
 def logs_are_due_on_every_rank(runs: Runs, scenario: Scenario) -> Judgement:
     """Every rank keeps a log history, with a loss after exactly the updates that `logging_steps` and `logging_first_step` name."""
     if scenario.argument("logging_strategy") != "steps":
@@ -280,13 +289,13 @@ def checkpoints_are_named_by_step(runs: Runs, scenario: Scenario) -> Judgement:
     catalogue=[69],
 )  # fmt: skip
 def one_process_of_a_node_saves(runs: Runs, scenario: Scenario) -> Judgement:
-    """The main process alone, or with `save_on_each_node` one process of each node, saves the model and what is shared; every rank saves its
-    own random state, under its own number.
+    """The main process alone, or with `save_on_each_node` one process of each node, saves the model and what is shared; every rank saves
+    its own random state, under its own number.
     """
     if scenario.argument("save_total_limit") is not None:
         return not_applicable("checkpoints are removed again")
-    should = same("should_save", expected=_acts(runs, bool(scenario.argument("save_on_each_node"))), observed=measures.told(runs, "should_save"),
-                  at="played rank")  # fmt: skip
+    acts = _acts(runs, bool(scenario.argument("save_on_each_node")))
+    should = same("should_save", expected=acts, observed=measures.told(runs, "should_save"), at="played rank")
 
     def judge(name: str, rank: int, record: Record) -> Judgement:
         expected: Any = {folder: files for folder, files in _written(runs, scenario, name, rank, record).items() if files}

@@ -93,7 +93,8 @@ def _check_parts(scenario: Scenario, kinds: tuple[str, ...]) -> None:
     except (zoo.UnknownName, ValueError) as error:
         raise serialization.InvalidData(str(error)) from None
     for name, number, most in (
-        ("data.n", data.n, MOST_NUMBERED if _is_never_listed(scenario) else MOST_SAMPLES), ("data.n_eval", data.n_eval, MOST_SAMPLES), ("data.seed", data.seed, 2**32 - 1),
+        ("data.n", data.n, MOST_NUMBERED if _is_never_listed(scenario) else MOST_SAMPLES),
+        ("data.n_eval", data.n_eval, MOST_SAMPLES), ("data.seed", data.seed, 2**32 - 1),
         ("data.length", data.length, MOST_SAMPLES), ("model.seed", model.seed, 2**32 - 1),
     ):
         if not 0 <= number <= most:
@@ -163,7 +164,8 @@ def _check_changes(parameters: Mapping[str, Any]) -> None:
             raise serialization.InvalidData(f"parameters: {key} is no object")
         for name, value in parameters[key].items():
             _check_argument(name, thaw(value), pairs.CONSOLE)
-    if not _are_numbers(parameters.get("ranks", (0,))) or not _are_numbers([parameters.get(key, 1) for key in ("per_node", "until")], least=1):
+    of_a_rank = [parameters.get(key, 1) for key in ("per_node", "until")]
+    if not _are_numbers(parameters.get("ranks", (0,))) or not _are_numbers(of_a_rank, least=1):
         raise serialization.InvalidData("parameters: ranks, per_node and until are not numbers of ranks, processes and updates")
     regroup, counts = parameters.get("regroup", (1, 1)), [parameters.get(key, 0) for key in ("predict", "predict_at")]
     if not isinstance(regroup, tuple) or [type(each) for each in regroup] != [int, int] or min(regroup) < 1:

@@ -35,7 +35,13 @@ def train(trainer: Trainer, record: Record, parts: Parts) -> None:
 
 
 def run(
-    scenario: Scenario, subject: Subject, body: Body = train, *, directory: str | None = None, prints: bool = False, budget: int | None = None
+    scenario: Scenario,
+    subject: Subject,
+    body: Body = train,
+    *,
+    directory: str | None = None,
+    prints: bool = False,
+    budget: int | None = None,
 ) -> Record:
     """Build the scenario's trainer, do `body` with it, and return the record; an exception of the run is part of the record.
 

@@ -158,7 +158,8 @@ DATASETS: Final[Registry[DatasetKind]] = Registry("data set", {
         DatasetKind("sized_stream", "The rows of the model's own kind as a stream that has a length.", _ALL, map_style=False),
         DatasetKind("table", "The rows of the model's own kind as a `datasets.Dataset`, with a column that no model knows.", _ALL,
                     package="datasets"),
-        DatasetKind("numbered", "Numbers x with labels 2x + 3, each made when it is fetched: there may be 10^9.", ("regression",), lazy=True),
+        DatasetKind("numbered", "Numbers x with labels 2x + 3, each made when it is fetched: there may be 10^9.", ("regression",),
+                    lazy=True),
     )
 })
 

@@ -27,7 +27,7 @@ PLACE: Final = ("process_index", "local_process_index", "world_size", "should_lo
 _SINGLETONS: Final = (PartialState, AcceleratorState, GradientState)
 _SPARE: Final = 16
 
-_warned = False
+_warned: Final = [False]
 
 
 def play(
@@ -45,8 +45,6 @@ def play(
         NoSuchDevices: there is no such rank, this torch has no fake process group, or the process belongs to a group already.
         SubjectError: the subject gave no Trainer.
     """
-    global _warned
-
     def body(trainer: Trainer, record: Record, parts: Parts) -> None:
         record.results |= {name: getattr(trainer.args, name) for name in PLACE}
         record.results |= {"until": until, "local_rank": rank % on_a_node(scenario.devices.count, per_node)}
@@ -57,9 +55,9 @@ def play(
 
     accumulation = int(scenario.argument("gradient_accumulation_steps"))
     budget = None if until is None else _SPARE + 2 * until * accumulation
-    with as_rank(rank, scenario.devices.count, per_node), contextlib.nullcontext() if _warned else _silence():
+    with as_rank(rank, scenario.devices.count, per_node), contextlib.nullcontext() if _warned[0] else _silence():
         record = run(scenario, subject, body, directory=directory, budget=budget)
-    _warned = _warned or len(record.batches) > 1
+    _warned[0] = _warned[0] or len(record.batches) > 1
     return record
 
 
@@ -104,7 +102,7 @@ def as_rank(rank: int, size: int, per_node: int | None = None) -> Iterator[None]
         NoSuchDevices: there is no such rank, this torch has no fake process group, or the process belongs to a group already.
     """
     per_node = on_a_node(size, per_node)
-    if not (1 <= size <= MOST_RANKS and 0 <= rank < size and 1 <= per_node):
+    if not (1 <= size <= MOST_RANKS and 0 <= rank < size and per_node >= 1):
         raise NoSuchDevices(f"no rank {rank} of {size}, {per_node} on a node: there are 1 to {MOST_RANKS}, counted from 0")
     if not torch.distributed.is_available():
         raise NoSuchDevices("this torch is built without torch.distributed")
