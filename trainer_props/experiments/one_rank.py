@@ -90,7 +90,7 @@ def _draw_length(draft: Draft) -> None:
     if kind == "steps":
         draft.set("max_steps", draft.integer(1, 4))
     else:
-        draft.set("num_train_epochs", draft.choose((1, 2) if kind == "epochs" else (0.5, 1.5, 0.3, 1.1)))
+        draft.set("num_train_epochs", draft.choose((1, 2) if kind == "epochs" else (0.5, 1.5, 0.3, 1.1, 0.07, 2.2)))
 
 
 def _draw_plans(draft: Draft) -> None:

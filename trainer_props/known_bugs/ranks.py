@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from trainer_props.case import Case
 from trainer_props.judgement import Violated
 from trainer_props.known_bugs.registry import KnownBug, known_bug
-from trainer_props.oracles import accounting, shards
+from trainer_props.oracles import shards
 from trainer_props.properties.ranks import ranks_of
 from trainer_props.record import Runs
 from trainer_props.scenario import Data, Devices, Scenario
@@ -29,6 +29,28 @@ def _not_divided(judgement: Violated, runs: Runs, scenario: Scenario) -> bool:
     per_rank = int(scenario.argument("per_device_train_batch_size"))
     size = per_rank * scenario.devices.count * int(scenario.argument("gradient_accumulation_steps"))
     return bool(judgement.observed == [size] * len(runs))
+
+
+def _in_floats(scenario: Scenario, rank: int) -> int:
+    """Updates of a rank, of which the epochs are multiplied in binary floating point."""
+    if int(scenario.argument("max_steps")) >= 0:
+        return shards.total_updates(scenario, rank)
+    return math.ceil(float(scenario.argument("num_train_epochs")) * shards.updates_per_epoch(scenario, rank))
+
+
+def _epochs_are_inexact(scenario: Scenario) -> bool:
+    """Of the first rank or of the last one: there are no more than two lengths of shares."""
+    ends = (0, scenario.devices.count - 1)
+    return any(_in_floats(scenario, rank) != shards.total_updates(scenario, rank) for rank in ends)
+
+
+def _rounded_in_floats(judgement: Violated, runs: Runs, scenario: Scenario) -> bool:
+    planned = [_in_floats(scenario, rank) for rank in ranks_of(runs)]
+    if judgement.quantity == "max_steps of the state":
+        return bool(list(judgement.observed) == planned)
+    until = [each.results.get("until") for each in runs.values()]
+    taken = [total if most is None else min(total, most) for total, most in zip(planned, until, strict=True)]
+    return judgement.quantity == "global_step" and bool(list(judgement.observed) == taken)
 
 
 def _some_rank_lacks_a_batch(scenario: Scenario) -> bool:
@@ -52,8 +74,8 @@ def _course(scenario: Scenario, rank: int, most: int) -> _Course:
     rounds = sharding.rounds(rank)
     counted = -(-sharding.rows // sharding.round_size)
     per_pass, max_steps = -(-counted // accumulation), int(scenario.argument("max_steps"))
-    epochs = accounting.exact(scenario.argument("num_train_epochs"))
-    total = max_steps if max_steps >= 0 else math.ceil(epochs * per_pass)
+    epochs = scenario.argument("num_train_epochs")
+    total = max_steps if max_steps >= 0 else math.ceil(epochs * per_pass)  # in floating point, as the Trainer does
     passes = -(-max_steps // per_pass) if max_steps >= 0 else math.ceil(epochs)
 
     def updates() -> Iterator[tuple[int, float]]:
@@ -129,6 +151,30 @@ known_bug(
                 data=Data(kind="numbered", n=3), devices=Devices(kind="fake", count=2),
             ),
             parameters={"ranks": [1]},
+        ),
+    )
+)  # fmt: skip
+
+known_bug(
+    KnownBug(
+        id="epochs-of-a-rank-in-floating-point",
+        verdict="bug",
+        sentence=(
+            "The updates of a share are multiplied by the epochs in binary floating point before rounding up: 0.07 epochs of 10^9 rows on "
+            "100 ranks are 700,001 updates."
+        ),
+        link="https://huggingface.co/docs/transformers/main_classes/trainer#transformers.TrainingArguments.num_train_epochs",
+        versions=">=4.46",
+        properties=("ranks.steps_follow_from_the_share",),
+        region=_epochs_are_inexact,
+        symptom=_rounded_in_floats,
+        example=Case(
+            experiment="play_one_rank",
+            scenario=Scenario(
+                arguments={"num_train_epochs": 0.07, "per_device_train_batch_size": 1, "train_sampling_strategy": "sequential"},
+                data=Data(kind="numbered", n=10**9), devices=Devices(kind="fake", count=100),
+            ),
+            parameters={"ranks": [99], "until": 1},
         ),
     )
 )  # fmt: skip
