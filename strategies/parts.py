@@ -46,7 +46,7 @@ def datasets(
     """Descriptions of data sets.
 
     Args:
-        kinds: names of `trainer-props list datasets`; default: all whose package is installed.
+        kinds: names of `trainer-props list datasets`; default: all whose package is installed, and whose rows are kept.
         min_size, max_size: bounds of the number of training rows.
         max_eval_size: most evaluation rows; 0: never any.
         max_length: most tokens in a row, for token data.
@@ -131,8 +131,9 @@ def components(
 
 @functools.cache
 def available_datasets() -> tuple[str, ...]:
-    """Names of the data sets that can be built with what is installed."""
-    return tuple(name for name, kind in DATASETS.items() if kind.package is None or importlib.util.find_spec(kind.package) is not None)
+    """Names of the data sets that can be built with what is installed; not of those that are there for their length alone."""
+    kinds = [each for each in DATASETS.values() if not each.lazy]
+    return tuple(each.name for each in kinds if each.package is None or importlib.util.find_spec(each.package) is not None)
 
 
 def draw_data(draft: Draft, kind: str, n: int, n_eval: int, model: ModelKind | None, *, max_length: int = 12) -> Data:

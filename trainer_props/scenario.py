@@ -131,10 +131,22 @@ class Model(Value, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown
 
 MOST_DEVICES = 8
 """Each may be a process of its own."""
+MOST_RANKS = 1024
+"""Of those that are played one by one, by one process: what their number costs is the longer list of batches."""
+
+
+def most_devices(kind: str) -> int:
+    """How many devices of a kind there may be."""
+    return {"single": 1, "fake": MOST_RANKS}.get(kind, MOST_DEVICES)
 
 
 class Devices(Value, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, eq=False):
-    """On what the run is spread: `kind` names a backend (`single`, `data_parallel`, `gloo`), `count` the devices in data parallel."""
+    """On what the run is spread.
+
+    Attributes:
+        kind: names a backend: `single`, `data_parallel`, `gloo`, `fake`.
+        count: the devices in data parallel.
+    """
 
     kind: str = "single"
     count: int = 1

@@ -58,6 +58,7 @@ _SGD: Final = {"per_device_train_batch_size": 1, "optim": "sgd", "learning_rate"
 _SCORED: Final = {"eval_strategy": "steps", "eval_steps": 1, "metric_for_best_model": "score", "max_steps": 6}
 _SAVED: Final = {**_SCORED, "save_strategy": "steps", "save_steps": 1}
 HELD: Final[Mapping[str, dict[str, Any]]] = {
+    "log-on-each-node-ignored": {"log_on_each_node": False},
     "patience-off-by-one": _SCORED,
     "best-checkpoint-named-before-it-is-written": {
         "eval_strategy": "steps",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from trainer_props.arguments import nearest
 from trainer_props.checking import matching
 from trainer_props.cli.common import UsageError, importing
-from trainer_props.scenario import MOST_DEVICES
+from trainer_props.scenario import most_devices
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -57,20 +57,22 @@ def devices_of(text: str | None) -> tuple[tuple[str, int], ...] | None:
         return None
     with importing():
         from trainer_props.experiments.devices import COUNTS
-    known: dict[str, tuple[int, ...]] = {"single": (1,), **COUNTS}
+        from trainer_props.experiments.one_rank import KIND, WORLD_SIZES
+    known: dict[str, tuple[int, ...]] = {"single": (1,), **COUNTS, KIND: WORLD_SIZES}
     found: dict[tuple[str, int], None] = {}
     for part in text.split(","):
         name, colon, number = part.strip().partition(":")
         if name.isdecimal() and not colon:
-            kinds = [kind for kind in known if (kind == "single") == (int(name) == 1)]
+            kinds = [kind for kind in known if (kind == "single") == (int(name) == 1) and int(name) <= most_devices(kind)]
             numbers: tuple[int, ...] = (int(name),)
         elif name in known and (not colon or number.isdecimal()):
             kinds, numbers = [name], (int(number),) if colon else tuple(dict.fromkeys(known[name]))
         else:
             others = f"{', '.join(known)}, a number, or kind:number{nearest(name, list(known))}"
             raise UsageError(f"--devices {part.strip()!r} is none of {others}")
-        if not all(1 <= each <= (1 if kind == "single" else MOST_DEVICES) for each in numbers for kind in kinds):
-            raise UsageError(f"--devices {part.strip()!r}: single is one device, the others are 1 to {MOST_DEVICES}")
+        if not kinds or not all(1 <= each <= most_devices(kind) for each in numbers for kind in kinds):
+            bounds = ", ".join(f"{kind} 1 to {most_devices(kind)}" for kind in known if kind != "single")
+            raise UsageError(f"--devices {part.strip()!r}: single is one device, {bounds}")
         found.update(((kind, each), None) for kind in kinds for each in numbers)
     return tuple(found)
 

@@ -11,6 +11,7 @@ from trainer_props.experiments import (  # noqa: F401  they register
     frozen,
     life,
     observe,
+    one_rank,
     reduce_precision,
     regroup,
     repeat,

@@ -35,10 +35,11 @@ def in_processes(count, output_dir, **arguments):
     torch.multiprocessing.start_processes(in_process, given, nprocs=count, start_method="fork")
     files = [f"{output_dir}/{rank}.pt" for rank in range(count)]
     return {f"rank {rank}": torch.load(file, weights_only=False) for rank, file in enumerate(files)}'''
-_FILES: Final = '''\
+FILES: Final = '''\
 def checkpoint_files(folder):
     """The files of each checkpoint."""
     return {each.name: sorted(os.listdir(each)) for each in sorted(pathlib.Path(folder).glob("checkpoint-*"))}'''
+"""The files of checkpoints, as `backends.checkpoint_files` lists them."""
 
 
 def body(case: Case, wanted: Wanted) -> Body:
@@ -63,7 +64,7 @@ def body(case: Case, wanted: Wanted) -> Body:
     if "files" in wanted.words:
         pairs = '(("one", "one device"), ("several", "rank 0"))'
         several += [f"for folder, name in {pairs}:", '    runs[name].results["files"] = checkpoint_files(f"{output_dir}/{folder}")']
-        definitions, imports = [*definitions, _FILES], [*imports, "import os", "import pathlib"]
+        definitions, imports = [*definitions, FILES], [*imports, "import os", "import pathlib"]
     return Body(_lines(case, wanted), imports, definitions, varied=varied, several=several)
 
 

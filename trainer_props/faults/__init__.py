@@ -21,6 +21,7 @@ from trainer_props.faults import (  # noqa: F401  registers
     optimization,
     precision,
     prediction,
+    ranks,
     regroup,
     repeat,
     resume,

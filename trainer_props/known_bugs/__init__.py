@@ -14,6 +14,7 @@ from trainer_props.known_bugs import (  # noqa: F401  they register
     observe,
     precision,
     random_numbers,
+    ranks,
     repeat,
     resume,
     resume_among_others,

@@ -21,6 +21,7 @@ from trainer_props.properties import (  # noqa: F401  they register
     optimization,
     precision,
     prediction,
+    ranks,
     regroup,
     repeat,
     resume,

@@ -12,11 +12,13 @@ from trainer_props.arguments import DEFAULTS, DRAWN, FIELDS, QUIET, nearest
 from trainer_props.arguments_file import MOST
 from trainer_props.case import Case
 from trainer_props.experiments import EXPERIMENTS, pairs
-from trainer_props.scenario import MOST_DEVICES, Scenario, thaw
+from trainer_props.scenario import Scenario, most_devices, thaw
 from trainer_props.strategies.argument_values import BAD_VALUES, FURTHER_VALUES
 from trainer_props.zoo.content import NUMBERS
 
 MOST_SAMPLES: Final = 10_000_000
+MOST_NUMBERED: Final = 2**32 // 3
+"""Where rows are made when they are fetched, their order is not written down, and a rank of many sees few of them."""
 DEEPEST: Final = 40
 LONGEST_NUMBER: Final = 2**63
 """Whole numbers of this size and beyond are absurd: nothing here counts so far, and torch has no type for them."""
@@ -92,7 +94,8 @@ def _check_parts(scenario: Scenario, kinds: tuple[str, ...]) -> None:
     except (zoo.UnknownName, ValueError) as error:
         raise serialization.InvalidData(str(error)) from None
     for name, number, most in (
-        ("data.n", data.n, MOST_SAMPLES), ("data.n_eval", data.n_eval, MOST_SAMPLES), ("data.seed", data.seed, 2**32 - 1),
+        ("data.n", data.n, MOST_NUMBERED if _is_never_listed(scenario) else MOST_SAMPLES),
+        ("data.n_eval", data.n_eval, MOST_SAMPLES), ("data.seed", data.seed, 2**32 - 1),
         ("data.length", data.length, MOST_SAMPLES), ("model.seed", model.seed, 2**32 - 1),
     ):
         if not 0 <= number <= most:
@@ -106,9 +109,14 @@ def _check_parts(scenario: Scenario, kinds: tuple[str, ...]) -> None:
             raise serialization.InvalidData(f"{name} is {value!r}: this version knows {', '.join(values)}")
     if components.collator == "noise" and zoo.MODELS[model.name].family not in NUMBERS:
         raise serialization.InvalidData(f"components.collator is 'noise': model {model.name!r} has labels that are no numbers")
-    most = 1 if devices.kind == "single" else MOST_DEVICES
+    most = most_devices(devices.kind)
     if not 1 <= devices.count <= most:
         raise serialization.InvalidData(f"devices.count is {devices.count}: of kind {devices.kind!r} there can be 1 to {most}")
+
+
+def _is_never_listed(scenario: Scenario) -> bool:
+    lazy = zoo.DATASETS[scenario.data.kind].lazy and scenario.argument("train_sampling_strategy") == "sequential"
+    return bool(lazy and scenario.devices.kind == "fake")
 
 
 def _check_argument(name: str, value: Any, further: Mapping[str, tuple[Any, ...]], *, bounded: bool = True) -> None:
@@ -159,8 +167,15 @@ def _check_changes(parameters: Mapping[str, Any]) -> None:
             raise serialization.InvalidData(f"parameters: {key} is no object")
         for name, value in parameters[key].items():
             _check_argument(name, thaw(value), pairs.CONSOLE)
+    of_a_rank = [parameters.get(key, 1) for key in ("per_node", "until")]
+    if not _are_numbers(parameters.get("ranks", (0,))) or not _are_numbers(of_a_rank, least=1):
+        raise serialization.InvalidData("parameters: ranks, per_node and until are not numbers of ranks, processes and updates")
     regroup, counts = parameters.get("regroup", (1, 1)), [parameters.get(key, 0) for key in ("predict", "predict_at")]
     if not isinstance(regroup, tuple) or [type(each) for each in regroup] != [int, int] or min(regroup) < 1:
         raise serialization.InvalidData(f"parameters: regroup is {thaw(regroup)!r}, not two numbers above 0")
     if not all(type(each) is int and each >= 0 for each in counts):
         raise serialization.InvalidData(f"parameters: predict and predict_at are {counts}, not numbers")
+
+
+def _are_numbers(values: Any, least: int = 0) -> bool:
+    return isinstance(values, (list, tuple)) and bool(values) and all(type(each) is int and each >= least for each in values)

@@ -36,18 +36,28 @@ def train(trainer: Trainer, record: Record, parts: Parts) -> None:
     record.global_step, record.training_loss, record.metrics = output.global_step, output.training_loss, dict(output.metrics)
 
 
-def run(scenario: Scenario, subject: Subject, body: Body = train, *, directory: str | None = None, prints: bool = False) -> Record:
+def run(
+    scenario: Scenario,
+    subject: Subject,
+    body: Body = train,
+    *,
+    directory: str | None = None,
+    prints: bool = False,
+    budget: int | None = None,
+) -> Record:
     """Build the scenario's trainer, do `body` with it, and return the record; an exception of the run is part of the record.
 
     Args:
         directory: an output directory that is left as it is afterwards, for runs that share one; default: one of its own.
         prints: what the Trainer brings to print what it logs stays.
+        budget: training micro-batches after which the run is ended as stuck; default: what its arguments can ask for, and some.
 
     Raises:
         SubjectError: the subject gave no Trainer.
         compat.Unsupported: the installed transformers lacks an argument.
         zoo.MissingPackage: a package that the data needs is not installed.
     """
+    budget = batch_budget(scenario) if budget is None else budget
     with _directory(directory) as output_dir, _devices(scenario):
         recorder: Recorder | None = None
         trainer: Trainer | None = None
@@ -70,10 +80,10 @@ def run(scenario: Scenario, subject: Subject, body: Body = train, *, directory: 
         parts = Parts(scenario, Observed())
         identify = (lambda inputs, training: None) if subject.own_data else parts.identify
         try:
-            with wall_clock(WALL_CLOCK_SECONDS + _SECONDS_A_MICRO_BATCH * batch_budget(scenario)):
+            with wall_clock(WALL_CLOCK_SECONDS + _SECONDS_A_MICRO_BATCH * budget):
                 trainer = subject.make(parts, output_dir)
                 _silence(trainer, prints)
-                recorder = Recorder(identify, poisoned, batch_budget(scenario), keep_random=draws_random_numbers(scenario))
+                recorder = Recorder(identify, poisoned, budget, keep_random=draws_random_numbers(scenario))
                 recorder.attach(trainer)
                 where = "train"
                 body(trainer, recorder.record, parts)

@@ -10,6 +10,7 @@ from trainer_props.scripts import layout
 from trainer_props.scripts.copying import Copy, copied, merged
 from trainer_props.zoo import containers, kinds
 from trainer_props.zoo.content import Content
+from trainer_props.zoo.numbered import NumberedRows, numbers
 from trainer_props.zoo.rows import content_of
 
 
@@ -24,11 +25,13 @@ def datasets(data: Data, model: Model, lengths: Mapping[str, int]) -> Copy:
         lengths: rows by split.
     """
     model_kind, data_kind = kinds.check(model, data)
-    numbers = model_kind.main_input_name == "input_x"
-    dtype = f", dtype=torch.{model.dtype}" if numbers and model.dtype != "float32" else ""
+    if data_kind.lazy:
+        return _numbered(data, model, lengths)
+    is_number = model_kind.main_input_name == "input_x"
+    dtype = f", dtype=torch.{model.dtype}" if is_number and model.dtype != "float32" else ""
     if data_kind.package is not None:
         # The format turns floats into float32 unless it is told otherwise; told a dtype, it applies that to every column.
-        maker = Copy(("import datasets",), _TABLE.format(dtype=f", dtype=torch.{model.dtype}" if numbers else ""))
+        maker = Copy(("import datasets",), _TABLE.format(dtype=f", dtype=torch.{model.dtype}" if is_number else ""))
         container, form = Copy((), ""), ""
     else:
         maker = Copy((_STACK,), _ROWS.format(dtype=dtype))
@@ -59,12 +62,34 @@ def datasets(data: Data, model: Model, lengths: Mapping[str, int]) -> Copy:
 
 def samples(data: Data, model: Model, lengths: Mapping[str, int]) -> str:
     """The source of `samples(inputs, split)`: the positions of the rows that reached forward in the data set of a split, or None."""
-    model_kind, _ = kinds.check(model, data)
+    model_kind, data_kind = kinds.check(model, data)
+    if data_kind.lazy:
+        return _NUMBERED_SAMPLES.format(datasets=", ".join(f'"{split}": {split}_dataset' for split in lengths))
     main = model_kind.main_input_name
     content, dimensions = ("row.item()", 1) if main == "input_x" else ("tuple(filter(None, row.tolist()))", 2)
     positions = "\n".join(_POSITIONS.format(main=main, split=split) for split in lengths)
     return _SAMPLES.format(main=main, content=content, dimensions=dimensions, positions=positions)
 
+
+def _numbered(data: Data, model: Model, lengths: Mapping[str, int]) -> Copy:
+    """Rows that are made when they are fetched: the class that makes them, and one of it for each split."""
+    rows = copied(NumberedRows, without={"batch", "identify"})
+    made = []
+    for split, n in lengths.items():
+        given = numbers(data.seed, split, n, containers.DTYPES[model.dtype])
+        keywords = [*layout.keywords({name: value for name, value in given.items() if name != "dtype"}), f"dtype={given['dtype']}"]
+        made.append(_assigned(split, "", layout.call(NumberedRows.__name__, keywords)))
+    return Copy(merged(["import torch", *rows.imports]), layout.paragraphs([rows.definitions, "\n".join(made)]))
+
+
+_NUMBERED_SAMPLES: Final = '''\
+def samples(inputs, split):
+    """The positions in a data set of the rows that reached forward, told by their numbers; None if they are not all from it."""
+    column, rows = inputs.get("input_x"), {{{datasets}}}.get(split)
+    if column is None or column.dim() != 1 or rows is None:
+        return None
+    found = [rows.position(x) for x in column.tolist()]
+    return None if None in found else found'''
 
 _POSITIONS: Final = '    "{split}": {{content(row["{main}"]): position for position, row in enumerate({split}_dataset)}},'
 

@@ -11,6 +11,7 @@ from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from trainer_props.scenario import Data, Model
 from trainer_props.zoo import kinds
+from trainer_props.zoo.numbered import NumberedRows, numbers
 from trainer_props.zoo.rows import Row, Rows
 
 DTYPES: kinds.Registry[torch.dtype] = kinds.Registry("dtype", {"float64": torch.float64, "float32": torch.float32})
@@ -19,7 +20,7 @@ DTYPES: kinds.Registry[torch.dtype] = kinds.Registry("dtype", {"float64": torch.
 class Identified(Protocol):
     """Any data set of the zoo."""
 
-    source: Rows
+    source: Rows | NumberedRows
 
     def rows(self, ids: Iterable[int]) -> Row:
         """The rows at these positions as one batch, made without any collator of transformers."""
@@ -29,7 +30,7 @@ class Identified(Protocol):
 class MapDataset(Dataset[Row]):
     """Rows fetched by position."""
 
-    def __init__(self, source: Rows) -> None:
+    def __init__(self, source: Rows | NumberedRows) -> None:
         self.source = source
 
     def __len__(self) -> int:
@@ -106,6 +107,8 @@ def build_dataset(data: Data, split: str, *, model: Model, n: int | None = None)
     dtype = DTYPES[model.dtype]
     if n is None:
         n = data.n if split == "train" else data.n_eval
+    if data_kind.lazy:
+        return MapDataset(NumberedRows(**numbers(data.seed, split, n, dtype)))
     source = Rows(data, model_kind, split, n, dtype)
     if data_kind.package is not None:
         return table(source, dtype)
@@ -122,5 +125,5 @@ def identify(dataset: Any, inputs: Mapping[str, Tensor]) -> tuple[int, ...] | No
     Returns:
         One position a row, or None if the main input is missing or a row is not of this data set.
     """
-    source: Rows = dataset.source
+    source: Rows | NumberedRows = dataset.source
     return source.identify(inputs)

@@ -132,7 +132,7 @@ class Permutation:
 
     def __init__(self, size: int, text: str) -> None:
         self._size, self._bits = size, max(2, (size - 1).bit_length())
-        self._odd, self._added = _constants(text)
+        self._odd, self._added = constants(text)
 
     def __call__(self, number: int) -> int:
         """Where `number` (0 <= number < size) is sent."""
@@ -147,6 +147,7 @@ class Permutation:
 
 
 @functools.lru_cache(maxsize=256)
-def _constants(text: str) -> tuple[int, int]:
+def constants(text: str) -> tuple[int, int]:
+    """An odd number, and a number to be added, that a text determines."""
     source = random.Random(text)
     return source.getrandbits(40) | 1, source.getrandbits(40)

@@ -47,6 +47,7 @@ class DatasetKind:
         sized: it has a length.
         needs_padding: rows differ in length, so `Components.collator` must be `padding`.
         package: an optional package without which it can't be built, or None.
+        lazy: rows are made when they are fetched, so that there can be any number of them.
     """
 
     name: str
@@ -56,6 +57,7 @@ class DatasetKind:
     sized: bool = True
     needs_padding: bool = False
     package: str | None = None
+    lazy: bool = False
 
 
 @dataclass(frozen=True)
@@ -174,6 +176,8 @@ DATASETS: Final[Registry[DatasetKind]] = Registry("data set", {
         DatasetKind("sized_stream", "The rows of the model's own kind as a stream that has a length.", _ALL, map_style=False),
         DatasetKind("table", "The rows of the model's own kind as a `datasets.Dataset`, with a column that no model knows.", _ALL,
                     package="datasets"),
+        DatasetKind("numbered", "Numbers x with labels 2x + 3, each made when it is fetched: there may be 10^9.", ("regression",),
+                    lazy=True),
     )
 })
 
@@ -253,6 +257,8 @@ def check(model: Model, data: Data) -> tuple[ModelKind, DatasetKind]:
     model_kind, data_kind = MODELS[model.name], DATASETS[data.kind]
     if model_kind.family not in data_kind.families:
         raise ValueError(f"model {model.name!r} can't train on {data.kind!r}: it takes {', '.join(model_kind.data_kinds)}")
+    if data.alike and data_kind.lazy:
+        raise ValueError(f"rows of {data.kind!r} are told apart by their numbers: they can't be alike")
     if data.ignored_every < 0 or data.ignored_every == 1:
         raise ValueError(f"ignored_every must be 0 (none) or at least 2, not {data.ignored_every}: no row may lose all its labels")
     if data.ignored_every and not model_kind.token_labels:

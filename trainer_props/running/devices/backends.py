@@ -1,7 +1,8 @@
 """Runs on several devices, on a machine that may have none: one interface, the kind of device says how it is done.
 
 `single` is one device, `data_parallel` an emulated `torch.nn.DataParallel` in this process, `gloo` a resident pool of processes, one a
-rank. What each can show, and what not, is said where it is made.
+rank. What each can show, and what not, is said where it is made, and in docs/devices.md. Of `fake` ranks (`fake.play`) there may be a
+thousand; they are played one by one, and by themselves, so that nothing they exchange can be asked for.
 """
 
 from __future__ import annotations
