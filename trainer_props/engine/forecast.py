@@ -72,8 +72,8 @@ class Forecast:
         return promise
 
     def _table(self, cases: int) -> tuple[float, dict[str, float], float]:
-        """Of what was evaluated in these cases: the logarithm of the odds of a case without features, what each feature adds to it, and what a
-        new one adds.
+        """Of what was evaluated in these cases: the logarithm of the odds of a case without features, what each feature adds to it, and
+        what a new one adds.
         """
         yes = cases.bit_count()
         no = self.cases - yes
