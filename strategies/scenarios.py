@@ -101,15 +101,12 @@ def scenarios(
     return any_flavour()
 
 
+@st.composite  # here, and not where it is called: experiments call it in every draw, and Hypothesis reads the source of what it decorates
 def _flavoured(
-    name: str, arguments: Mapping[str, Any] | None, models: Sequence[str] | None, allow_empty: bool
-) -> st.SearchStrategy[Scenario]:
-    @st.composite
-    def flavoured(draw: st.DrawFn) -> Scenario:
-        names = check_names("models", models, MODELS)
-        return draw_scenario(Draft(draw, arguments, "arguments"), FLAVOURS[name], names, allow_empty=allow_empty)
-
-    return flavoured()
+    draw: st.DrawFn, name: str, arguments: Mapping[str, Any] | None, models: Sequence[str] | None, allow_empty: bool
+) -> Scenario:
+    names = check_names("models", models, MODELS)
+    return draw_scenario(Draft(draw, arguments, "arguments"), FLAVOURS[name], names, allow_empty=allow_empty)
 
 
 def regression_scenarios(

@@ -1,9 +1,10 @@
 """The forecast: which properties a case will be evaluated by, learned from the cases of its experiment that were judged before.
 
 Many properties have preconditions that few cases meet, and drawing a case costs little beside running it. So while properties lack
-evaluations, several cases are drawn for each that is run: those are passed over that promise less of what is lacking than it pays to wait
-for. Nothing is declared for that. What a case has (an argument with its value, a parameter, the model, ...) is compared with what those had
-by which a property was evaluated, each feature by itself (naive Bayes). A forecast only chooses what runs; what counts is what was judged.
+evaluations, several cases are drawn for each that is run: those are passed over that promise less of what is lacking, for what they cost,
+than it pays to wait for. Nothing is declared for that. What a case has (an argument with its value, a parameter, the model, ...) is
+compared with what those had by which a property was evaluated, each feature by itself (naive Bayes). A forecast only chooses what runs;
+what counts is what was judged.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from trainer_props.case import Case
+from trainer_props.engine.costs import Costs
 from trainer_props.engine.novelty import features
 
 _FIRST: Final = 8
@@ -72,8 +74,8 @@ class Forecast:
         return promise
 
     def _table(self, cases: int) -> tuple[float, dict[str, float], float]:
-        """Of what was evaluated in these cases: the logarithm of the odds of a case without features, what each feature adds to it, and what a
-        new one adds.
+        """Of what was evaluated in these cases: the logarithm of the odds of a case without features, what each feature adds to it, and
+        what a new one adds.
         """
         yes = cases.bit_count()
         no = self.cases - yes
@@ -115,14 +117,13 @@ class Choice:
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._forecast, self._clock = Forecast(), clock
+        self._forecast, self._costs, self._clock = Forecast(), Costs(), clock
         self._lacking: dict[str, int] = {}
         self._promise: Callable[[Collection[str]], float] | None = None
-        self._promises: deque[float] = deque(maxlen=_LATELY)
+        self._lately: deque[tuple[float, float]] = deque(maxlen=_LATELY)
+        self._asked: Case | None = None
         self._found: Collection[str] = ()
-        self._drawn = self._run = 0
-        self._drawing = self._running = 0.0
-        self._moment = 0.0
+        self._drawn, self._drawing, self._moment = 0, 0.0, 0.0
 
     def begin(self, lacking: Mapping[str, int]) -> None:
         """Cases are drawn from now on: property -> evaluations that it lacks, of those that get them here soonest."""
@@ -132,20 +133,20 @@ class Choice:
         """Whether a case that was drawn promises too little to be run."""
         self._drawing += self._lap()
         self._drawn += 1
-        self._found = witnesses(case)
+        self._asked, self._found = case, witnesses(case)
         number = self._forecast.cases
         if number < _FIRST or not self._lacking:
             return False
         if self._promise is None:
             self._promise = self._forecast.promises({name: lack / self._forecast.often(name) for name, lack in self._lacking.items()})
-        promise = self._promise(self._found)
-        self._promises.append(promise)
-        return number % _ANY > 0 and promise < self._pays()
+        promise, seconds = self._promise(self._found), self._costs.expected(case)
+        self._lately.append((promise, seconds))
+        return number % _ANY > 0 and promise / seconds < self._pays()
 
     def judged(self, evaluated: Collection[str]) -> None:
         """Learn what became of the case that was asked for last."""
-        self._running += self._lap()
-        self._run += 1
+        assert self._asked is not None
+        self._costs.learn(self._asked, self._lap())
         self._forecast.learn(self._found, evaluated)
         self._promise = None
         for name in evaluated:
@@ -159,14 +160,13 @@ class Choice:
         return self._moment - before
 
     def _pays(self) -> float:
-        """The promise from which on a case is run: that which of late would have brought most in a second, drawing and running together."""
-        if not self._run:
-            return 0.0
-        drawing, running = self._drawing / self._drawn, self._running / self._run
-        best, least, total = 0.0, 0.0, 0.0
-        for number, promise in enumerate(sorted(self._promises, reverse=True), start=1):
-            total += promise
-            rate = total / (drawing * len(self._promises) + running * number)
-            if rate > best:
-                best, least = rate, promise
+        """What a case has to promise for each second to be run: that from which on those drawn of late would have brought most in a second,
+        drawing included.
+        """
+        best, least = 0.0, 0.0
+        promised, seconds = 0.0, self._drawing / self._drawn * len(self._lately)
+        for promise, running in sorted(self._lately, key=lambda each: each[0] / each[1], reverse=True):
+            promised, seconds = promised + promise, seconds + running
+            if promised / seconds > best:
+                best, least = promised / seconds, promise / running
         return least

@@ -41,7 +41,8 @@ _PARTS: Final = 4
 """Into so many parts the time of an experiment is cut, so that a session that ends early has still touched everything."""
 _FIRST_PARTS: Final = 32
 """The first of them is so small a part, and each next one twice the one before: what shows anywhere shows soon."""
-_LEAST_SECONDS: Final = 0.25
+_FIRST_SECONDS, _LEAST_SECONDS = 0.25, 1.0
+"""The first part of an experiment has at least so many seconds, and each later one: Hypothesis begins each with the simplest cases."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,8 @@ class Turns:
             tally = tallies[first]
             turn = self._turns[first]
             part = weights[first] / sum(weights)
-            seconds = max(part * self._seconds / max(_PARTS, _FIRST_PARTS / 2 ** min(tally.slices, _FIRST_PARTS)), _LEAST_SECONDS)
+            least = _LEAST_SECONDS if tally.slices else _FIRST_SECONDS
+            seconds = max(part * self._seconds / max(_PARTS, _FIRST_PARTS / 2 ** min(tally.slices, _FIRST_PARTS)), least)
             hunt = Hunt([each.id for each in turn.properties], tally) if self._hunting else None
             self._choices[first].begin(lacking[first])
             given = Slice(turn, tally.slices, min(left, seconds), self._choices[first], hunt)
@@ -158,23 +160,21 @@ def _lacking(turns: Sequence[Turn], tallies: Sequence[Tally], evaluated: Counter
 
 
 def _weights(turns: Sequence[Turn], tallies: Sequence[Tally], lacking: Sequence[Mapping[str, int]], most: float) -> list[float]:
-    """Each experiment by its share, and in addition those where properties lack evaluations. What needs more seconds gets more, but less
-    than in proportion: many that need little come before a few that need much.
-    """
+    """Each experiment by its share, and where properties lack evaluations, by how soon all of them will have enough."""
     shares = [_share(turn, tally) for turn, tally in zip(turns, tallies, strict=True)]
-    needs = [math.sqrt(_needed(tally, lacks, most)) for tally, lacks in zip(tallies, lacking, strict=True)]
-    urgency = _URGENCY * sum(shares) / (sum(needs) or 1.0)
+    soon = [1.0 / _needed(tally, lacks, most) if lacks else 0.0 for tally, lacks in zip(tallies, lacking, strict=True)]
+    urgency = _URGENCY * sum(shares) / (sum(soon) or 1.0)
     return [
-        (share + urgency * need) * (1.0 + _CURIOSITY * curious) for share, need, curious in zip(shares, needs, _news(tallies), strict=True)
+        (share + urgency * each) * (1.0 + _CURIOSITY * curious) for share, each, curious in zip(shares, soon, _news(tallies), strict=True)
     ]
 
 
 def _needed(tally: Tally, lacking: Mapping[str, int], most: float) -> float:
-    """Seconds until all of them will have enough."""
+    """Seconds until all of them will have enough, as far as one can tell."""
     if not tally.spent:
-        return most if lacking else 0.0
+        return most
     rates = {name: max(_rate(tally, name), _SOON / tally.spent) for name in lacking}
-    return min(most, max((lack / rates[name] for name, lack in lacking.items()), default=0.0))
+    return min(most, max(_LEAST_SECONDS, *(lack / rates[name] for name, lack in lacking.items())))
 
 
 def _news(tallies: Sequence[Tally]) -> list[float]:

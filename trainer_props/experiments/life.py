@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -39,11 +40,12 @@ _LONGEST: Final = 2
 
 def cases(held: Held) -> st.SearchStrategy[Case]:
     """Runs, and lives of them. The parameter of a case: `life`, a list of steps (`trainer_props.oracles.life`)."""
+    runs, fixed = scenarios(held), arguments_of(held)
 
     @st.composite
     def drawn(draw: st.DrawFn) -> Case:
-        scenario = draw(scenarios(held))
-        return Case(experiment=NAME, scenario=scenario, parameters={"life": draw(lives(scenario, held=arguments_of(held)))})
+        scenario = draw(runs)
+        return Case(experiment=NAME, scenario=scenario, parameters={"life": draw(lives(scenario, held=fixed))})
 
     return drawn()
 
@@ -66,24 +68,20 @@ def scenarios(held: Held) -> st.SearchStrategy[Scenario]:
     return drawn()
 
 
-def lives(scenario: Scenario, *, held: Mapping[str, Any] | None = None) -> st.SearchStrategy[list[list[Any]]]:
+@st.composite
+def lives(draw: st.DrawFn, scenario: Scenario, *, held: Mapping[str, Any] | None = None) -> list[list[Any]]:
     """Lives of a run: lists of possible steps, of which most end with the end of the job.
 
     Args:
         held: arguments that never change.
     """
-
-    @st.composite
-    def drawn(draw: st.DrawFn) -> list[list[Any]]:
-        longest = draw(st.sampled_from([_FEW_STEPS, _FEW_STEPS, _MOST_STEPS]))
-        wanted = draw(st.lists(steps(scenario, held=held), min_size=2, max_size=longest))
-        if scenario.data.n_eval and draw(st.booleans()):  # a look needs a checkpoint
-            wanted = [["train", draw(st.integers(1, _LONGEST))], *wanted, draw(_LOOKS)]
-        if draw(st.integers(0, 7)) < 7:
-            wanted = [*wanted, ["finish"]]
-        return [list(step) for step in life.possible(scenario, wanted)] or [["finish"]]
-
-    return drawn()
+    longest = draw(st.sampled_from((_FEW_STEPS, _FEW_STEPS, _MOST_STEPS)))
+    wanted = draw(st.lists(steps(scenario, held=held), min_size=2, max_size=longest))
+    if scenario.data.n_eval and draw(st.booleans()):  # a look needs a checkpoint
+        wanted = [["train", draw(st.integers(1, _LONGEST))], *wanted, draw(_LOOKS)]
+    if draw(st.integers(0, 7)) < 7:
+        wanted = [*wanted, ["finish"]]
+    return [list(step) for step in life.possible(scenario, wanted)] or [["finish"]]
 
 
 def steps(scenario: Scenario, *, held: Mapping[str, Any] | None = None) -> st.SearchStrategy[list[Any]]:
@@ -92,12 +90,17 @@ def steps(scenario: Scenario, *, held: Mapping[str, Any] | None = None) -> st.Se
     Args:
         held: arguments that never change.
     """
+    return _steps(*_evaluating(scenario), frozenset(held or ()))
+
+
+@functools.cache
+def _steps(evaluates: bool, resizes: bool, held: frozenset[str]) -> st.SearchStrategy[list[Any]]:
     updates = st.integers(1, _LONGEST)
     train = st.builds(lambda k: ["train", k], updates)
     crash = st.builds(lambda k, event: ["crash", k, event], updates, st.sampled_from(life.EVENTS))
     again = st.builds(lambda k: ["again", k] if k else ["again"], st.integers(0, _LONGEST))
-    change = st.builds(lambda changed: ["change", changed], changes(scenario, held=held))
-    looks = _LOOKS if scenario.data.n_eval else train
+    change = st.builds(lambda changed: ["change", changed], _changes(evaluates, resizes, held))
+    looks = _LOOKS if evaluates else train
     others = st.sampled_from([["lose"], ["move"], ["lose"], ["finish"]])
     return st.one_of(train, again, looks, crash, others, again, change, crash, looks, train)
 
@@ -108,6 +111,11 @@ def changes(scenario: Scenario, *, held: Mapping[str, Any] | None = None) -> st.
     Args:
         held: arguments that never change.
     """
+    return _changes(*_evaluating(scenario), frozenset(held or ()))
+
+
+@functools.cache
+def _changes(evaluates: bool, resizes: bool, held: frozenset[str]) -> st.SearchStrategy[dict[str, Any]]:
     plans: list[st.SearchStrategy[dict[str, Any]]] = [
         st.fixed_dictionaries({"save_total_limit": _EVERY}),
         st.fixed_dictionaries({"save_strategy": st.just("steps"), "save_steps": _EVERY}),
@@ -116,11 +124,18 @@ def changes(scenario: Scenario, *, held: Mapping[str, Any] | None = None) -> st.
         st.fixed_dictionaries({"logging_strategy": st.sampled_from(["no", "epoch"])}),
         st.fixed_dictionaries({"eval_strategy": st.just("no")}),
     ]
-    if scenario.data.n_eval:
+    if evaluates:
         plans.append(st.fixed_dictionaries({"eval_strategy": st.just("steps"), "eval_steps": _EVERY}))
-    if scenario.data.n_eval and not scenario.argument("dataloader_drop_last"):  # which leaves out as many samples as batches are large
+    if resizes:
         plans.append(st.fixed_dictionaries({"per_device_eval_batch_size": _EVERY}))
-    return st.one_of(plans).map(lambda changed: {name: value for name, value in changed.items() if name not in (held or {})})
+    return st.one_of(plans).map(lambda changed: {name: value for name, value in changed.items() if name not in held})
+
+
+def _evaluating(scenario: Scenario) -> tuple[bool, bool]:
+    """Whether there is something to evaluate on, and whether all of it is seen with any batch size: `dataloader_drop_last` leaves out as
+    many samples as batches are large.
+    """
+    return scenario.data.n_eval > 0, scenario.data.n_eval > 0 and not scenario.argument("dataloader_drop_last")
 
 
 _LOOKS: Final = st.sampled_from([["evaluate"], ["predict"]])
