@@ -10,6 +10,7 @@ from trainer_props.experiments import (  # noqa: F401  they register
     flags,
     frozen,
     life,
+    model_init,
     observe,
     regroup,
     repeat,

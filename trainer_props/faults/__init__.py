@@ -16,6 +16,7 @@ from trainer_props.faults import (  # noqa: F401  registers
     life,
     logs,
     loss,
+    model_init,
     observe,
     operations,
     optimization,

@@ -16,6 +16,7 @@ from trainer_props.properties import (  # noqa: F401  they register
     life,
     logs,
     loss,
+    model_init,
     observe,
     operations,
     optimization,
