@@ -14,6 +14,7 @@ from trainer_props.experiments import (  # noqa: F401  they register
     observe,
     regroup,
     repeat,
+    reseed,
     resume,
     resume_after_a_kill,
     resume_among_others,

@@ -23,6 +23,7 @@ from trainer_props.properties import (  # noqa: F401  they register
     prediction,
     regroup,
     repeat,
+    reseed,
     resume,
     resume_after_a_kill,
     resume_among_others,
