@@ -105,7 +105,10 @@ class Parts:
 
     Attributes:
         scenario: what it is made from.
+        model_init: what `trainer_kwargs` hands over instead of a model, or None.
     """
+
+    model_init: Callable[..., nn.Module] | None = None
 
     def __init__(self, scenario: Scenario, observer: Any = None) -> None:
         self.scenario = scenario
@@ -165,7 +168,7 @@ class Parts:
         """Everything as the stock constructor takes it."""
         components = self.scenario.components
         kwargs: dict[str, Any] = {
-            "model": self.model(),
+            **({"model": self.model()} if self.model_init is None else {"model_init": self.model_init}),
             "args": self.training_arguments(output_dir),
             "train_dataset": self.train_dataset(),
             "eval_dataset": self.eval_dataset(),

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 EXPERIMENTS = [
     "build_arguments",
+    "model_init",
     "evaluate_and_predict",
     "train_once",
     "train_nothing",

@@ -14,6 +14,7 @@ EXPERIMENTS = [
     "train_on_tokens",
     "find_batch_size",
     "identical_samples",
+    "reseed",
 ]
 
 

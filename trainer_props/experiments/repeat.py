@@ -95,12 +95,17 @@ def body(case: Case, wanted: Wanted) -> Body:
     usual = train_body(case, wanted)
     if not case.parameters.get("again"):
         return pair_body(case, changes(case), usual)
-    usual = replace(usual, before=_AGAIN)
-    if "results" in wanted.fields:
-        kept = 'record.results["weights at the beginning"] = beginning.weights'
-        lines = ["beginning = Beginning()", "trainer.add_callback(beginning)", *usual.lines, kept]
-        usual = replace(usual, lines=lines, imports=[*usual.imports, "from transformers import TrainerCallback"], definitions=[_BEGINNING])
+    usual = begun_body(replace(usual, before=_AGAIN), wanted)
     return pair_body(case, {}, usual, {"again": (False, True)})
+
+
+def begun_body(usual: Body, wanted: Wanted) -> Body:
+    """The same, where `results` has the weights with which a training begins, if that is wanted."""
+    if "results" not in wanted.fields:
+        return usual
+    kept = 'record.results["weights at the beginning"] = beginning.weights'
+    lines = ["beginning = Beginning()", "trainer.add_callback(beginning)", *usual.lines, kept]
+    return replace(usual, lines=lines, imports=[*usual.imports, "from transformers import TrainerCallback"], definitions=[_BEGINNING])
 
 
 register(

@@ -205,7 +205,8 @@ def body(case: Case, wanted: Wanted) -> Body:
     lines = [*(_SAME if same else []), "interruption = Interruption(at)", "trainer.add_callback(interruption)"]
     if len(scores) > 1:
         lines.append(f"trainer.compute_metrics = metric(*{scores!r}[min(evaluated_until(resumed), {len(scores) - 1}) :])")
-    definitions = [interruption_source(at, how, event), NEWEST, *([_EVALUATED] if len(scores) > 1 else []), *([_TRAINERS] if same else [])]
+    interruption = interruption_source(at, how, event, draws="random" in wanted.words)
+    definitions = [interruption, NEWEST, *([_EVALUATED] if len(scores) > 1 else []), *([_TRAINERS] if same else [])]
     done = training_source(wanted, "resumed" if case.parameters.get("by") == "path" else "resumed is not None")
     if how == "stop":
         lines += done

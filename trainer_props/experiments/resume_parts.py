@@ -106,6 +106,7 @@ def training(interruption: Interruption, resumed: str | bool | None) -> Any:
         import numpy as np
         import torch
 
+        interruption.draws = True
         trainer.add_callback(interruption)
         output = trainer.train(resume_from_checkpoint=resumed)
         record.results["random"] = {"torch": torch.rand(()).item(), "numpy": np.random.random(), "python": random.random()}  # noqa: NPY002  theirs
@@ -147,10 +148,11 @@ class Interruption(TrainerCallback):
         self.at, self.happened, self.over = at, False, False
 
     def on_step_end(self, args, state, control, **kwargs):
-{before}        if state.global_step in {saves}:
+{before}{draws}        if state.global_step in {saves}:
             control.should_save = True
         if state.global_step == self.at:
             {end}'''
+_DRAWN: Final = "        random.random(), np.random.random()  # as augmentation does\n"
 _RAISING: Final = """
 
     def {event}(self, args, state, control, **kwargs):
@@ -168,16 +170,18 @@ def newest_checkpoint(folder):
     return max(found, key=lambda path: int(path.rpartition("-")[2]), default=None)'''
 
 
-def interruption_source(at: list[int] | str, how: str = "stop", event: str = SIMPLEST_EVENT) -> str:
+def interruption_source(at: list[int] | str, how: str = "stop", event: str = SIMPLEST_EVENT, *, draws: bool = False) -> str:
     """The callback that interrupts, in source.
 
     Args:
         at: the updates after which it saves, or an expression for them.
+        draws: random numbers are drawn after each update.
     """
+    drawn = _DRAWN if draws else ""
     if how == "stop":
-        return _INTERRUPTION.format(before="", saves=at, end="control.should_training_stop = self.happened = True")
+        return _INTERRUPTION.format(before="", draws=drawn, saves=at, end="control.should_training_stop = self.happened = True")
     before = "        self.maybe_raise()\n" if event == "on_step_end" else ""
-    text = _INTERRUPTION.format(before=before, saves=at, end="self.over = True") + _MAYBE_RAISE
+    text = _INTERRUPTION.format(before=before, draws=drawn, saves=at, end="self.over = True") + _MAYBE_RAISE
     return text if before else text + _RAISING.format(event=event)
 
 

@@ -43,6 +43,16 @@ def _same_samples(runs: Runs, scenario: Scenario) -> bool:
     return bool(sides["expected"].value == sides["observed"].value)
 
 
+def same_data_seed(runs: Runs, scenario: Scenario) -> bool:
+    """Whether the data have the same seed in both runs: `data_seed`, or `seed` without one."""
+    return len({_data_seed(scenario_of(runs, name, scenario)) for name in runs}) == 1
+
+
+def _data_seed(scenario: Scenario) -> int:
+    given = scenario.argument("data_seed")
+    return int(scenario.argument("seed") if given is None else given)
+
+
 def same_samples(property: str) -> Need:
     """The runs are trained on the same samples; another property judges that."""
     return Need("same_samples", f"the runs are trained on other samples ({property} says so)", _same_samples)

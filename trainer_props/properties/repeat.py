@@ -10,7 +10,7 @@ from trainer_props.judgement import HOLDS, Judgement, not_applicable, same
 from trainer_props.measures import pairs as measures
 from trainer_props.measures.pairs import BASELINE, CHANGED
 from trainer_props.properties import sources
-from trainer_props.properties._pairs import CHANGES, IDENTIFIED, PAIR, both_sides, ends_alike, same_rows
+from trainer_props.properties._pairs import CHANGES, IDENTIFIED, PAIR, both_sides, ends_alike, same_data_seed, same_rows
 from trainer_props.properties.needs import Need
 from trainer_props.properties.registry import trainer_property
 from trainer_props.record import Runs
@@ -20,6 +20,7 @@ REPEAT: Final = ("repeat",)
 _BEGINNING: Final = "weights at the beginning"
 SAME_TRAINER: Final = Need("same_trainer", "the second run has a Trainer of its own", lambda runs, scenario: _again(runs))
 FRESH_TRAINER: Final = Need("fresh_trainer", "one Trainer trains twice", lambda runs, scenario: not _again(runs))
+SAME_DATA_SEED: Final = Need("same_data_seed", "the data have another seed", same_data_seed)
 SAME_ARGUMENTS: Final = Need(
     "same_arguments", "the second run has another seed or optimizer",
     lambda runs, scenario: not _again(runs) and runs[CHANGED].arguments.keys() <= {"full_determinism"},
@@ -52,8 +53,8 @@ def the_same_seed_gives_the_same_logs(runs: Runs, scenario: Scenario) -> Judgeme
 
 
 @trainer_property(
-    source=sources.docs("TrainingArguments.data_seed"), experiments=REPEAT, needs=[*PAIR, FRESH_TRAINER, IDENTIFIED, NOT_STOPPED],
-    catalogue=[11],
+    source=sources.docs("TrainingArguments.data_seed"), experiments=(*REPEAT, "reseed"),
+    needs=[*PAIR, FRESH_TRAINER, SAME_DATA_SEED, IDENTIFIED, NOT_STOPPED], catalogue=[11],
 )  # fmt: skip
 def the_order_is_that_of_the_data_seed(runs: Runs, scenario: Scenario) -> Judgement:
     """The order of the samples follows from `data_seed` alone (from `seed` without one), whatever the optimizer and the rest of the run."""

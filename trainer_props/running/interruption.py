@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Collection
 from typing import Any, Final
 
+import numpy as np
 from transformers import TrainerCallback
 
 STOP: Final = "stop"
@@ -33,12 +35,13 @@ class Interruption(TrainerCallback):
 
     Attributes:
         happened: whether the run was ended.
+        draws: after each update numbers of Python and numpy are drawn, as augmentation does: training itself draws none of these.
     """
 
     def __init__(
         self, saves: Collection[int], at: int | None = None, how: str = STOP, event: str = EVENTS[0], *, counted_on: bool = False
     ) -> None:
-        self.happened = False
+        self.happened = self.draws = False
         self._saves, self._at, self._how, self._event = frozenset(saves), at, how, event
         self._armed, self._counted_on = False, counted_on
 
@@ -50,6 +53,8 @@ class Interruption(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Ask for what is due."""
+        if self.draws:
+            random.random(), np.random.random()  # noqa: NPY002  the global generators, and nothing but their state
         self._maybe_raise("on_step_end")
         if state.global_step in self._saves:
             control.should_save = True

@@ -76,6 +76,12 @@ class Recorder(TrainerCallback):
         assert trainer.model is not None
         self._watch(trainer.model)
 
+    def _watch_again(self) -> None:
+        """Watch the model that a `model_init` made when training began."""
+        self.detach()
+        self._parameters, self.record.parameters = [], []
+        self._watch(self._trainer.model)  # type: ignore[arg-type]
+
     def detach(self) -> None:
         """Leave the model and the optimizer as they were."""
         for handle in self._handles + self._optimizer_handles:
@@ -90,6 +96,7 @@ class Recorder(TrainerCallback):
         return self.record
 
     def _watch(self, model: torch.nn.Module) -> None:
+        self._model = model
         # Of modules that share a parameter it belongs to the first, after which it is named.
         layers = {id(each): type(module).__name__ for module in reversed(list(model.modules())) for each in module._parameters.values()}
         for name, parameter in model.named_parameters():
@@ -237,6 +244,8 @@ class Recorder(TrainerCallback):
             special(self, args, state, kwargs)
 
     def _train_begin(self, args: Any, state: Any, kwargs: dict[str, Any]) -> None:
+        if getattr(self._trainer, "model_init", None) is not None and self._trainer.model is not self._model:
+            self._watch_again()
         self._watch_optimizer(kwargs.get("optimizer"), kwargs.get("lr_scheduler"))
         self.record.state = {"max_steps": state.max_steps, "num_train_epochs": state.num_train_epochs}
 

@@ -16,14 +16,19 @@ from trainer_props.running.run import train
 from trainer_props.subjects import Parts
 
 
+def train_from_the_beginning(trainer: Trainer, record: Record, parts: Parts) -> None:
+    """Train once; `results` has the weights with which that begins."""
+    beginning = Beginning()
+    trainer.add_callback(beginning)
+    train(trainer, record, parts)
+    record.results["weights at the beginning"] = beginning.weights
+
+
 def train_again(trainer: Trainer, record: Record, parts: Parts) -> None:
     """Train twice with one Trainer; the record is that of the second time."""
     trainer.train()
     recorder = next(each for each in trainer.callback_handler.callbacks if isinstance(each, Recorder))
-    again, beginning = recorder.begin_again(), Beginning()
-    trainer.add_callback(beginning)
-    train(trainer, again, parts)
-    again.results["weights at the beginning"] = beginning.weights
+    train_from_the_beginning(trainer, recorder.begin_again(), parts)
 
 
 class Beginning(TrainerCallback):

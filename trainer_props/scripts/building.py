@@ -100,11 +100,19 @@ def _by_parts(case: Case, given: _Given, name: Name, parts: list[components.Part
 
     handed = {"train_dataset": "train_dataset", "eval_dataset": "eval_dataset" if "eval" in lengths else "None"}
     handed |= {part.keyword: part.value for part in parts if part.keyword}
+    by_init = "model_init" in case.parameters and name.is_class
+    if by_init:
+        takes = "trial" if case.parameters["model_init"] == "trial" else ""
+        sources.append(Copy((), layout.block(f"def model_init({takes}):", [*_undrawn(model), "return model"])))
     if name.is_class:
         if name.is_stock and "eval" not in lengths:
             del handed["eval_dataset"]  # None where it is not given; who knows what a subclass makes of that
         keywords = [f"{keyword}={value}" for keyword, value in {"model": "model", "args": "args", **handed}.items()]
-        build = [*model.lines, f"args = {arguments}", f"trainer = {layout.call(name.expression, keywords)}"]
+        made = list(model.lines)
+        if by_init:  # `by_init` is a parameter of the run
+            made = [f"torch.manual_seed({scenario.argument('seed')})"]
+            keywords[0] = f'**({{"model_init": model_init}} if by_init else {{"model": model_init({"None" if takes else ""})}})'
+        build = [*made, f"args = {arguments}", f"trainer = {layout.call(name.expression, keywords)}"]
     else:
         sources.append(Copy(("from types import SimpleNamespace",), _parts_class(given, model, handed)))
         build = [f"trainer = {name.expression}(Parts({'**' + VARIED if given.varied else ''}), output_dir)"]
@@ -119,6 +127,11 @@ def _by_parts(case: Case, given: _Given, name: Name, parts: list[components.Part
 
 
 _ONE_THREAD: Final = "torch.set_num_threads(1)"
+
+
+def _undrawn(model: ModelSource) -> list[str]:
+    """What defines `model`, with weights that follow from what seed was set before."""
+    return [line for line in model.lines if not line.startswith("torch.manual_seed(")]
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Final
 
 from torch import nn
@@ -32,12 +33,13 @@ _MODULES: Final[kinds.Registry[type[nn.Module]]] = kinds.Registry("model of our 
 })  # fmt: skip
 
 
-def build_model(model: Model, data: Data) -> nn.Module:
-    """A new model from its description, on the processor. The global random state stays as it was.
+def build_model(model: Model, data: Data, *, drawn: bool = False) -> nn.Module:
+    """A new model from its description, on the processor. The global random state stays as it was, unless weights are `drawn` from it.
 
     Args:
         model: what is wanted.
         data: what it will train on.
+        drawn: the weights of a model of our own follow from the global random state, and not from `model.seed`.
 
     Raises:
         kinds.UnknownName: the kind of data or model, or the dtype, does not exist.
@@ -50,7 +52,7 @@ def build_model(model: Model, data: Data) -> nn.Module:
 
         built = tiny.build(model.name, model.seed, dtype)
     else:
-        with seeded(model.seed):
+        with nullcontext() if drawn else seeded(model.seed):
             module, config = classes(model.name)
             built = (module() if config is None else module(config())).to(dtype)
     _freeze(built, model.frozen)
