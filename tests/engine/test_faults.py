@@ -140,6 +140,9 @@ CASES: Final = {
     "infinite-losses-not-filtered": Case(
         scenario=Scenario(arguments={"logging_steps": 2, "max_steps": 2}, components=Components(poisoned=((1, math.inf),)))
     ),
+    "filtered-losses-replaced-by-large-ones": Case(
+        scenario=Scenario(arguments={"logging_steps": 1, "max_steps": 2}, components=Components(poisoned=((1, math.nan),)))
+    ),
     "short-window-divided-by-accumulation": Case(
         scenario=Scenario(
             arguments={
