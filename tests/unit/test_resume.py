@@ -209,6 +209,18 @@ def test_noise_that_goes_on_in_another_way_is_new() -> None:
     assert {each.known_bug for each in findings if each.property == "resume.weights_go_on_where_they_were"} == {None}
 
 
+@pytest.mark.parametrize("kind", ["tokens", "dynamic"])
+@pytest.mark.parametrize("at", [3, 4, 5])
+def test_groups_by_length_go_on_otherwise_in_a_later_epoch(kind: str, at: int) -> None:
+    arguments = {"max_steps": 7, "per_device_train_batch_size": 2, "train_sampling_strategy": "group_by_length", "logging_steps": 1}
+    components = Components(collator="padding" if kind == "dynamic" else "default")
+    scenario = Scenario(arguments=arguments, data=Data(kind=kind, n=8), model=Model(name="lstm"), components=components)
+    judged = judge(Case(experiment="resume", scenario=scenario, parameters={"interrupt_at": [at]}), SUBJECT, MINE)
+    known = [("resume.samples_go_on_where_they_were", "group-by-length-draws-from-the-global-generator")]
+    assert [(each.property, each.known_bug) for each in judged.findings] == (known if at == 5 else [])
+    assert ("resume.weights_go_on_where_they_were" in judged.holds) == (at != 5)
+
+
 def test_patience_is_judged_where_it_is_restored() -> None:
     arguments = {
         "eval_strategy": "steps", "eval_steps": 1, "metric_for_best_model": "score", "greater_is_better": True, "max_steps": 6,
