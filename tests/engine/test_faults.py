@@ -157,6 +157,9 @@ CASES: Final = {
     "infinite-losses-not-filtered": Case(
         scenario=Scenario(arguments={"logging_steps": 2, "max_steps": 2}, components=Components(poisoned=((1, math.inf),)))
     ),
+    "filtered-losses-replaced-by-large-ones": Case(
+        scenario=Scenario(arguments={"logging_steps": 1, "max_steps": 2}, components=Components(poisoned=((1, math.nan),)))
+    ),
     "short-window-divided-by-accumulation": Case(
         scenario=Scenario(
             arguments={
@@ -222,7 +225,7 @@ CASES: Final = {
     ),
     "generator-seeded-by-saving": _random("observe", {"observe": {"save_strategy": "steps", "save_steps": 1}}),
     "dropout-switched-off-by-evaluation": _random("observe", {"observe": {"eval_strategy": "steps", "eval_steps": 1}}),
-    "seeded-once-a-process": _random("repeat", {}),
+    "full-determinism-adds-the-rank": _random("repeat", {"change": {"full_determinism": True}}),
     "random-states-left-between-epochs": _random("resume", {"interrupt_at": [2]}),
     "trained-weights-are-kept": _crashed(max_steps=4),
     "history-outlives-the-crash": _crashed(max_steps=3, logging_steps=1),

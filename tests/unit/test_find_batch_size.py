@@ -22,7 +22,7 @@ from trainer_props.record import Event, MicroBatch, Record, Runs
 from trainer_props.running import prepared
 from trainer_props.running.memory import ERRORS
 from trainer_props.running.run import batch_budget
-from trainer_props.scenario import Data, Scenario
+from trainer_props.scenario import Components, Data, EarlyStopping, Scenario
 from trainer_props.scripts.verifying import shows
 from trainer_props.scripts.writing import script
 
@@ -88,6 +88,21 @@ def test_what_is_resumed_goes_on_with_what_was_found() -> None:
     assert runs["resumed"].results["attempts"] == 1
     assert runs["resumed"].events[0].step == 2
     assert {each.size for each in runs["resumed"].batches} == {3, 2}
+
+
+def test_a_check_before_the_resumed_run_may_spend_its_patience() -> None:
+    arguments = {
+        "per_device_train_batch_size": 2, "gradient_accumulation_steps": 4, "num_train_epochs": 5, "lr_scheduler_type": "constant",
+        "eval_on_start": True, "eval_strategy": "epoch", "save_strategy": "epoch", "load_best_model_at_end": True,
+        "metric_for_best_model": "loss", "learning_rate": 1e-5,
+    }  # fmt: skip
+    found = case(1, arguments=arguments, resume_at=1)
+    data, components = Data(n=4, n_eval=1), Components(early_stopping=EarlyStopping())
+    found = found.replace(scenario=found.scenario.replace(data=data, components=components))
+    runs = runs_of(found)
+    assert [each.step for each in runs["resumed"].evaluations] == [1, 1]  # the first is the best again, which is no improvement
+    assert (runs["searched"].global_step, runs["resumed"].global_step) == (5, 1)
+    assert "find_batch_size.resuming_keeps_the_batch_size" in judge(found, SUBJECT, MINE).holds
 
 
 def test_an_error_of_another_kind_ends_the_run() -> None:

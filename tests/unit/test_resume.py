@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from transformers import Trainer
 
@@ -20,7 +21,7 @@ from trainer_props.oracles import accounting
 from trainer_props.properties import PROPERTIES
 from trainer_props.record import Event, Failure, Record, Runs
 from trainer_props.running import interruption, prepared
-from trainer_props.scenario import Components, Data, EarlyStopping, Scenario
+from trainer_props.scenario import Components, Data, EarlyStopping, Model, Scenario
 from trainer_props.scripts.verifying import shows
 from trainer_props.scripts.writing import script
 
@@ -167,6 +168,57 @@ def test_a_run_that_goes_on_holds(given_case: Case) -> None:
         "resume.learning_rates_go_on_where_they_were", "resume.logged_losses_are_the_same", "resume.random_numbers_go_on_where_they_were",
         "resume.train_loss_is_of_this_call", "resume.epochs_go_on_where_they_were",
     } <= set(judged.holds)  # fmt: skip
+
+
+_DROPPING = Scenario(
+    arguments={"per_device_train_batch_size": 2, "gradient_accumulation_steps": 2, "max_steps": 6, "logging_steps": 1},
+    data=Data(n=16, n_eval=3), model=Model(name="regression_dropout"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("evaluates", [False, True])
+@pytest.mark.parametrize(
+    "parameters", [{"interrupt_at": [1]}, {"interrupt_at": [2, 5]}, {"interrupt_at": [4]}, {"interrupt_at": [3], "how": "exception"}],
+    ids=str,
+)  # fmt: skip
+def test_dropout_goes_on_bit_by_bit(parameters: dict[str, Any], evaluates: bool) -> None:
+    scenario = _DROPPING.with_arguments(eval_strategy="steps", eval_steps=1) if evaluates else _DROPPING
+    given_case = Case(experiment="resume", scenario=scenario, parameters=parameters)
+    runs = runs_of(given_case)
+    usual, last = runs.first, list(runs.values())[-1]
+    assert len(runs) > 2
+    assert usual.final_weights is not None
+    assert torch.equal(usual.final_weights, last.final_weights)
+    assert (judge(given_case, SUBJECT, MINE).findings, usual.results["random"]) == ((), last.results["random"])
+
+
+@pytest.mark.parametrize("at", [[1], [3], [1, 3], [5]], ids=str)
+def test_noise_goes_on_otherwise_within_an_epoch(at: list[int]) -> None:
+    scenario = _DROPPING.replace(components=Components(collator="noise"))
+    findings = judge(Case(experiment="resume", scenario=scenario, parameters={"interrupt_at": at}), SUBJECT, MINE).findings
+    assert {each.known_bug for each in findings} == {"resume-random-collator"}
+    between = judge(Case(experiment="resume", scenario=scenario, parameters={"interrupt_at": [4]}), SUBJECT, MINE)
+    assert between.findings == ()
+    assert "resume.logged_losses_are_the_same" in between.holds
+
+
+def test_noise_that_goes_on_in_another_way_is_new() -> None:
+    subject = subjects.wrap(FAULTS["random-states-not-restored"].make(), "faulty")
+    scenario = _DROPPING.replace(components=Components(collator="noise"))
+    findings = judge(Case(experiment="resume", scenario=scenario, parameters={"interrupt_at": [3]}), subject, MINE).findings
+    assert {each.known_bug for each in findings if each.property == "resume.weights_go_on_where_they_were"} == {None}
+
+
+@pytest.mark.parametrize("kind", ["tokens", "dynamic"])
+@pytest.mark.parametrize("at", [3, 4, 5])
+def test_groups_by_length_go_on_otherwise_in_a_later_epoch(kind: str, at: int) -> None:
+    arguments = {"max_steps": 7, "per_device_train_batch_size": 2, "train_sampling_strategy": "group_by_length", "logging_steps": 1}
+    components = Components(collator="padding" if kind == "dynamic" else "default")
+    scenario = Scenario(arguments=arguments, data=Data(kind=kind, n=8), model=Model(name="lstm"), components=components)
+    judged = judge(Case(experiment="resume", scenario=scenario, parameters={"interrupt_at": [at]}), SUBJECT, MINE)
+    known = [("resume.samples_go_on_where_they_were", "group-by-length-draws-from-the-global-generator")]
+    assert [(each.property, each.known_bug) for each in judged.findings] == (known if at == 5 else [])
+    assert ("resume.weights_go_on_where_they_were" in judged.holds) == (at != 5)
 
 
 def test_patience_is_judged_where_it_is_restored() -> None:

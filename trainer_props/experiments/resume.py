@@ -41,7 +41,7 @@ _EVENTS: Final = (
 )  # fmt: skip
 _ONE_CHECKPOINT: Final = {"save_steps": 1, "save_total_limit": 1, "eval_strategy": "steps", "eval_steps": 1}
 """Beside the best checkpoint there is room for none, unless the best is loaded at the end."""
-_FLAVOURS: Final = ("regression", "saving", "random")
+_FLAVOURS: Final = ("regression", "saving", "random", "token")
 _MORE_OFTEN: Final = "saving"
 """Its runs go by a metric, or end by early stopping: more of what has to go on."""
 
@@ -56,6 +56,7 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
     arguments = {**{argument: default(argument) for argument in held.forbidden}, **held.arguments}
     flavours = {
         "regression": strategies.regression_scenarios, "saving": strategies.saving_scenarios, "random": strategies.random_scenarios,
+        "token": strategies.token_scenarios,
     }  # fmt: skip
     fitting = [
         scenarios
@@ -70,9 +71,9 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
         flavour = draw(st.sampled_from(fitting))
         scenario = plain(draw(flavour(arguments={**length, **arguments}, models=held.models)), arguments)
         same = draw(st.integers(0, 3)) == 3
-        # noise goes on otherwise when a run is resumed: what would follow from that is not what this is about
-        noisy = scenario.components.collator == "noise"
-        scenario = unscored(scenario, arguments) if same or noisy else _stopping_early(draw, scenario)
+        # noise and groups go on otherwise when a run is resumed: what would follow from that is not what this is about
+        other = scenario.components.collator == "noise" or scenario.argument("train_sampling_strategy") == "group_by_length"
+        scenario = unscored(scenario, arguments) if same or other else _stopping_early(draw, scenario)
         total = max(1, accounting.total_updates(scenario))
         first = draw(places(scenario))
         at = {first}

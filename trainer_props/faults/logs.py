@@ -47,6 +47,22 @@ def infinite_losses_not_filtered() -> Any:
     return OnlyNaN
 
 
+@fault(property="logs.a_log_without_a_finite_loss_makes_none_up")
+def filtered_losses_replaced_by_large_ones() -> Any:
+    """`logging_nan_inf_filter` puts a very large loss in the place of one that is not finite."""
+    from transformers import Trainer
+
+    class Large(Trainer):
+        _run_epoch = rewritten(
+            Trainer,
+            "_run_epoch",
+            "self._tr_loss += self._tr_loss / (1 + self.state.global_step - self._globalstep_last_logged)",
+            "self._tr_loss += tr_loss_step.nan_to_num(nan=1e6, posinf=1e6, neginf=-1e6)",
+        )
+
+    return Large
+
+
 @fault(property="logs.train_loss_is_the_mean_of_all_updates")
 def train_loss_since_the_last_log() -> Any:
     """What was logged before is left out of the training loss in the end."""

@@ -42,22 +42,17 @@ def noise_of_all_trainers() -> Any:
 
 
 @fault(property="repeat.the_same_seed_gives_the_same_weights")
-def seeded_once_a_process() -> Any:
-    """The global generators are seeded by the first Trainer of a process alone."""
-    import torch
-    from transformers import Trainer
+def full_determinism_adds_the_rank() -> Any:
+    """With `full_determinism` each process adds its rank, counted from 1, to the seed."""
+    from transformers import Trainer, set_seed
 
-    class SeedsOnce(Trainer):
-        _seeded: ClassVar[list[bool]] = []
-
+    class AddsTheRank(Trainer):
         def __init__(self, *args: Any, **kwargs: Any) -> None:
-            state = torch.get_rng_state()
             super().__init__(*args, **kwargs)
-            if self._seeded:
-                torch.set_rng_state(state)
-            self._seeded.append(True)
+            if self.args.full_determinism:
+                set_seed(self.args.seed + self.args.process_index + 1)
 
-    return SeedsOnce
+    return AddsTheRank
 
 
 @fault(property="repeat.the_same_seed_gives_the_same_logs")

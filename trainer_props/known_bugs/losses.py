@@ -240,3 +240,26 @@ known_bug(
         ),
     )
 )
+
+known_bug(
+    KnownBug(
+        id="nan-filter-logs-zero",
+        verdict="bug",
+        sentence=(
+            "Where logging_nan_inf_filter has left no loss since the last log, as with logging_steps=1, the logged loss is 0: a step that "
+            "diverges looks perfect."
+        ),
+        link="https://huggingface.co/docs/transformers/main_classes/trainer#transformers.TrainingArguments.logging_nan_inf_filter",
+        versions=">=4.46",
+        properties=("logs.a_log_without_a_finite_loss_makes_none_up",),
+        region=_filters,
+        symptom=lambda judgement, record, scenario: bool(judgement.observed == 0.0),
+        example=Case(
+            scenario=Scenario(
+                arguments={"per_device_train_batch_size": 1, "max_steps": 2, "logging_steps": 1},
+                data=Data(n=2),
+                components=Components(poisoned=((0, math.nan),)),
+            ),
+        ),
+    )
+)

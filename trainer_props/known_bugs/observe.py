@@ -5,6 +5,8 @@ from __future__ import annotations
 from trainer_props.case import Case
 from trainer_props.judgement import Violated
 from trainer_props.known_bugs.registry import KnownBug, known_bug
+from trainer_props.measures import resume
+from trainer_props.oracles import accounting
 from trainer_props.record import Record, Runs
 from trainer_props.scenario import Data, Model, Scenario
 from trainer_props.zoo import DATASETS
@@ -28,6 +30,21 @@ def _repeats(record: Record) -> bool:
     return len(set(seen)) < len(seen)
 
 
+def _another_order_after_a_resume(judgement: Violated, runs: Runs, scenario: Scenario) -> bool:
+    """A part begins within an epoch that is not the first. The parts have micro-batches of the sizes of the run without interruptions, no
+    sample twice in an epoch of a part, and the same samples until such a part begins.
+    """
+    parts, per_epoch = resume.parts(runs), max(1, accounting.updates_per_epoch(scenario))
+    begun = [resume.first_step(part) for part in parts]
+    after = [step for step in begun if step > per_epoch and step % per_epoch]
+    for part, step in zip(parts, begun, strict=True):
+        usual = [batch for batch in runs.first.batches if batch.step >= step]
+        if any(one.size != two.size for one, two in zip(part.batches, usual, strict=False)) or _repeats(part):
+            return False
+    same = zip(judgement.expected, judgement.observed, strict=False)
+    return bool(after) and all(one == two for one, two in list(same)[: min(after)])
+
+
 def _lost_by_the_printer(judgement: Violated, runs: Runs, scenario: Scenario) -> bool:
     """Of the names that are returned, `total_flos` alone is missing, in the run without a progress bar."""
     return judgement.quantity == "names of the metrics" and sorted([*judgement.expected, "total_flos"]) == sorted(judgement.observed)
@@ -39,13 +56,16 @@ known_bug(
         verdict="bug",
         sentence=(
             "train_sampling_strategy='group_by_length' draws the order of an epoch from torch's global generator, whatever data_seed says: "
-            "an evaluation or a prediction before it changes the order of the training data."
+            "an evaluation or a prediction before it changes the order of the training data, and so does a resume within a later epoch."
         ),
         link="https://github.com/huggingface/transformers/pull/48025",
         versions=">=4.46",
-        properties=("observe.micro_batches_have_the_same_samples", "repeat.the_order_is_that_of_the_data_seed"),
+        properties=(
+            "observe.micro_batches_have_the_same_samples", "repeat.the_order_is_that_of_the_data_seed",
+            "resume.samples_go_on_where_they_were",
+        ),
         region=groups_by_length,
-        symptom=another_order,
+        symptom={"observe": another_order, "repeat": another_order, "resume": _another_order_after_a_resume},
         example=Case(
             experiment="observe",
             scenario=Scenario(

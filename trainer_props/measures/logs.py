@@ -74,6 +74,18 @@ def log_is_among_finite_losses(record: Record, log: int, reduction: str, toleran
 
 
 @measure
+def log_says_that_no_loss_is_finite(record: Record, log: int, reduction: str, tolerance: float) -> bool:
+    """Whether a logged loss is not finite, or lies between the least and the greatest finite loss of the run."""
+    said = loss_logs(record)[log]["loss"]
+    finite = [loss for update in losses_of_updates(record, reduction) for loss in update if math.isfinite(loss)]
+    if not finite or not math.isfinite(said):
+        return not math.isfinite(said)
+    low, high = min(finite), max(finite)
+    room = tolerance * max(1.0, abs(low), abs(high))
+    return bool(low - room <= said <= high + room)
+
+
+@measure
 def training_loss(record: Record) -> float | None:
     """The training loss that `train()` returned."""
     return record.training_loss

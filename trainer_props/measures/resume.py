@@ -337,7 +337,7 @@ def speed_is_of_the_last_part(runs: Runs) -> bool:
 def most_samples_a_second(record: Record, size: int) -> float:
     """The samples a second if all updates had full batches of a size, as far as run time and rate are rounded."""
     runtime, samples = record.metrics["train_runtime"], len(record.updates) * size
-    return samples / (runtime - 6e-5) + 6e-4 if runtime > 6e-5 else math.inf  # type: ignore[no-any-return]
+    return samples / (runtime - 6e-5) + 6e-4 if runtime > 6e-5 else math.inf
 
 
 def samples_a_second(record: Record) -> float:

@@ -122,6 +122,19 @@ LOSSES_KNOWN = Need(
 )  # fmt: skip
 
 
+
+
+def _samples_go_on(runs: Runs, scenario: Scenario) -> bool:
+    """Nothing is known of the samples, or nothing was left to do, or they are those of the run without interruptions."""
+    if not IDENTIFIED.met(runs, scenario) or not SOMETHING_LEFT.met(runs, scenario):
+        return True
+    return bool(measures.samples(runs).value == measures.samples_of_the_baseline(runs).value)
+
+
+SAMPLES_GO_ON = Need(
+    "samples_go_on", "other samples come (resume.samples_go_on_where_they_were says so)",
+    _samples_go_on,
+)  # fmt: skip
 NOISE_GOES_ON = Need(
     "noise_goes_on", "within an epoch a collator's random numbers go on otherwise (resume.weights_go_on_where_they_were says so)",
     lambda runs, scenario: scenario.components.collator != "noise" or not _resumes_within_an_epoch(runs, scenario),

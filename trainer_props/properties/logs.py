@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from trainer_props.judgement import HOLDS, Judgement, close, expecting, is_true, not_applicable, same
+from trainer_props.judgement import HOLDS, Judgement, close, expecting, holds_for_all, is_true, not_applicable, same
 from trainer_props.measures import logs as measures
 from trainer_props.oracles import accounting, log_windows, tokens
 from trainer_props.properties import sources
@@ -101,6 +101,31 @@ def filtered_loss_is_the_mean_of_the_finite_ones(record: Record, scenario: Scena
                 at=f"log at step {entry['step']}",
             )
     return HOLDS if judged else not_applicable("no finite loss beside the filtered ones")
+
+
+@trainer_property(
+    source=sources.docs("TrainingArguments.logging_nan_inf_filter"),
+    needs=[*_BASE, *LOSSES, WHOLE_WINDOWS],
+    tolerance=LOG_TOLERANCE,
+    catalogue=[50],
+)
+def a_log_without_a_finite_loss_makes_none_up(record: Record, scenario: Scenario) -> Judgement:
+    """Where every loss since the last log was NaN or infinite, the logged loss is not finite, or one that the run has had elsewhere: it is
+    outside of all finite losses of the run in no case.
+    """
+    steps = measures.steps_of_logs(record).value
+    empty = [log for log, said in enumerate(_predicted(record, scenario, steps)) if said.filtered and said.value is None]
+    if not empty or not scenario.argument("logging_nan_inf_filter"):
+        return not_applicable("every log has a finite loss")
+    reduction = loss_reduction(scenario)
+    return holds_for_all("logs without a finite loss", [
+        is_true(
+            "logged loss where no loss is finite", measures.log_says_that_no_loss_is_finite(record, log, reduction, LOG_TOLERANCE),
+            expected="a loss of the run, or none that is finite", observed=measures.loss_logs(record)[log]["loss"],
+            symptom="made up", at=f"log at step {steps[log]}",
+        )
+        for log in empty
+    ])  # fmt: skip
 
 
 @trainer_property(source=sources.docs("Trainer.train"), needs=[*_BASE, *LOSSES, WHOLE_WINDOWS], tolerance=LOG_TOLERANCE, catalogue=[49])

@@ -25,6 +25,7 @@ from trainer_props.properties._resume import (
     RESUMED_RUN_FINISHED,
     RESUMED_RUNS,
     SAME_RUN,
+    SAMPLES_GO_ON,
     SOMETHING_LEFT,
     STOPS_ALIKE,
     TO_THE_END,
@@ -41,6 +42,8 @@ _SHORTEST: Final = 0.002
 _STATE: Final = ("epoch", "max_steps", "num_train_epochs", "num_input_tokens_seen", "total_flos", "scheduler_epoch")
 _BEST: Final = ("best_metric", "best_global_step", "best_model_checkpoint")
 _NUMBERS: Final = ("learning_rate", "grad_norm", "num_input_tokens_seen")
+_SAME_DATA: Final = (*OVER, SAMPLES_GO_ON)
+_SAME_NUMBERS: Final = (*EXACT, SAMPLES_GO_ON, NOISE_GOES_ON)
 _RESUMING: Final = sources.docs("Trainer.train.resume_from_checkpoint")
 
 
@@ -93,7 +96,7 @@ def samples_go_on_where_they_were(runs: Runs, scenario: Scenario) -> Judgement:
     return same("samples of an update", expected=measures.samples_of_the_baseline(runs), observed=measures.samples(runs), at="update")
 
 
-@trainer_property(source=_RESUMING, experiments=RESUMED_RUNS, needs=OVER, tolerance=TOLERANCE["float64"], catalogue=[74, 75, 76, 77])
+@trainer_property(source=_RESUMING, experiments=RESUMED_RUNS, needs=_SAME_DATA, tolerance=TOLERANCE["float64"], catalogue=[74, 75, 76, 77])
 def weights_go_on_where_they_were(runs: Runs, scenario: Scenario) -> Judgement:
     """After each update, and at the end, the model has the weights of the run without interruptions."""
     tolerance = TOLERANCE[scenario.model.dtype]
@@ -117,7 +120,7 @@ def weights_go_on_where_they_were(runs: Runs, scenario: Scenario) -> Judgement:
 )
 def learning_rates_go_on_where_they_were(runs: Runs, scenario: Scenario) -> Judgement:
     """Each update has the learning rate of the run without interruptions."""
-    if follows_losses(scenario) and (scenario.argument("ignore_data_skip") or not NOISE_GOES_ON.met(runs, scenario)):
+    if follows_losses(scenario) and not all(need.met(runs, scenario) for need in (DATA_SKIPPED, SAMPLES_GO_ON, NOISE_GOES_ON)):
         return not_applicable("the schedule follows losses, and other samples or other noise come")
     return close(
         "learning rates", expected=measures.learning_rates_of_the_baseline(runs), observed=measures.learning_rates(runs), tolerance=1e-12,
@@ -149,7 +152,7 @@ def _same_shape(runs: Runs, scenario: Scenario) -> bool:
 
 
 SAME_ENTRIES = Need("same_entries", "the log history has other entries (resume.log_history_has_the_same_entries says so)", _same_shape)
-_LOGGED: Final = (*EXACT, SAME_ENTRIES, NOISE_GOES_ON)
+_LOGGED: Final = (*_SAME_NUMBERS, SAME_ENTRIES)
 
 
 @trainer_property(
@@ -201,7 +204,7 @@ def the_state_is_the_same(runs: Runs, scenario: Scenario) -> Judgement:
     )
 
 
-@trainer_property(source=sources.docs("TrainerState.best_metric"), experiments=RESUME, needs=[*EXACT, NOISE_GOES_ON], catalogue=[63, 74])
+@trainer_property(source=sources.docs("TrainerState.best_metric"), experiments=RESUME, needs=_SAME_NUMBERS, catalogue=[63, 74])
 def the_best_is_the_same(runs: Runs, scenario: Scenario) -> Judgement:
     """At the end the best metric, its step and its checkpoint are those of the run without interruptions."""
     if runs.first.state["best_metric"] is None:
