@@ -49,7 +49,6 @@ _SAVING: Final[dict[str, tuple[Any, ...]]] = {
     "odd_score": parts.COMPONENT_FEATURES["odd_score"],
 }  # fmt: skip
 _TOKENS: Final = {**parts.DATA_FEATURES, "include_num_input_tokens_seen": ("all", "non_padding")}
-_SMOOTHING: Final = (0.1, 0.5, 0.9)
 _UNUSUAL: Final[dict[str, tuple[Any, ...]]] = {
     "long": ("pass", "round"), "early_stopping": parts.STOPPING, "eval_on_start": (True,), **parts.COMPONENT_FEATURES,
     "logging_nan_inf_filter": (False,),
@@ -267,8 +266,6 @@ def _draw_features(draft: Draft, flavour: Flavour, model: ModelKind) -> None:
     if draft.on("unusual"):
         unusual = {name: options for name, options in _UNUSUAL.items() if name not in every and name not in decided}
         unusual["label_names"] = (list(model.label_names),)
-        if model.classifies and not model.pretrained:  # a module without a config can't be smoothed in 5.23.0: a known bug
-            unusual["label_smoothing_factor"] = _SMOOTHING
         draft.switch_on(unusual, 4)
 
 
@@ -289,8 +286,8 @@ def _often(flavour: Flavour, model: ModelKind, follow: Sequence[str]) -> dict[st
         often["poisoned"] = (*[None] * 7, ((1, math.nan),), ((0, math.nan),))
         often["long"] = (*[None] * 12, "round")
         often["logging_nan_inf_filter"] = (*[None] * 5, False)
-    if model.classifies and model.pretrained:
-        often["label_smoothing_factor"] = (None, None, 0.1, 0.5)
+    if model.classifies:  # a module without a config can't be smoothed in 5.23.0, a known bug: of those a few are enough
+        often["label_smoothing_factor"] = (None, None, 0.1, 0.5) if model.pretrained else (*[None] * 11, 0.1)
     return often
 
 

@@ -35,6 +35,8 @@ _POISON = tuple(((place, value),) for value in ("nan", "inf", "-inf") for place 
 """Batches of each evaluation, and what their losses are."""
 _PERSISTENT = {"dataloader_num_workers": 1, "dataloader_persistent_workers": True}
 """Rarely drawn: starting a process costs more than everything else."""
+_SEVERAL = 4
+"""Rows that can stand in many orders."""
 _FLAVOURS = {
     "regression": strategies.regression_scenarios,
     "token": strategies.token_scenarios,
@@ -64,9 +66,12 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
         # tiny models of the Hub cost ten times a regression model
         kind = draw(st.sampled_from(fitting[:1] * 6 + fitting))
         train = draw(st.booleans())
+        persistent = not train and not arguments.keys() & _PERSISTENT.keys() and draw(st.integers(0, 7)) == 7
+        if persistent and draw(st.booleans()):  # what is kept goes on: rows have an order that is drawn for each evaluation
+            kind = next((scenarios for scenarios in fitting if scenarios is _FLAVOURS["token"]), kind)
         watched = draw(st.sampled_from(_WATCHED)) if train and not arguments.keys() & _PLANS else {}
         scenario: Scenario = draw(kind(arguments={**watched, **arguments}, models=held.models))
-        n_eval = scenario.data.n_eval or draw(st.integers(1, 9))
+        n_eval = scenario.data.n_eval or draw(st.integers(_SEVERAL if persistent else 1, 9))
         parameters: dict[str, Any] = {"predict": draw(st.integers(1, 9))}
         if train:
             parameters["train"] = True
@@ -85,7 +90,7 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
         if draw(st.booleans()) and not arguments.keys() & _OF_ONE_METRIC:
             parameters["named"] = True
             quiet = _by_a_named_metric(quiet)
-        if not train and not arguments.keys() & _PERSISTENT.keys() and draw(st.integers(0, 7)) == 7:
+        if persistent:
             quiet = quiet.with_arguments(**_PERSISTENT)
             parameters["several"] = True  # whoever evaluates the same data again gets the right ones in any case
         return Case(experiment=NAME, scenario=quiet.replace(data=scenario.data.replace(n_eval=n_eval)), parameters=parameters)

@@ -41,6 +41,7 @@ _EVENTS: Final = (
 )  # fmt: skip
 _ONE_CHECKPOINT: Final = {"save_steps": 1, "save_total_limit": 1, "eval_strategy": "steps", "eval_steps": 1}
 """Beside the best checkpoint there is room for none, unless the best is loaded at the end."""
+_LOSSES: Final = ("loss", "eval_loss")
 _FLAVOURS: Final = ("regression", "saving", "random", "token")
 _MORE_OFTEN: Final = "saving"
 """Its runs go by a metric, or end by early stopping: more of what has to go on."""
@@ -70,12 +71,13 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
         length = draw(lengths(arguments))
         flavour = draw(st.sampled_from(fitting))
         scenario = plain(draw(flavour(arguments={**length, **arguments}, models=held.models)), arguments)
-        same = draw(st.integers(0, 3)) == 3
+        same = draw(st.integers(0, 2)) == 2
         # noise and groups go on otherwise when a run is resumed: what would follow from that is not what this is about
         other = scenario.components.collator == "noise" or scenario.argument("train_sampling_strategy") == "group_by_length"
         scenario = unscored(scenario, arguments) if same or other else _stopping_early(draw, scenario)
+        added = {**_added(draw, scenario), **arguments}
         total = max(1, accounting.total_updates(scenario))
-        first = draw(places(scenario))
+        first = draw(places(scenario.with_arguments(**added)))
         at = {first}
         if draw(st.integers(0, 5)) == 5:
             at.add(draw(st.integers(first, total)))
@@ -91,8 +93,7 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
         components = scenario.components
         if same and not components.scores and components.early_stopping is None and components.loss == "model":
             parameters["trainer"] = "same"
-        added = _added(draw, scenario)
-        return Case(experiment=NAME, scenario=scenario.with_arguments(**{**added, **arguments}), parameters=parameters)
+        return Case(experiment=NAME, scenario=scenario.with_arguments(**added), parameters=parameters)
 
     return drawn()
 
@@ -104,14 +105,16 @@ def _added(draw: st.DrawFn, scenario: Scenario) -> dict[str, Any]:
         added["restore_callback_states_from_checkpoint"] = True
     if draw(st.integers(0, 9)) == 9:
         added["ignore_data_skip"] = True
-    if scenario.argument("eval_strategy") != "no" and scenario.argument("metric_for_best_model") is None and draw(st.booleans()):
-        added["metric_for_best_model"] = "loss"
-        if draw(st.booleans()):  # a loss gets better as a rule: now the first one is the best
-            added["greater_is_better"] = True
+    evaluates, metric = scenario.argument("eval_strategy") != "no", scenario.argument("metric_for_best_model")
+    if evaluates and metric is None and draw(st.booleans()):
+        metric = added["metric_for_best_model"] = "loss"
+    # a loss gets better as a rule: now the first one is the best
+    if evaluates and metric in _LOSSES and scenario.argument("greater_is_better") is None and draw(st.booleans()):
+        added["greater_is_better"] = True
     goes_by = best_model.metric_name(scenario.with_arguments(**added)) is not None
     if goes_by and not scenario.argument("load_best_model_at_end") and draw(st.booleans()):
         added |= _ONE_CHECKPOINT | {"save_strategy": draw(st.sampled_from(["steps", "best"]))}
-    if draw(st.integers(0, 11)) == 11:
+    if draw(st.integers(0, 7)) == 7:
         added["save_only_model"] = True
     return added
 

@@ -44,12 +44,17 @@ def lengths(held: Mapping[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
 
 
 _SOON: Final = 2
+_SEVERAL: Final = 2
 
 
 def places(scenario: Scenario) -> st.SearchStrategy[int]:
-    """Updates after which a run may be interrupted: any of them, and more often those with which neither it nor an epoch ends."""
+    """Updates after which a run may be interrupted: any of them, and more often those with which neither it nor an epoch ends. Where
+    checkpoints are to go, several have been written by then.
+    """
     total, per_epoch = max(1, accounting.total_updates(scenario)), max(1, accounting.updates_per_epoch(scenario))
-    within = [step for step in range(1, total) if step % per_epoch] or list(range(1, total))
+    rotates = scenario.argument("save_total_limit") is not None and scenario.argument("save_strategy") != "no"
+    least = min(_SEVERAL, total) if rotates else 1
+    within = [step for step in range(least, total) if step % per_epoch] or list(range(least, total))
     if scenario.components.early_stopping is not None:  # which may end the run soon
         within = within[:_SOON]
     anywhere = st.integers(1, total)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
 from trainer_props.properties import PROPERTIES
+from trainer_props.reports.counting import CountingBar
 from trainer_props.reports.terminal import line
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ FORMAT: Final = 1
 _MOST_NAMED: Final = 3
 
 
-class Live:
+class Live(CountingBar):
     """Shows how far an audit is: a line for each fault, and a bar in a terminal. Use as a context manager.
 
     Args:
@@ -27,29 +27,14 @@ class Live:
     """
 
     def __init__(self, console: Console, number: int) -> None:
-        self._console, self._number = console, number
-        self._bar: Progress | None = None
-        if console.is_terminal:
-            columns = (TextColumn("trying faults"), BarColumn(bar_width=20), TextColumn("{task.completed} of {task.total}"))
-            # without a thread of its own: processes are started while it shows
-            self._bar = Progress(*columns, TimeElapsedColumn(), console=console, transient=True, auto_refresh=False)
-            self._task = self._bar.add_task("", total=number)
-
-    def __enter__(self) -> Self:
-        if self._bar is not None:
-            self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+        super().__init__(console, "trying faults", number, width=20)
+        self._console = console
 
     def __call__(self, audited: Audited | None, done: int) -> None:
         """Show what became of a fault; None stands for the stock Trainer."""
         if audited is not None:
             line(self._console, _of(audited))
-        if self._bar is not None:
-            self._bar.update(self._task, completed=done, refresh=True)
+        self.move(done)
 
 
 def _of(audited: Audited) -> Text:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from trainer_props.keeper import NO_SCRIPT, Kept
 from trainer_props.regressions import ignored_by_git
+from trainer_props.reports.counting import CountingBar
 from trainer_props.reports.terminal import copied, shown
 
 
-class Scripts:
+class Scripts(CountingBar):
     """Shows how far the running of scripts is: a bar in a terminal, and a line for each script. Use as a context manager.
 
     Args:
@@ -22,29 +21,15 @@ class Scripts:
     """
 
     def __init__(self, console: Console, number: int) -> None:
-        self._console = console
-        self._bar: Progress | None = None
-        if console.is_terminal:
-            columns = (TextColumn("running scripts"), BarColumn(bar_width=12), TextColumn("{task.completed} of {task.total}"))
-            # without a thread of its own: processes are started while it shows
-            self._bar = Progress(*columns, TimeElapsedColumn(), console=console, transient=True, auto_refresh=False)
-            self._task = self._bar.add_task("", total=number)
-
-    def __enter__(self) -> Self:
-        if self._bar is not None:
-            self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+        super().__init__(console, "running scripts", number)
+        self._console, self._done = console, 0
 
     def __call__(self, kept: Kept | None) -> None:
         """Show what has become of a script; None only moves the clock."""
         if kept is not None:
+            self._done += 1
             print_script(self._console, kept)
-        if self._bar is not None:
-            self._bar.update(self._task, advance=kept is not None, refresh=True)
+        self.move(self._done)
 
 
 def print_script(console: Console, kept: Kept) -> None:
