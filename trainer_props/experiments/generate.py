@@ -22,6 +22,8 @@ NAME: Final = "generate"
 _SPECIAL: Final = {"decoder_start_token_id": 0, "pad_token_id": 0, "eos_token_id": 1}
 _ENDS: Final = (list(range(2, 12)), list(range(3, 32, 2)), [11])
 """Tokens that end a text: of a model that knows nothing some texts then end early."""
+_STARTS: Final = (17, 22, 5)
+"""Tokens that begin a text: a model that knows nothing mostly repeats what it began with, and the usual one is that of padding."""
 
 
 def cases(held: Held) -> st.SearchStrategy[Case]:
@@ -40,7 +42,7 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
         kind = draw(st.sampled_from(("seq2seq", "seq2seq", "dynamic")))
         scenario = Scenario(
             arguments={**chosen, **arguments},
-            data=Data(kind=kind, n=1, n_eval=draw(st.integers(1, 4)), length=draw(st.integers(2, 6))),
+            data=Data(kind=kind, n=1, n_eval=draw(st.integers(1, 4)), length=draw(st.integers(2, 6)), seed=draw(st.integers(0, 2))),
             model=Model(name="t5", dtype=draw(st.sampled_from(("float64", "float32"))), seed=draw(st.integers(0, 2))),
             components=Components(collator="padding" if kind == "dynamic" else "default"),
         )
@@ -51,7 +53,8 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
             asked["generation_num_beams"] = draw(st.integers(1, 3))
         parameters: dict[str, Any] = {"asked": asked}
         if draw(st.integers(0, 2)) == 2:
-            parameters["config"] = {**_SPECIAL, "max_length": draw(st.integers(2, 6))}
+            parameters["config"] = {**_SPECIAL, "max_length": draw(st.sampled_from((2, 2, 3, 6)))}
+            parameters["config"]["decoder_start_token_id"] = draw(st.sampled_from((0, *_STARTS)))
             if draw(st.booleans()):
                 parameters["config"]["eos_token_id"] = draw(st.sampled_from(_ENDS))
         shortest = "generation_max_length" in asked or "config" in parameters
@@ -73,6 +76,8 @@ def _options(draw: st.DrawFn, *, bounded: bool) -> dict[str, Any]:
         options["num_beams"] = draw(st.integers(1, 3))
     if draw(st.booleans()):
         options["eos_token_id"] = draw(st.sampled_from(_ENDS))
+    if draw(st.booleans()):
+        options["decoder_start_token_id"] = draw(st.sampled_from(_STARTS))
     return options
 
 
