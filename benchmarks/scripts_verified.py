@@ -176,7 +176,8 @@ def _written(finding: Finding, subject: str) -> tuple[str | None, str]:
 def _healthy(text: str) -> str:
     """The same script, with what transformers has in the place of what is faulty."""
     text = re.sub(r"^from faulty import (ArgumentsOf_\w+)$", r"from transformers import TrainingArguments as \1", text, flags=re.MULTILINE)
-    return re.sub(r"^from faulty import (\w+)$", r"from transformers import Trainer as \1", text, flags=re.MULTILINE)
+    stock = "Seq2SeqTrainer" if "Seq2SeqTrainingArguments" in text else "Trainer"
+    return re.sub(r"^from faulty import (\w+)$", rf"from transformers import {stock} as \1", text, flags=re.MULTILINE)
 
 
 def _shows_a_known_bug(finding: Finding) -> bool:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from transformers import Trainer, TrainingArguments
 
 DEFAULT = "transformers:Trainer"
+GENERATING = "transformers:Seq2SeqTrainer"
 LOSS_REDUCTIONS = ("mean_per_batch", "sum_over_items", "batch_dependent")
 _DECLARATION = "__trainer_props__"
 
@@ -106,9 +107,13 @@ class Parts:
     Attributes:
         scenario: what it is made from.
         model_init: what `trainer_kwargs` hands over instead of a model, or None.
+        generation: arguments that Seq2SeqTrainingArguments has beside those of the scenario; None: TrainingArguments will do.
+        generation_config: the keyword arguments of their `generation_config`, if there is one.
     """
 
     model_init: Callable[..., nn.Module] | None = None
+    generation: Mapping[str, Any] | None = None
+    generation_config: Mapping[str, Any] | None = None
 
     def __init__(self, scenario: Scenario, observer: Any = None) -> None:
         self.scenario = scenario
@@ -126,7 +131,12 @@ class Parts:
         """The scenario's TrainingArguments, writing to `output_dir`."""
         import transformers
 
-        return transformers.TrainingArguments(**self.training_arguments_kwargs(output_dir))
+        kwargs = self.training_arguments_kwargs(output_dir)
+        if self.generation is None:
+            return transformers.TrainingArguments(**kwargs)
+        if self.generation_config is not None:
+            kwargs["generation_config"] = transformers.GenerationConfig(**self.generation_config)
+        return transformers.Seq2SeqTrainingArguments(**kwargs, **self.generation)
 
     def model(self) -> nn.Module:
         """A fresh model."""
@@ -234,6 +244,7 @@ class Subject:
         declaration: what is declared of it.
         own_data: it brings data of its own, so that samples can't be identified.
         hint: what its author may have forgotten to declare, for the reader of a violation.
+        generates: it is a Seq2SeqTrainer, which needs Seq2SeqTrainingArguments.
     """
 
     name: str
@@ -241,6 +252,12 @@ class Subject:
     declaration: Declaration = Declaration()
     own_data: bool = False
     hint: str = ""
+    generates: bool = False
+
+
+def generating(subject: Subject) -> Subject:
+    """The subject that is looked at where texts are generated: the stock Seq2SeqTrainer for the stock Trainer, else the subject itself."""
+    return load(GENERATING) if subject.name == DEFAULT else subject
 
 
 def load(name: str) -> Subject:
@@ -278,8 +295,14 @@ def wrap(target: Any, name: str | None = None) -> Subject:
     name = name or f"{getattr(target, '__module__', '?')}:{getattr(target, '__qualname__', type(target).__name__)}"
     declaration = getattr(target, _DECLARATION, Declaration())
     if isinstance(target, type) and issubclass(target, transformers.Trainer):
-        made = _checked(lambda parts, output_dir: target(**parts.trainer_kwargs(output_dir)), name)
-        return Subject(name, made, declaration, hint=_hint(target, declaration))
+        generates = issubclass(target, transformers.Seq2SeqTrainer)
+
+        def made(parts: Parts, output_dir: str) -> Any:
+            if generates and parts.generation is None:
+                parts.generation = {}
+            return target(**parts.trainer_kwargs(output_dir))
+
+        return Subject(name, _checked(made, name), declaration, hint=_hint(target, declaration), generates=generates)
     if isinstance(target, type) or not callable(target):
         raise SubjectError(f"subject {name!r} is {_describe(target)}: neither a Trainer class nor a factory that makes a Trainer")
     try:

@@ -109,6 +109,7 @@ HELD: Final[Mapping[str, dict[str, Any]]] = {
     "schedule-stepped-by-logs": {"lr_scheduler_type": "linear", "max_steps": 6},
     "batches-averaged-during-training": {"eval_strategy": "epoch", "per_device_eval_batch_size": 2},
     "first-name-only-during-training": {"eval_strategy": "epoch"},
+    "smoothing-left-out-where-it-generates": {"label_smoothing_factor": 0.5},
     "mixed-precision-taken-for-half": {"bf16": True, "bf16_full_eval": True},
     "outputs-not-cast-back": {"bf16": True},
     "autocast-around-the-whole-run": {"bf16": True, "optim": "sgd", "learning_rate": 0.1},

@@ -9,7 +9,7 @@ import trainer_props
 if TYPE_CHECKING:
     from trainer_props.checking import SubjectCase
 
-EXPERIMENTS = ["train_seq2seq"]
+EXPERIMENTS = ["train_seq2seq", "generate"]
 
 
 @trainer_props.parametrize("transformers:Trainer", experiments=EXPERIMENTS)

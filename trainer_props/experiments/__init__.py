@@ -9,6 +9,7 @@ from trainer_props.experiments import (  # noqa: F401  they register
     find_batch_size,
     flags,
     frozen,
+    generate,
     life,
     model_init,
     observe,

@@ -8,7 +8,8 @@ from typing import Any
 
 def poison(trainer: Any, values: dict[int, float]) -> None:
     """The loss of these batches of each evaluation, counted from 0, becomes another value."""
-    usual, seen = trainer.evaluation_loop, []
+    usual = trainer.evaluation_loop
+    seen: list[Any] = []
 
     def evaluation_loop(*args: Any, **kwargs: Any) -> Any:
         seen.clear()

@@ -13,6 +13,7 @@ from trainer_props.faults import (  # noqa: F401  registers
     find_batch_size,
     flags,
     frozen,
+    generation,
     life,
     logs,
     loss,

@@ -10,6 +10,7 @@ from trainer_props.known_bugs import (  # noqa: F401  they register
     find_batch_size,
     flags,
     frozen,
+    generation,
     losses,
     observe,
     precision,

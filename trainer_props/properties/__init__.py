@@ -13,6 +13,7 @@ from trainer_props.properties import (  # noqa: F401  they register
     find_batch_size,
     flags,
     frozen,
+    generation,
     life,
     logs,
     loss,

@@ -29,6 +29,8 @@ SAMPLERS = "https://docs.pytorch.org/docs/stable/data.html#torch.utils.data.Samp
 """What a sampler promises."""
 AUTOCAST = "https://docs.pytorch.org/docs/stable/amp.html#autocast-op-reference"
 """Which operations automatic mixed precision casts: in double precision none."""
+GENERATION_CONFIG = "https://huggingface.co/docs/transformers/main_classes/text_generation#transformers.GenerationConfig"
+"""What a generation configuration is: the options where a call is silent."""
 AUTOCAST_OUTPUTS = "https://huggingface.co/docs/accelerate/package_reference/accelerator#accelerate.Accelerator.prepare_model"
 """What a model is wrapped in for mixed precision."""
 ACTIVATION_CHECKPOINTING = "https://docs.pytorch.org/docs/stable/checkpoint.html"

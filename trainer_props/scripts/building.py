@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,12 +11,14 @@ from trainer_props.arguments import QUIET
 from trainer_props.case import Case
 from trainer_props.experiments.arguments import NAME as BUILD_ARGUMENTS
 from trainer_props.experiments.arguments import bad_value
+from trainer_props.experiments.generate import NAME as GENERATE
+from trainer_props.experiments.generate import config, settings
 from trainer_props.scenario import Scenario
 from trainer_props.scripts import components, data, layout
 from trainer_props.scripts.copying import Copy, merged
 from trainer_props.scripts.models import ModelSource, model_source
 from trainer_props.scripts.naming import Name, name_of
-from trainer_props.subjects import Parts, Subject
+from trainer_props.subjects import Parts, Subject, generating
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,10 @@ def source_of(case: Case, subject: Subject, *, identify: bool, varied: Collectio
     """
     if case.experiment == BUILD_ARGUMENTS:
         return _only_arguments(case, subject)
+    if case.experiment == GENERATE:
+        subject = generating(subject)
     name, parts = name_of(subject.name), components.parts(case.scenario.components)
-    given = _Given(case.scenario, varied)
+    given = _Given(case.scenario, varied, _generation(case) if subject.generates else None)
     if subject.own_data:
         return _by_plain_factory(given, name, [part for part in parts if not part.keyword], identify=identify)
     return _by_parts(case, given, name, parts, identify=identify)
@@ -86,7 +90,7 @@ def _by_plain_factory(given: _Given, name: Name, joining: list[components.Part],
 
 
 def _by_parts(case: Case, given: _Given, name: Name, parts: list[components.Part], *, identify: bool) -> Source:
-    scenario, arguments = case.scenario, given.call("TrainingArguments")
+    scenario, arguments = case.scenario, given.call(given.kind)
     lengths = {"train": scenario.data.n}
     if scenario.data.n_eval:
         lengths["eval"] = scenario.data.n_eval
@@ -119,7 +123,7 @@ def _by_parts(case: Case, given: _Given, name: Name, parts: list[components.Part
     build += [part.value for part in parts if not part.keyword]
     needed = [line for each in sources for line in each.imports]
     return Source(
-        merged([name.line, "import torch", "from transformers import TrainingArguments", *needed]),
+        merged([name.line, "import torch", f"from transformers import {', '.join(given.names)}", *needed]),
         layout.paragraphs([_ONE_THREAD, *(each.definitions for each in sources)]),
         "\n".join(build),
         arguments,
@@ -141,10 +145,22 @@ class _Given:
     Attributes:
         scenario: whose arguments they are.
         varied: names of those that the variable `VARIED` holds.
+        generation: what Seq2SeqTrainingArguments are given besides, as source; None: TrainingArguments will do.
     """
 
     scenario: Scenario
     varied: Collection[str] = ()
+    generation: Sequence[str] | None = None
+
+    @property
+    def kind(self) -> str:
+        """The class that takes them."""
+        return "TrainingArguments" if self.generation is None else "Seq2SeqTrainingArguments"
+
+    @property
+    def names(self) -> list[str]:
+        """What they need of transformers."""
+        return [self.kind, *(["GenerationConfig"] if any("GenerationConfig" in each for each in self.generation or ()) else [])]
 
     def call(self, kind: str, always: str | None = None) -> str:
         """A call of the class of TrainingArguments. Defaults are left out, but for the argument that is `always` there."""
@@ -168,7 +184,16 @@ class _Given:
         return {name: value for name, value in kwargs.items() if name != "output_dir" and name not in self.varied}
 
     def _rest(self) -> list[str]:
-        return [f"**{VARIED}"] if self.varied else []
+        return [*(self.generation or ()), *([f"**{VARIED}"] if self.varied else [])]
+
+
+def _generation(case: Case) -> list[str]:
+    """The arguments by which a case generates, as source."""
+    if case.experiment != GENERATE:
+        return []
+    given = config(case)
+    made = [f"generation_config={layout.call('GenerationConfig', layout.keywords(given))}"] if given is not None else []
+    return [*layout.keywords(settings(case)), *made]
 
 
 def _parts_class(given: _Given, model: ModelSource, handed: Mapping[str, str]) -> str:
