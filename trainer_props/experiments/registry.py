@@ -97,6 +97,10 @@ def train_body(case: Case, wanted: Wanted) -> Body:
     return Body([f"{'output = ' if kept else ''}trainer.train()", *kept])
 
 
+def _by_nothing(case: Case) -> Case | None:
+    return None
+
+
 @dataclass(frozen=True)
 class Experiment:
     """A way to run one or more related scenarios.
@@ -113,6 +117,7 @@ class Experiment:
             kind of data or model, does not.
         body: case and what is wanted of its record -> what `run` does, as source code.
         devices: the kinds of devices that its scenarios have.
+        confirmed_by: case -> the same on devices that show more faithfully what it shows, or None.
     """
 
     name: str
@@ -125,6 +130,7 @@ class Experiment:
     own_data: bool = False
     body: Callable[[Case, Wanted], Body] = train_body
     devices: tuple[str, ...] = ("single",)
+    confirmed_by: Callable[[Case], Case | None] = _by_nothing
 
 
 EXPERIMENTS: Final[dict[str, Experiment]] = {}
