@@ -17,6 +17,17 @@ NAMES: Final = (
     "labels-counted-on-each-rank-alone", "padding-kept-in-predictions",
 )  # fmt: skip
 """Rank 0's data everywhere, a forgotten mean (twice), a double step of the schedule, local counts of tokens, padding that is kept."""
+SHARDED: Final = (
+    "ranks-counted-from-the-end", "last-rank-ends-a-row-early", "every-second-batch-is-the-one-before", "logs-of-the-first-rank-alone",
+    "workers-seeded-without-their-rank", "items-taken-to-be-as-many-everywhere", "tokens-of-the-own-rank",
+)  # fmt: skip
+RESUMED: Final = (
+    "random-state-demanded-of-every-rank", "tokens-counted-anew-by-other-ranks", "ranks-change-places-on-resume",
+    "optimizer-not-loaded-in-several-processes", "random-state-of-the-rank-before",
+)  # fmt: skip
+FOUND_IN: Final = {
+    **dict.fromkeys(NAMES, "train_in_processes"), **dict.fromkeys(SHARDED, "shard_data"), **dict.fromkeys(RESUMED, "resume_in_processes"),
+}  # fmt: skip
 MOST_SAMPLES: Final = 8
 
 
@@ -26,12 +37,27 @@ def _pools_end() -> Iterator[None]:
     gloo.close()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", FOUND_IN)
 def test_a_fault_on_several_devices_becomes_small(name: str) -> None:
     fault = FAULTS[name]
-    plan = Plan(["train_in_processes"], [fault.property], max_examples=200, seed=1, first_failure=True, shrink_seconds=20.0)
+    plan = Plan([FOUND_IN[name]], [fault.property], max_examples=200, seed=1, first_failure=True, shrink_seconds=20.0)
     result = Session(subjects.wrap(fault.make(), "transformers:Trainer"), plan).run()
     violation = next(each for each in result.violations if each.finding.known_bug is None)
     scenario = violation.finding.case.scenario
     assert scenario.devices.count == 2
     assert max(scenario.data.n, scenario.data.n_eval) <= MOST_SAMPLES
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("gradients-added-up", "confirmed: 2 devices of kind gloo show it too"),
+        ("batch-size-without-devices", "do not show it, so it is about devices of kind data_parallel"),
+    ],
+)
+def test_what_an_emulation_shows_is_tried_in_processes(name: str, sentence: str) -> None:
+    fault = FAULTS[name]
+    plan = Plan(["train_on_devices"], [fault.property], max_examples=100, seed=1, first_failure=True, shrink_seconds=5.0)
+    result = Session(subjects.wrap(fault.make(), "transformers:Trainer"), plan).run()
+    violation = next(each for each in result.violations if each.finding.known_bug is None)
+    assert sentence in violation.notes[0]

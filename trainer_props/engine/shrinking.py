@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from trainer_props.case import Case
 from trainer_props.engine import varying
+from trainer_props.engine.confirming import confirmation
 from trainer_props.engine.drawing import Reproduced, reproduce
 from trainer_props.engine.events import Finding, Violation
 from trainer_props.engine.judging import Judged
@@ -73,6 +74,7 @@ def shrink(
     if complete:
         with contextlib.suppress(_Spent):
             notes = varying.notes(smallest, known, asker.judged, held)
+    notes = (*confirmation(smallest, judge), *notes)
     return Violation(smallest, entry.first, time.monotonic() - begun, complete, asker.runs, notes)
 
 

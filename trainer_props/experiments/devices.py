@@ -97,12 +97,19 @@ def _baseline(subject: Hashed, scenario: Scenario, errand: Any) -> Runs:
 _NAMES: Final = {"data_parallel": EMULATED, "gloo": PROCESSES}
 
 
+def in_processes(case: Case) -> Case:
+    """The same case in processes with gloo, which judge what an emulation shows."""
+    devices = case.scenario.devices.replace(kind="gloo")
+    return Case(experiment=PROCESSES, scenario=case.scenario.replace(devices=devices), parameters=case.parameters)
+
+
 def _register(kind: str, statement: str, share: float) -> None:
     def drawn(held: Held) -> st.SearchStrategy[Case]:
         return cases(held, kind)
 
     chapter = "test_trainer_distributed"
-    register(Experiment(_NAMES[kind], statement, chapter, drawn, run, _MODELS[kind], share, body=body, devices=(kind,)))
+    more = {"confirmed_by": in_processes} if kind == "data_parallel" else {}
+    register(Experiment(_NAMES[kind], statement, chapter, drawn, run, _MODELS[kind], share, body=body, devices=(kind,), **more))
 
 
 _register("data_parallel", "Train on several devices of one process (DataParallel, emulated), and on one with their batches together.", 0.8)

@@ -76,11 +76,12 @@ def _lines(case: Case, wanted: Wanted) -> list[str]:
         lines.append(f'record.results["worker_seeds"] = worker_seeds(trainer, {case.parameters["workers"]})')
     kept = [f"record.{name} = {value}" for name, value in OUTPUT.items() if name in wanted.fields]
     lines += [f"{'output = ' if kept else ''}trainer.train()", *kept]
-    if case.scenario.data.n_eval and "log_history" in wanted.fields:
+    ends = bool(wanted.fields & {"failure", "stuck"})  # whether it does may depend on all of it
+    if case.scenario.data.n_eval and ("log_history" in wanted.fields or ends):
         lines.append("trainer.evaluate()")
     rows = [name for name in ("predictions", "label_ids") if name in wanted.words]
-    if case.parameters.get("predict") and rows:
-        lines.append("predicted = trainer.predict(test_dataset)")
+    if case.parameters.get("predict") and (rows or ends):
+        lines.append(f"{'predicted = ' if rows else ''}trainer.predict(test_dataset)")
         for name in rows:
             lines.append(f"found = predicted.{name}")
             value = "[each.tolist() for each in found] if isinstance(found, tuple) else found.tolist()"

@@ -97,6 +97,10 @@ def train_body(case: Case, wanted: Wanted) -> Body:
     return Body([f"{'output = ' if kept else ''}trainer.train()", *kept])
 
 
+def _by_nothing(case: Case) -> Case | None:
+    return None
+
+
 @dataclass(frozen=True)
 class Experiment:
     """A way to run one or more related scenarios.
@@ -114,6 +118,7 @@ class Experiment:
         body: case and what is wanted of its record -> what `run` does, as source code.
         devices: the kinds of devices that its scenarios have.
         trains: its cases train. If not, arguments that stand in one case have not been tried together.
+        confirmed_by: case -> the same on devices that show more faithfully what it shows, or None.
     """
 
     name: str
@@ -127,6 +132,7 @@ class Experiment:
     body: Callable[[Case, Wanted], Body] = train_body
     devices: tuple[str, ...] = ("single",)
     trains: bool = True
+    confirmed_by: Callable[[Case], Case | None] = _by_nothing
 
 
 EXPERIMENTS: Final[dict[str, Experiment]] = {}

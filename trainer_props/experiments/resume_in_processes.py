@@ -24,7 +24,7 @@ from trainer_props.subjects import Subject
 NAME: Final = "resume_in_processes"
 RESUMED: Final = "resumed "
 """What the names of the records of the second run begin with."""
-HOW: Final = ("", "", "to one", "from one")
+HOW: Final = ("", "", "to_one", "from_one")
 """The world of the second run: that of the first, or one device after several, or several after one."""
 _COUNTS: Final = (2, 2, 2, 3)
 _LEFT_OUT: Final = (
@@ -73,7 +73,7 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
 def worlds(case: Case) -> tuple[Scenario, Scenario]:
     """The scenarios of both runs."""
     how, several, one = case.parameters.get("how", ""), case.scenario, on_one_device(case.scenario)
-    return (one if how == "from one" else several), (one if how == "to one" else several)
+    return (one if how == "from_one" else several), (one if how == "to_one" else several)
 
 
 def run(case: Case, subject: Subject) -> Runs:

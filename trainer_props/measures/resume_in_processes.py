@@ -63,22 +63,21 @@ def windows_after(record: Record, updates: int) -> list[list[int]]:
     return [[sample for batch in batches for sample in batch] for batches in batches_after(record, updates)]
 
 
-def together(records: list[Record], updates: int) -> list[list[int]]:
-    """The samples of each update after the first so many, all ranks together, in ascending order."""
-    windows = [windows_after(each, updates) for each in records]
+def together(windows: list[list[list[int]]]) -> list[list[int]]:
+    """The samples of each update, all ranks together, in ascending order."""
     return [sorted(sample for samples in update for sample in samples) for update in zip(*windows, strict=False)]
 
 
 @measure
 def samples_of_the_whole(runs: Runs, updates: int) -> list[list[int]]:
     """The samples of each update of the whole run after the first so many, all ranks together, in ascending order."""
-    return together(whole(runs), updates)
+    return together([windows_after(each, updates) for each in whole(runs)])
 
 
 @measure
 def samples(runs: Runs) -> list[list[int]]:
     """The samples of each update of the run that went on, all ranks together, in ascending order."""
-    return together(resumed(runs), 0)
+    return together([windows_after(each, 0) for each in resumed(runs)])
 
 
 @measure

@@ -87,18 +87,17 @@ def tokens_on_all_ranks(runs: Runs, padding: bool) -> list[int]:
     return [sum(tokens_trained_on(each, padding) for each in ranks(runs)) for _ in ranks(runs)]
 
 
-def shared_logs(record: Record) -> list[dict[str, Any]]:
-    """The log history without times, and without the loss of the whole training, of which each rank has its own."""
-    kept = [
-        {name: value for name, value in entry.items() if name != OWN_LOSS and not any(clock in name for clock in CLOCKS)}
+def shared_logs(record: Record) -> list[list[Any]]:
+    """Names and values of each entry of the log history, without times and the loss of the whole training: each rank has its own."""
+    return [
+        [part for name, value in entry.items() if name != OWN_LOSS and not any(clock in name for clock in CLOCKS) for part in (name, value)]
         for entry in record.log_history
     ]
-    return [entry for entry in kept if entry]
 
 
 @measure
-def log_history(runs: Runs, rank: int) -> list[dict[str, Any]]:
-    """The log history of a rank, without times and without the loss of the whole training."""
+def log_history(runs: Runs, rank: int) -> list[list[Any]]:
+    """Names and values of each entry of a rank's log history, without times and the loss of the whole training."""
     return shared_logs(ranks(runs)[rank])
 
 

@@ -1,0 +1,31 @@
+"""Whether what an emulation of devices shows is also there where real processes can show it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from trainer_props.case import Case
+from trainer_props.engine.events import Finding
+from trainer_props.engine.judging import Judged
+from trainer_props.experiments import EXPERIMENTS
+from trainer_props.properties import PROPERTIES
+
+
+def confirmation(finding: Finding, judge: Callable[[Case], Judged]) -> tuple[str, ...]:
+    """A sentence that says whether the same case on other devices shows the violation too; none if its experiment knows no others, or its
+    property speaks only of these.
+
+    Args:
+        finding: the violation on its smallest case.
+        judge: runs and judges a case by the property of the finding.
+    """
+    other = EXPERIMENTS[finding.case.experiment].confirmed_by(finding.case)
+    if other is None or other.experiment not in PROPERTIES[finding.property].experiments:
+        return ()
+    judged, where = judge(other), f"{other.scenario.devices.count} devices of kind {other.scenario.devices.kind}"
+    if any(each.key == finding.key for each in judged.findings):
+        return (f"confirmed: {where} show it too",)
+    reason = judged.could_not_run or judged.refused or dict(judged.not_applicable).get(finding.property)
+    if reason:
+        return (f"not confirmed: {where} can't show it: {reason}",)
+    return (f"not confirmed: {where} do not show it, so it is about devices of kind {finding.case.scenario.devices.kind}",)
