@@ -11,6 +11,7 @@ from trainer_props import strategies
 from trainer_props.arguments import default
 from trainer_props.case import Case
 from trainer_props.experiments.devices_source import body
+from trainer_props.experiments.gpus import ON_GPUS, also_on_gpus
 from trainer_props.experiments.hashed import Hashed
 from trainer_props.experiments.registry import Experiment, Held, register
 from trainer_props.record import Runs
@@ -103,10 +104,10 @@ _NAMES: Final = {"data_parallel": EMULATED, "gloo": PROCESSES}
 
 def _register(kind: str, statement: str, share: float) -> None:
     def drawn(held: Held) -> st.SearchStrategy[Case]:
-        return cases(held, kind)
+        return also_on_gpus(cases, held, kind)
 
     chapter = "test_trainer_distributed"
-    register(Experiment(_NAMES[kind], statement, chapter, drawn, run, _MODELS[kind], share, body=body, devices=(kind,)))
+    register(Experiment(_NAMES[kind], statement, chapter, drawn, run, _MODELS[kind], share, body=body, devices=(kind, ON_GPUS[kind])))
 
 
 _register("data_parallel", "Train on several devices of one process (DataParallel, emulated), and on one with their batches together.", 0.8)

@@ -33,7 +33,7 @@ _VISIBLE: Final = "adaptive optimizers make visible steps of rounding in float32
 
 def in_processes(scenario: Scenario) -> bool:
     """Whether each device has a process, and a share of the data, of its own."""
-    return scenario.devices.kind == "gloo"
+    return scenario.devices.kind in ("gloo", "cuda_processes")
 
 
 def shares(rows: int, count: int) -> list[int]:

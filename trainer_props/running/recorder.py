@@ -103,7 +103,7 @@ class Recorder(TrainerCallback):
         ]
 
     def _flat_weights(self) -> torch.Tensor:
-        return torch.cat([parameter.detach().reshape(-1) for parameter in self._parameters])
+        return torch.cat([parameter.detach().reshape(-1) for parameter in self._parameters]).cpu()
 
     # ---- forward -------------------------------------------------------------------------------------------------------
 
@@ -203,7 +203,7 @@ class Recorder(TrainerCallback):
                     gradient.detach().reshape(-1) if gradient is not None else torch.zeros_like(parameter).reshape(-1)
                     for gradient, parameter in zip(gradients, self._parameters, strict=True)
                 ]
-            )
+            ).cpu()
         scheduler_epoch = getattr(self._scheduler, "last_epoch", None)
         self._step = (tuple(float(group["lr"]) for group in optimizer.param_groups), flat, scheduler_epoch)
 
