@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import gc
+import importlib.metadata
 import importlib.util
 import logging
 import os
@@ -125,18 +126,19 @@ def freeze_again() -> None:
 
 @contextlib.contextmanager
 def _memoised_lookups() -> Iterator[None]:
-    # transformers asks some thirty times a run whether optional packages are installed, once on every backward.
-    original = importlib.util.find_spec
+    # transformers asks some thirty times a run whether optional packages are installed, once on every backward; accelerate then
+    # reads what is known of those that are, where there are several ranks.
+    original, metadata = importlib.util.find_spec, importlib.metadata.metadata
     memo = functools.lru_cache(maxsize=None)(original)
 
     def find_spec(name: str, package: str | None = None) -> Any:
         return memo(name, package)
 
-    importlib.util.find_spec = find_spec
+    importlib.util.find_spec, importlib.metadata.metadata = find_spec, functools.lru_cache(maxsize=None)(metadata)
     try:
         yield
     finally:
-        importlib.util.find_spec = original
+        importlib.util.find_spec, importlib.metadata.metadata = original, metadata
 
 
 @contextlib.contextmanager

@@ -82,7 +82,7 @@ class OneRank(TrainerCallback):
             control.should_training_stop = True
 
 
-def own_gradients(bucket: torch.distributed.GradBucket) -> torch.futures.Future[torch.Tensor]:
+def own_gradients(bucket: Any) -> torch.futures.Future[torch.Tensor]:
     """The gradients that a rank has, as if they had come back from all."""
     done: torch.futures.Future[torch.Tensor] = torch.futures.Future()
     done.set_result(bucket.buffer())
