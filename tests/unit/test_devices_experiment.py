@@ -143,7 +143,7 @@ def test_files_ask_for_devices_of_their_experiment(devices: dict[str, Any]) -> N
     ("text", "expected"),
     [
         ("1", {("single", 1)}),
-        ("2", {("data_parallel", 2), ("gloo", 2)}),
+        ("2", {("data_parallel", 2), ("gloo", 2), ("fake", 2)}),
         ("single, gloo:3", {("single", 1), ("gloo", 3)}),
         ("gloo", {("gloo", 2), ("gloo", 3)}),
     ],
@@ -163,7 +163,7 @@ def test_bad_lists_of_devices(text: str) -> None:
 def test_devices_choose_experiments() -> None:
     assert suitable(list(EXPERIMENTS), Held(devices=(("gloo", 2),))) == ["train_in_processes"]
     single = suitable(list(EXPERIMENTS), Held(devices=(("single", 1),)))
-    assert set(EXPERIMENTS) - set(single) == set(NAMES.values())
+    assert set(EXPERIMENTS) - set(single) == {*NAMES.values(), "play_one_rank"}
 
 
 @pytest.mark.parametrize(("kind", "fault"), [("data_parallel", "gradients-added-up"), ("gloo", "predictions-of-ranks-swapped")])

@@ -44,7 +44,8 @@ def check(
     property: Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Only these properties.")] = None,
     model: Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Only these models.")] = None,
     devices: Annotated[
-        str | None, typer.Option(metavar="LIST", help="Only these devices: numbers, kinds (single, data_parallel, gloo), or kind:number.")
+        str | None,
+        typer.Option(metavar="LIST", help="Only these devices: numbers, kinds (single, data_parallel, gloo, fake), or kind:number."),
     ] = None,
     arguments: Annotated[
         Path | None, typer.Option(metavar="FILE", help="JSON of TrainingArguments to hold fixed; the rest is drawn around them.")

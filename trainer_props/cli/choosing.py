@@ -57,13 +57,15 @@ def devices_of(text: str | None) -> tuple[tuple[str, int], ...] | None:
         return None
     with importing():
         from trainer_props.experiments.devices import COUNTS
+        from trainer_props.experiments.gpus import ON_GPUS, why_not
         from trainer_props.experiments.one_rank import KIND, WORLD_SIZES
-    known: dict[str, tuple[int, ...]] = {"single": (1,), **COUNTS, KIND: WORLD_SIZES}
+    anywhere: dict[str, tuple[int, ...]] = {"single": (1,), **COUNTS, KIND: WORLD_SIZES}
+    known = {**anywhere, **dict.fromkeys(ON_GPUS.values(), (2,))}
     found: dict[tuple[str, int], None] = {}
     for part in text.split(","):
         name, colon, number = part.strip().partition(":")
         if name.isdecimal() and not colon:
-            kinds = [kind for kind in known if (kind == "single") == (int(name) == 1) and int(name) <= most_devices(kind)]
+            kinds = [kind for kind in anywhere if (kind == "single") == (int(name) == 1) and int(name) <= most_devices(kind)]
             numbers: tuple[int, ...] = (int(name),)
         elif name in known and (not colon or number.isdecimal()):
             kinds, numbers = [name], (int(number),) if colon else tuple(dict.fromkeys(known[name]))
@@ -73,6 +75,9 @@ def devices_of(text: str | None) -> tuple[tuple[str, int], ...] | None:
         if not kinds or not all(1 <= each <= most_devices(kind) for each in numbers for kind in kinds):
             bounds = ", ".join(f"{kind} 1 to {most_devices(kind)}" for kind in known if kind != "single")
             raise UsageError(f"--devices {part.strip()!r}: single is one device, {bounds}")
+        for kind in kinds:
+            if kind in ON_GPUS.values() and (why := why_not(kind)):
+                raise UsageError(f"--devices {part.strip()!r}: {why}")
         found.update(((kind, each), None) for kind in kinds for each in numbers)
     return tuple(found)
 

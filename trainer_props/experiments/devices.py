@@ -13,6 +13,7 @@ from trainer_props.arguments import default
 from trainer_props.case import Case
 from trainer_props.experiments.alone import on_one_device
 from trainer_props.experiments.devices_source import body
+from trainer_props.experiments.gpus import ON_GPUS, also_on_gpus
 from trainer_props.experiments.hashed import Hashed
 from trainer_props.experiments.registry import Experiment, Held, register
 from trainer_props.record import Runs
@@ -97,19 +98,22 @@ def _baseline(subject: Hashed, scenario: Scenario, errand: Any) -> Runs:
 _NAMES: Final = {"data_parallel": EMULATED, "gloo": PROCESSES}
 
 
-def in_processes(case: Case) -> Case:
-    """The same case in processes with gloo, which judge what an emulation shows."""
+def in_processes(case: Case) -> Case | None:
+    """The same case in processes with gloo, which judge what an emulation shows; None if it is not emulated."""
+    if case.scenario.devices.kind != "data_parallel":
+        return None
     devices = case.scenario.devices.replace(kind="gloo")
     return Case(experiment=PROCESSES, scenario=case.scenario.replace(devices=devices), parameters=case.parameters)
 
 
 def _register(kind: str, statement: str, share: float) -> None:
     def drawn(held: Held) -> st.SearchStrategy[Case]:
-        return cases(held, kind)
+        return also_on_gpus(cases, held, kind)
 
     chapter = "test_trainer_distributed"
     more = {"confirmed_by": in_processes} if kind == "data_parallel" else {}
-    register(Experiment(_NAMES[kind], statement, chapter, drawn, run, _MODELS[kind], share, body=body, devices=(kind,), **more))
+    devices = (kind, ON_GPUS[kind])
+    register(Experiment(_NAMES[kind], statement, chapter, drawn, run, _MODELS[kind], share, body=body, devices=devices, **more))
 
 
 _register("data_parallel", "Train on several devices of one process (DataParallel, emulated), and on one with their batches together.", 0.8)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from hypothesis import strategies as st
@@ -81,11 +81,7 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
             parameters["prefix"] = "held_out"
         if draw(st.booleans()):
             parameters["poison"] = draw(st.sampled_from(_POISON))
-            if "logging_nan_inf_filter" not in arguments and draw(st.booleans()):
-                scenario = scenario.with_arguments(logging_nan_inf_filter=False)
-            if "per_device_eval_batch_size" not in arguments and not scenario.argument("dataloader_drop_last"):
-                scenario = scenario.with_arguments(per_device_eval_batch_size=draw(st.integers(1, 3)))
-                n_eval = max(2, n_eval)  # beside the batch whose loss is replaced there is another, more often than not
+            scenario, n_eval = _told_of_poison(draw, scenario, n_eval, arguments)
         workers = [name for name in scenario.arguments if name.startswith("dataloader_") and name != "dataloader_drop_last"]
         quiet = scenario.without_arguments(*(name for name in workers if name not in arguments))
         if draw(st.booleans()) and not arguments.keys() & _OF_ONE_METRIC:
@@ -97,6 +93,16 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
         return Case(experiment=NAME, scenario=quiet.replace(data=scenario.data.replace(n_eval=n_eval)), parameters=parameters)
 
     return drawn()
+
+
+def _told_of_poison(draw: st.DrawFn, scenario: Scenario, n_eval: int, held: Mapping[str, Any]) -> tuple[Scenario, int]:
+    """The scenario and its number of samples to evaluate, with which losses that are replaced show in more ways."""
+    if "logging_nan_inf_filter" not in held and draw(st.booleans()):
+        scenario = scenario.with_arguments(logging_nan_inf_filter=False)
+    if "per_device_eval_batch_size" not in held and not scenario.argument("dataloader_drop_last"):
+        scenario = scenario.with_arguments(per_device_eval_batch_size=draw(st.integers(1, 3)))
+        n_eval = max(2, n_eval)  # beside the batch whose loss is replaced there is another, more often than not
+    return scenario, n_eval
 
 
 def _by_a_named_metric(scenario: Scenario) -> Scenario:

@@ -13,13 +13,14 @@ _RANK: Final = '''\
 def as_rank(rank, count, per_node):
     """Be one of so many ranks: in a fake process group no collective meets anybody."""
     os.environ.update(RANK=str(rank), WORLD_SIZE=str(count), LOCAL_RANK=str(rank % per_node), LOCAL_WORLD_SIZE=str(min(per_node, count)))
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT="0", OMP_NUM_THREADS="1")
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT="0")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     torch.distributed.init_process_group("fake", rank=rank, world_size=count, store=FakeStore())
     try:
         yield
     finally:
         torch.distributed.destroy_process_group()
-        for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "OMP_NUM_THREADS"):
+        for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
             del os.environ[name]
 
 

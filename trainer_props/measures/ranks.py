@@ -67,6 +67,12 @@ def micro_batches(runs: Runs, name: str) -> list[int]:
     return micro_batches_at_updates(runs[name])
 
 
+@measure
+def planned_updates(runs: Runs, name: str, planned: list[Any]) -> list[Any]:
+    """What is planned for updates, as far as a rank has come."""
+    return planned[: len(micro_batches_at_updates(runs[name]))]
+
+
 def rows_of_micro_batches(record: Record) -> list[int]:
     """Rows of each micro-batch."""
     return [batch.size for batch in record.batches]
@@ -76,6 +82,12 @@ def rows_of_micro_batches(record: Record) -> list[int]:
 def rows(runs: Runs, name: str) -> list[int]:
     """Rows of each micro-batch of a rank."""
     return rows_of_micro_batches(runs[name])
+
+
+@measure
+def planned_micro_batches(runs: Runs, name: str, planned: list[Any]) -> list[Any]:
+    """What is planned for micro-batches, as far as a rank has come."""
+    return planned[: len(rows_of_micro_batches(runs[name]))]
 
 
 def samples_of_micro_batches(record: Record) -> list[list[int]]:
@@ -127,16 +139,21 @@ def repeated(runs: Runs, epoch: int, rounds: int) -> int:
     return len(seen) - len(set(seen))
 
 
+def files_of(record: Record) -> Any:
+    """The files of each checkpoint, by its name."""
+    return record.results.get("files")
+
+
 @measure
 def files(runs: Runs, name: str) -> Any:
     """The files of each checkpoint that a rank wrote, by its name."""
-    return kept(runs[name], "files")
+    return files_of(runs[name])
 
 
 @measure
 def checkpoints(runs: Runs, name: str) -> list[str]:
     """The checkpoints that a rank wrote something into."""
-    return list(kept(runs[name], "files") or ())
+    return list(files_of(runs[name]) or ())
 
 
 def steps_of_losses(record: Record) -> list[int]:
@@ -148,3 +165,9 @@ def steps_of_losses(record: Record) -> list[int]:
 def logged_steps(runs: Runs, name: str) -> list[int]:
     """The steps at which a rank logged a loss."""
     return steps_of_losses(runs[name])
+
+
+@measure
+def planned_logs(runs: Runs, name: str, planned: list[int]) -> list[int]:
+    """The steps at which a loss is due, as far as a rank has come."""
+    return [step for step in planned if step <= len(micro_batches_at_updates(runs[name]))]

@@ -14,7 +14,7 @@ from trainer_props.scenario import Scenario
 
 def in_processes(scenario: Scenario) -> bool:
     """Whether each device has a process, and a share of the data, of its own."""
-    return scenario.devices.kind == "gloo"
+    return scenario.devices.kind in ("gloo", "cuda_processes")
 
 
 def dispatched(scenario: Scenario) -> bool:

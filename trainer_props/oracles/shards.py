@@ -82,7 +82,8 @@ def shards(scenario: Scenario) -> Shards:
     split, size = bool(setting(scenario, "split_batches")), int(scenario.argument("per_device_train_batch_size"))
     count = scenario.devices.count
     rows_of_a_rank = size // count if split else size
-    return Shards(scenario.data.n, rows_of_a_rank, count, split, bool(setting(scenario, "even_batches")), accounting.drops_last(scenario))
+    even = bool(setting(scenario, "even_batches")) and count > 1  # one rank is given the batches as they are
+    return Shards(scenario.data.n, rows_of_a_rank, count, split, even, accounting.drops_last(scenario))
 
 
 def updates_per_epoch(scenario: Scenario, rank: int) -> int:

@@ -29,7 +29,7 @@ IN_ORDER = Need(
 RANDOM = Need("random", "samples are not drawn at random", lambda runs, scenario: scenario.argument("train_sampling_strategy") == "random")
 SEVERAL = Need("several", "one rank was played", lambda runs, scenario: len(runs) > 1)
 ALL_RANKS = Need("all_ranks", "not all ranks were played", lambda runs, scenario: len(runs) == scenario.devices.count)
-EVEN = Need("even", "nothing fills up the last round", lambda runs, scenario: bool(shards.setting(scenario, "even_batches")))
+EVEN = Need("even", "nothing fills up the last round", lambda runs, scenario: shards.shards(scenario).even)
 SAVED = Need("saved", "no checkpoint is due", lambda runs, scenario: scenario.argument("save_strategy") == "steps")
 NUMBERED = Need("numbered", "the rows can't be counted without fetching them", lambda runs, scenario: scenario.data.kind == "numbered")
 STEPS_AS_ASKED = Need(
@@ -157,15 +157,22 @@ def updates_take_their_micro_batches(runs: Runs, scenario: Scenario) -> Judgemen
     """An update of a rank takes as many micro-batches as are accumulated; the last of a pass takes those that its share leaves."""
 
     def judge(name: str, rank: int, record: Record) -> Judgement:
-        expected = _at_updates(scenario, rank, len(record.updates))
+        planned = _at_updates(scenario, rank, _far_enough(runs, scenario, rank))
+        expected = measures.planned_updates(runs, name, planned)
         return same("micro-batches at each update", expected=expected, observed=measures.micro_batches(runs, name), at=f"{name}, update")
 
     return _of_each(runs, scenario, "micro-batches", judge)
 
 
-def _shares(scenario: Scenario, rank: int, count: int) -> list[list[int]]:
-    """The positions of the first so many micro-batches of a rank, over all passes."""
-    sharding = shards.shards(scenario)
+def _far_enough(runs: Runs, scenario: Scenario, rank: int) -> int:
+    """Updates that a rank takes, or should take."""
+    return max(len(runs[f"rank {rank}"].updates), _ends_at(runs, scenario, rank))
+
+
+def _shares(runs: Runs, scenario: Scenario, rank: int) -> list[list[int]]:
+    """The positions of the micro-batches of a rank, as far as it comes or should come, over all passes."""
+    sharding, updates = shards.shards(scenario), _far_enough(runs, scenario, rank)
+    count = max(len(runs[f"rank {rank}"].batches), shards.micro_batches_after(scenario, rank, updates))
     rounds = sharding.rounds(rank)
     return [list(sharding.micro_batch(rank, index % rounds)) for index in range(count)]
 
@@ -175,7 +182,8 @@ def micro_batches_have_their_rows(runs: Runs, scenario: Scenario) -> Judgement:
     """A micro-batch has its batch size, or with `split_batches` its piece of it; fewer rows only where nothing fills up the last one."""
 
     def judge(name: str, rank: int, record: Record) -> Judgement:
-        expected = [len(positions) for positions in _shares(scenario, rank, len(record.batches))]
+        planned = [len(positions) for positions in _shares(runs, scenario, rank)]
+        expected = measures.planned_micro_batches(runs, name, planned)
         return same("rows of micro-batches", expected=expected, observed=measures.rows(runs, name), at=f"{name}, micro-batch")
 
     return _of_each(runs, scenario, "rows", judge)
@@ -188,7 +196,7 @@ def a_rank_sees_its_rows(runs: Runs, scenario: Scenario) -> Judgement:
     """
 
     def judge(name: str, rank: int, record: Record) -> Judgement:
-        expected = _shares(scenario, rank, len(record.batches))
+        expected = measures.planned_micro_batches(runs, name, _shares(runs, scenario, rank))
         return same("samples of micro-batches", expected=expected, observed=measures.samples(runs, name), at=f"{name}, micro-batch")
 
     return _of_each(runs, scenario, "samples", judge)
@@ -247,7 +255,9 @@ def logs_are_due_on_every_rank(runs: Runs, scenario: Scenario) -> Judgement:
     def judge(name: str, rank: int, record: Record) -> Judgement:
         interval = plans.logging_interval(scenario, shards.total_updates(scenario, rank))
         first = bool(scenario.argument("logging_first_step"))
-        expected = [step for step in range(1, len(record.updates) + 1) if step % interval == 0 or (first and step == 1)]
+        steps = range(1, _far_enough(runs, scenario, rank) + 1)
+        planned = [step for step in steps if step % interval == 0 or (first and step == 1)]
+        expected = measures.planned_logs(runs, name, planned)
         return same("steps of logged losses", expected=expected, observed=measures.logged_steps(runs, name), at=f"{name}, entry")
 
     return _of_each(runs, scenario, "logs", judge)
@@ -264,7 +274,8 @@ def _written(runs: Runs, scenario: Scenario, name: str, rank: int, record: Recor
     """The files that a rank writes into each checkpoint."""
     acts = _acts(runs, bool(scenario.argument("save_on_each_node")))[list(runs).index(name)]
     alone = bool(scenario.argument("save_only_model"))
-    files = [*(_ALWAYS if acts else ()), *(_FOR_RESUMING if acts and not alone else ()), *([] if alone else [f"rng_state_{rank}.pth"])]
+    random_state = f"rng_state_{rank}.pth" if scenario.devices.count > 1 else "rng_state.pth"
+    files = [*(_ALWAYS if acts else ()), *(_FOR_RESUMING if acts and not alone else ()), *([] if alone else [random_state])]
     return {f"checkpoint-{step}": sorted(files) for step in _saves(scenario, rank, len(record.updates))}
 
 

@@ -29,6 +29,8 @@ _ENVIRONMENT = {
     "ACCELERATE_MIXED_PRECISION": None,
     "ACCELERATE_USE_DEEPSPEED": None,
     "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": None,
+    # The other way to look for GPUs begins to use them, after which no process can be forked that uses them.
+    "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
     "RANK": None,
     "WORLD_SIZE": None,
     "LOCAL_RANK": None,

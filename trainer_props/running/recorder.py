@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Callable, Mapping
@@ -14,6 +13,7 @@ from transformers import Trainer, TrainerCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from trainer_props.record import Checkpoint, Evaluation, Event, MicroBatch, Parameter, Record, Update
+from trainer_props.running.saved import read_state, read_weights
 from trainer_props.running.watchdog import Stuck
 
 Identify = Callable[[Mapping[str, torch.Tensor], bool], "tuple[int, ...] | None"]
@@ -111,7 +111,7 @@ class Recorder(TrainerCallback):
         ]
 
     def _flat_weights(self) -> torch.Tensor:
-        return torch.cat([parameter.detach().reshape(-1) for parameter in self._parameters])
+        return torch.cat([parameter.detach().reshape(-1) for parameter in self._parameters]).cpu()
 
     # ---- forward -------------------------------------------------------------------------------------------------------
 
@@ -213,7 +213,7 @@ class Recorder(TrainerCallback):
                     gradient.detach().reshape(-1) if gradient is not None else torch.zeros_like(parameter).reshape(-1)
                     for gradient, parameter in zip(gradients, self._parameters, strict=True)
                 ]
-            )
+            ).cpu()
         scheduler_epoch = getattr(self._scheduler, "last_epoch", None)
         self._step = (tuple(float(group["lr"]) for group in optimizer.param_groups), flat, scheduler_epoch)
 
@@ -286,35 +286,19 @@ class Recorder(TrainerCallback):
             # Tiny runs write every checkpoint within a second, which real ones never do, and rotation then takes another path.
             moment = _FIRST_CHECKPOINT + _SECONDS_BETWEEN_CHECKPOINTS * state.global_step
             os.utime(folder, (moment, moment))
-        saved = _read_state(folder)
+        saved = read_state(folder)
+        by_name = dict(zip((each.name for each in self.record.parameters), self._parameters, strict=True))
         self.record.checkpoints.append(
             Checkpoint(
                 state.global_step,
                 checkpoint_folders(args.output_dir),
                 files,
                 saved,
-                self._read_weights(folder),
+                read_weights(folder, by_name),
                 self._flat_weights(),
                 os.path.basename(best) if best else None,
             )
         )
-
-    def _read_weights(self, folder: Path) -> torch.Tensor | None:
-        safe, plain = folder / "model.safetensors", folder / "pytorch_model.bin"
-        if safe.is_file():
-            from safetensors.torch import load_file
-
-            weights = load_file(str(safe))
-        elif plain.is_file():
-            weights = torch.load(plain, map_location="cpu", weights_only=True)
-        else:
-            return None
-        by_name = dict(zip((each.name for each in self.record.parameters), self._parameters, strict=True))
-        shared = {parameter.data_ptr(): weights[name] for name, parameter in by_name.items() if name in weights}
-        parts = [weights.get(name, shared.get(parameter.data_ptr())) for name, parameter in by_name.items()]
-        if any(part is None for part in parts):
-            return None
-        return torch.cat([part.reshape(-1) for part in parts if part is not None])
 
     # ---- the end -------------------------------------------------------------------------------------------------------
 
@@ -368,15 +352,6 @@ def _with_loss(outputs: Any, loss: torch.Tensor) -> Any:
         return (loss, *outputs[1:])
     changed = {**outputs, "loss": loss}
     return changed if type(outputs) is dict else type(outputs)(**changed)
-
-
-def _read_state(folder: Path) -> dict[str, Any] | None:
-    try:
-        with (folder / "trainer_state.json").open(encoding="utf-8") as file:
-            state = json.load(file)
-    except (OSError, ValueError):
-        return None
-    return state if isinstance(state, dict) else None
 
 
 _SPECIAL: dict[str, Callable[[Recorder, Any, Any, dict[str, Any]], None]] = {

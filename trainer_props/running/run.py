@@ -12,6 +12,7 @@ from transformers import PrinterCallback, Trainer
 
 from trainer_props import compat
 from trainer_props.record import Failure, Record
+from trainer_props.running.devices import cards
 from trainer_props.running.devices.data_parallel import emulated
 from trainer_props.running.output import output_directory
 from trainer_props.running.place import place
@@ -129,6 +130,8 @@ def _directory(path: str | None) -> AbstractContextManager[str]:
 
 def _devices(scenario: Scenario) -> AbstractContextManager[None]:
     """What makes this process have the scenario's devices; a rank of several has them already."""
+    if scenario.devices.kind == cards.DATA_PARALLEL:
+        return cards.data_parallel(scenario.devices.count)
     return emulated(scenario.devices.count) if scenario.devices.kind == "data_parallel" else nullcontext()
 
 

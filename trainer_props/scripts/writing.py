@@ -74,11 +74,13 @@ def script(finding: Finding, subject: Subject) -> str:
     ends its process, or hangs, so does the script, which then gives up after `SECONDS`.
 
     Raises:
-        NoScript: how the observed side was measured is not known, or the finding is that identical runs differ.
+        NoScript: how the observed side was measured is not known, the finding is that identical runs differ, or the run was on GPUs.
         compat.Unsupported: the installed transformers lacks an argument.
     """
     if finding.verdict == "nondeterministic":
         raise NoScript("identical runs differ: a script that runs once shows nothing")
+    if finding.case.scenario.devices.kind.startswith("cuda"):
+        raise NoScript("runs on GPUs are not written as scripts")
     if finding.check is None or (finding.verdict == "hung" and str(finding.observed).startswith(_OUT_OF_TIME)):
         if finding.quantity != RUN:
             raise NoScript(f"{finding.property} does not say how it measured {finding.quantity}")

@@ -14,7 +14,7 @@ from typing import Final
 
 from trainer_props.arguments import nearest
 from trainer_props.record import Record, Runs
-from trainer_props.running.devices import gloo
+from trainer_props.running.devices import cards, cuda, gloo
 from trainer_props.running.devices.errand import Errand
 from trainer_props.running.devices.kinds import NoSuchDevices
 from trainer_props.running.output import output_directory
@@ -36,6 +36,7 @@ def _in_this_process(scenario: Scenario, subject: Subject, errand: Errand, direc
 
 BACKENDS: Final[dict[str, Callable[[Scenario, Subject, Errand, str], list[Record]]]] = {
     "single": _in_this_process, "data_parallel": _in_this_process, "gloo": gloo.run,
+    cards.DATA_PARALLEL: lambda scenario, *rest: _in_this_process(cards.on_cards(scenario), *rest), cards.PROCESSES: cuda.run,
 }  # fmt: skip
 """Kinds of devices -> what makes a run on them, in a directory; it returns the records of the ranks."""
 

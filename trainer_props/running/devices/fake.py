@@ -68,7 +68,7 @@ class OneRank(TrainerCallback):
     """
 
     def __init__(self, trainer: Trainer, until: int | None) -> None:
-        self._trainer, self._until = trainer, until
+        self._trainer, self.until = trainer, until
 
     def on_train_begin(self, *_: Any, **__: Any) -> None:
         """Keep the gradients, once the model is wrapped."""
@@ -78,11 +78,11 @@ class OneRank(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """End the run."""
-        if self._until is not None and state.global_step >= self._until:
+        if self.until is not None and state.global_step >= self.until:
             control.should_training_stop = True
 
 
-def own_gradients(bucket: torch.distributed.GradBucket) -> torch.futures.Future[torch.Tensor]:
+def own_gradients(bucket: Any) -> torch.futures.Future[torch.Tensor]:
     """The gradients that a rank has, as if they had come back from all."""
     done: torch.futures.Future[torch.Tensor] = torch.futures.Future()
     done.set_result(bucket.buffer())

@@ -40,8 +40,11 @@ _FRAMES: Final = 8
 _OUR_RUN: Final = "running/run.py"
 
 
-def run(scenario: Scenario, subject: Subject, errand: Errand, directory: str) -> list[Record]:
+def run(scenario: Scenario, subject: Subject, errand: Errand, directory: str, cards: int = 0) -> list[Record]:
     """Do the errand on `scenario.devices.count` ranks that share an output directory; their records, in order.
+
+    Args:
+        cards: GPUs that the ranks have, one each or shared; 0: they run on processors.
 
     Raises:
         NoSuchDevices: this machine has no gloo, or can't fork, or that many are too many.
@@ -50,7 +53,8 @@ def run(scenario: Scenario, subject: Subject, errand: Errand, directory: str) ->
     size = scenario.devices.count
     if not 1 <= size <= MOST_DEVICES or not torch.distributed.is_available() or "fork" not in multiprocessing.get_all_start_methods():
         raise NoSuchDevices(f"no {size} processes with gloo: 1 to {MOST_DEVICES}, where torch has gloo and the system can fork")
-    return _pool(subject, size).run({"scenario": scenario.to_json(), "errand": serialization.to_data(errand), "directory": directory})
+    asked = {"scenario": scenario.to_json(), "errand": serialization.to_data(errand), "directory": directory}
+    return _pool(subject, size, cards).run(asked)
 
 
 class Pool:
@@ -59,9 +63,10 @@ class Pool:
     Args:
         subject: the trainer under test, as this process knows it.
         size: number of ranks.
+        cards: GPUs that they have; 0: none.
     """
 
-    def __init__(self, subject: Subject, size: int) -> None:
+    def __init__(self, subject: Subject, size: int, cards: int = 0) -> None:
         self.subject, self.size, self.owner = subject, size, os.getpid()
         self._stack = contextlib.ExitStack()
         self._folder = Path(self._stack.enter_context(output_directory()))
@@ -72,7 +77,7 @@ class Pool:
         self._processes = []
         for rank, (_, theirs) in enumerate(pipes):
             others = [end for pair in pipes for end in pair if end is not theirs]
-            place = Place(rank, size, theirs, others, self._beats, self._folder, os.getpid())
+            place = Place(rank, size, theirs, others, self._beats, self._folder, os.getpid(), cards)
             process = context.Process(target=work, args=(place, subject), daemon=True, name=f"rank {rank}")
             process.start()
             self._processes.append(process)
@@ -196,16 +201,18 @@ def innermost(text: str) -> list[str]:
     return [f"in {name} ({file}, line {line})" for file, line, name in deepest[: min(ours, _FRAMES)]]
 
 
-_pools: dict[int, Pool] = {}
+_pools: dict[tuple[int, int], Pool] = {}
 
 
-def _pool(subject: Subject, size: int) -> Pool:
+def _pool(subject: Subject, size: int, cards: int) -> Pool:
     """The pool of that size for this subject; another is started where there is none, or where it ended."""
-    pool = _pools.get(size)
+    pool = _pools.get((size, cards))
     if pool is None or pool.owner != os.getpid() or pool.subject is not subject or not pool.is_whole:
         if pool is not None:
             pool.close()
-        pool = _pools[size] = Pool(subject, size)
+        if cards and torch.cuda.is_initialized():
+            raise NoSuchDevices("this process uses a GPU already, and ranks that use one can't be forked from it: run them alone, or first")
+        pool = _pools[size, cards] = Pool(subject, size, cards)
         if not pool.alive:
             pool.close()
             raise NoSuchDevices(f"{size} processes with gloo did not find each other within {SILENCE_SECONDS:g} s")
@@ -214,7 +221,7 @@ def _pool(subject: Subject, size: int) -> Pool:
 
 def pids(size: int) -> list[int]:
     """The processes of the ranks of the pool of a size, in order; none if there is no such pool."""
-    return _pools[size].pids if size in _pools else []
+    return _pools[size, 0].pids if (size, 0) in _pools else []
 
 
 def close() -> None:

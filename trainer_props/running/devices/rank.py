@@ -49,6 +49,7 @@ class Place:
         beats: shared memory, eight bytes a rank, in which it counts what it has come to.
         folder: of the pool.
         parent: the process to end with.
+        cards: GPUs that all ranks have together; 0: none.
     """
 
     rank: int
@@ -58,6 +59,7 @@ class Place:
     beats: Any
     folder: Path
     parent: int
+    cards: int = 0
 
     @property
     def stack(self) -> Path:
@@ -105,14 +107,16 @@ def _silence() -> None:
 
 def _join(place: Place) -> None:
     """Become a rank: the environment that a launcher would give, and the process group."""
+    local = place.rank % place.cards if place.cards else place.rank  # it says which card is used
     os.environ |= {
-        "RANK": str(place.rank), "LOCAL_RANK": str(place.rank), "WORLD_SIZE": str(place.size), "LOCAL_WORLD_SIZE": str(place.size),
+        "RANK": str(place.rank), "LOCAL_RANK": str(local), "WORLD_SIZE": str(place.size), "LOCAL_WORLD_SIZE": str(place.size),
         "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0", "OMP_NUM_THREADS": "1",
     }  # fmt: skip
     if sys.platform == "linux":
         os.environ["GLOO_SOCKET_IFNAME"] = "lo"  # otherwise that of the host's name, which may not resolve
+    backend = "nccl" if place.cards >= place.size else "gloo"
     store = f"file://{place.folder}/store"
-    torch.distributed.init_process_group("gloo", init_method=store, rank=place.rank, world_size=place.size, timeout=_TIMEOUT)
+    torch.distributed.init_process_group(backend, init_method=store, rank=place.rank, world_size=place.size, timeout=_TIMEOUT)
 
 
 def _answer(asked: dict[str, Any], place: Place, subject: Subject) -> bytes:
