@@ -84,8 +84,8 @@ def run(case: Case, subject: Subject) -> Runs:
 def _errand(case: Case) -> Any:
     from trainer_props.running import Errand
 
-    asked = {name: int(case.parameters.get(name, 0)) for name in ("predict", "workers")}
-    return Errand(evaluate=case.scenario.data.n_eval > 0, **asked)
+    predict, workers = (int(case.parameters.get(name, 0)) for name in ("predict", "workers"))
+    return Errand(evaluate=case.scenario.data.n_eval > 0, predict=predict, workers=workers)
 
 
 @functools.lru_cache(maxsize=_SHARED_BASELINES)
@@ -111,9 +111,12 @@ def _register(kind: str, statement: str, share: float) -> None:
         return also_on_gpus(cases, held, kind)
 
     chapter = "test_trainer_distributed"
-    more = {"confirmed_by": in_processes} if kind == "data_parallel" else {}
-    devices = (kind, ON_GPUS[kind])
-    register(Experiment(_NAMES[kind], statement, chapter, drawn, run, _MODELS[kind], share, body=body, devices=devices, **more))
+    register(
+        Experiment(
+            _NAMES[kind], statement, chapter, drawn, run, _MODELS[kind], share, body=body, devices=(kind, ON_GPUS[kind]),
+            confirmed_by=in_processes,
+        )
+    )  # fmt: skip
 
 
 _register("data_parallel", "Train on several devices of one process (DataParallel, emulated), and on one with their batches together.", 0.8)
