@@ -6,10 +6,17 @@ import random
 from collections import Counter
 
 import pytest
+from hypothesis import strategies as st
 
 from trainer_props.case import Case
+from trainer_props.engine.costs import Costs
+from trainer_props.engine.drawing import draw
+from trainer_props.engine.events import Finding
 from trainer_props.engine.forecast import Choice, Forecast, witnesses
-from trainer_props.scenario import Components, EarlyStopping, Model, Scenario
+from trainer_props.engine.judging import Judged
+from trainer_props.engine.ledger import Entry, Origin
+from trainer_props.engine.shrinking import shrink
+from trainer_props.scenario import Components, Data, EarlyStopping, Model, Scenario
 
 RARE, USUAL = "chapter.rare", "chapter.usual"
 ENOUGH = 20
@@ -116,3 +123,52 @@ def test_the_witnesses_of_a_case_are_its_settings_their_names_and_the_parts_of_i
     found = witnesses(Case(scenario=scenario, parameters={"life": [["train", 2], ["change", {"save_steps": 1}]]}))
     assert {"argument max_steps=3", "argument max_steps", "Model frozen", "Components early_stopping", "model regression"} <= found
     assert {"parameter.life[][]=train", "parameter.life[][]=change", "parameter.life[][].save_steps=1"} <= found
+
+
+def test_what_was_passed_over_is_not_run_on_the_way_to_what_is_shrunk() -> None:
+    """Afterwards it is: the smallest case may be one that promised nothing."""
+    cases = st.integers(1, 60).map(lambda n: Case(scenario=Scenario(data=Data(n=n))))
+    drawn: list[Case] = []
+    draw(cases, drawn.append, number=5, max_examples=100)
+    first = next(index for index, case in enumerate(drawn) if case.scenario.data.n > LARGE)
+    finding = found(drawn[first])
+    assert finding is not None
+    entry = Entry(finding, finding, Origin("train_once", 5, 100))
+
+    def ran(passed: frozenset[str]) -> tuple[list[int], int]:
+        sizes: list[int] = []
+
+        def judge(case: Case) -> Judged:
+            sizes.append(case.scenario.data.n)
+            return Judged(case, findings=tuple(filter(None, [found(case)])))
+
+        violation = shrink(entry, cases, judge, lambda case: None, seconds=60.0, passed=passed)
+        return sizes[2:], violation.finding.case.scenario.data.n  # the first two see whether it is deterministic
+
+    assert first > 0
+    sizes, smallest = ran(frozenset(case.key for case in drawn[:first]))
+    assert smallest == LARGE + 1
+    assert sizes[0] > LARGE
+    assert min(sizes) <= LARGE
+    assert ran(frozenset())[0][0] <= LARGE
+
+
+LARGE = 20
+
+
+def found(case: Case) -> Finding | None:
+    """The violation of a trainer that can't have more samples than that."""
+    if case.scenario.data.n <= LARGE:
+        return None
+    return Finding("chapter.rare", "violated", "samples", "too many", LARGE, case.scenario.data.n, None, None, case, None)
+
+
+def test_costs_are_told_by_the_work_and_the_model() -> None:
+    costs = Costs()
+    alike = [Case(scenario=Scenario(arguments={"max_steps": steps}, model=Model(name=name))) for steps in (2, 8, 32) for name in ("a", "b")]
+    for _ in range(10):
+        for case in alike:
+            costs.learn(case, 0.01 * case.scenario.argument("max_steps") * (3 if case.scenario.model.name == "b" else 1))
+    assert costs.expected(alike[0]) < costs.expected(alike[2]) / 2 < costs.expected(alike[4]) / 4
+    for first, second in zip(alike[::2], alike[1::2], strict=True):
+        assert costs.expected(second) / costs.expected(first) == pytest.approx(3, rel=0.3)
