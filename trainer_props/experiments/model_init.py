@@ -127,7 +127,7 @@ register(
         cases,
         run,
         MODELS,
-        0.8,
+        1.0,
         body=body,
     )
 )

@@ -35,13 +35,14 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
         name = draw(st.sampled_from([*names, *names[:1] * 2]))
         scenario = draw(_runs(name, arguments))
         first, second, third = draw(st.permutations(_SEEDS))[:3]
-        before, after = {
+        pairs: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             "fixed": ({"seed": first, "data_seed": third}, {"seed": second}),
             "filled": ({"seed": first}, {"seed": second, "data_seed": first}),
             "taken": ({"seed": first, "data_seed": second}, {"seed": second, "data_seed": None}),
             "other": ({"data_seed": first}, {"data_seed": second}),
             "seeds": ({"seed": first}, {"seed": second}),
-        }[draw(st.sampled_from(_HOW))]
+        }
+        before, after = pairs[draw(st.sampled_from(_HOW))]
         scenario = scenario.with_arguments(**{**before, **arguments})
         changed = {key: value for key, value in after.items() if key not in arguments and scenario.argument(key) != value}
         return Case(experiment=NAME, scenario=scenario, parameters={"change": changed} if changed else {})

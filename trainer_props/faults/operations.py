@@ -22,7 +22,7 @@ def operations_stored_again() -> Any:
     return StoresAgain
 
 
-@fault(property="operations.checkpoints_hold_the_sum_until_their_update")
+@fault(property="operations.checkpoints_hold_the_sum_so_far")
 def operations_stored_at_the_end() -> Any:
     """Operations are added to the state when training is over, so that checkpoints lack them."""
     from transformers import Trainer

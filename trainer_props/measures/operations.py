@@ -30,12 +30,9 @@ def operations_of_all(record: Record) -> float:
 
 @measure
 def operations_until_saves(record: Record) -> list[float]:
-    """For each checkpoint the floating-point operations of the training micro-batches until its update."""
-    found = []
-    for checkpoint in record.checkpoints:
-        batches = record.updates[checkpoint.step - 1].batches if checkpoint.step else 0
-        found.append(sum(batch.operations for batch in record.batches[:batches] if batch.operations is not None))
-    return found
+    """For each checkpoint the floating-point operations of the training micro-batches until it was written."""
+    seen = [event.batches for event in record.events if event.name == "on_save"]
+    return [sum(batch.operations for batch in record.batches[:batches] if batch.operations is not None) for batches in seen]
 
 
 @measure

@@ -44,11 +44,10 @@ def total_flos_is_the_sum_of_all_micro_batches(record: Record, scenario: Scenari
 
 
 @trainer_property(source=_TOTAL, experiments=SAVING, needs=[SINGLE_DEVICE, COUNTED])
-def checkpoints_hold_the_sum_until_their_update(record: Record, scenario: Scenario) -> Judgement:
-    """The `total_flos` in a checkpoint is the sum of `floating_point_ops` over the micro-batches until its update."""
-    saves = record.checkpoints
-    if not saves or any(each.state is None or each.step > len(record.updates) for each in saves):
-        return not_applicable("no checkpoint, or one without a state or an update")
+def checkpoints_hold_the_sum_so_far(record: Record, scenario: Scenario) -> Judgement:
+    """The `total_flos` in a checkpoint is the sum of `floating_point_ops` over the micro-batches until it was written."""
+    if not record.checkpoints or any(each.state is None for each in record.checkpoints):
+        return not_applicable("no checkpoint, or one without a state")
     return same(
         "total_flos in checkpoints", expected=measures.operations_until_saves(record), observed=measures.saved_total_flos(record),
         at="checkpoint",
