@@ -169,6 +169,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
     parser.add_argument("--state", type=Path)
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # takes its campaign along, as Ctrl-C does
     with tempfile.TemporaryDirectory(prefix="ck-") as name:
         folder = (options.state or Path(name)).absolute()
         folder.mkdir(parents=True, exist_ok=True)

@@ -152,12 +152,14 @@ def ends(folder: Path, state: dict[str, Any], keep: Callable[[], None]) -> None:
         assert campaign.process is not None
         opened: set[str] = set()
         end = time.monotonic() + 25.0
-        while campaign.process.poll() is None and (number is None or time.monotonic() < end or not campaign.state().get("runs")):
-            opened |= ports(campaign.living())
-            time.sleep(0.5)
-        if number is not None:
-            campaign.process.send_signal(number)
-        code = campaign.process.wait()
+        try:
+            while campaign.process.poll() is None and (number is None or time.monotonic() < end or not campaign.state().get("runs")):
+                opened |= ports(campaign.living())
+                time.sleep(0.5)
+        finally:
+            if campaign.process.poll() is None:
+                campaign.process.send_signal(number or signal.SIGINT)
+            code = campaign.process.wait()
         left = [f"process {each}" for each in campaign.wait_until_gone()]
         still = opened & ports([int(path.name) for path in Path("/proc").glob("[0-9]*") if path.name.isdigit()])
         left += [f"port {each}" for each in sorted(still)]
@@ -177,6 +179,7 @@ def main() -> int:
     parser.add_argument("--only", choices=("hour", "ends"))
     parser.add_argument("--state", type=Path)
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # takes its campaign along, as Ctrl-C does
     kept = True
     with tempfile.TemporaryDirectory(prefix="en-") as name:
         folder = (options.state or Path(name)).absolute()

@@ -165,6 +165,7 @@ def main() -> int:
     parser.add_argument("--fault", action="append", choices=sorted(rare.RARE))
     parser.add_argument("--state", type=Path)
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # takes its campaign along, as Ctrl-C does
     with tempfile.TemporaryDirectory() as name:
         if options.what == "share":
             return share(options.cases, options.state or Path(name, "share.json"))

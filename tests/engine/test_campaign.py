@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import multiprocessing
 import os
+import pickle
 import signal
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +19,18 @@ from trainer_props.case import Case
 from trainer_props.engine import FirstSeen, Plan, Result, Shrunk
 from trainer_props.engine.board import Board, Mask, Notes, Tally
 from trainer_props.engine.crew import supervise_side_by_side
-from trainer_props.engine.events import Finding
+from trainer_props.engine.drawing import draw
+from trainer_props.engine.events import Finding, Progress, Replayed
 from trainer_props.engine.hunting import ENOUGH, Hunt, crowded
 from trainer_props.engine.judging import Judged
 from trainer_props.engine.novelty import BITS, BYTES, Bitmap, shown
 from trainer_props.engine.supervisor import supervise
-from trainer_props.fuzzing.campaign import Campaign, FixedUpstream, round_seed
+from trainer_props.experiments import EXPERIMENTS, Held
+from trainer_props.fuzzing.campaign import RICHNESS, Campaign, FixedUpstream, round_seed
 from trainer_props.fuzzing.state import FORMAT, Seen, State, StateError, StateFolder, masks
 from trainer_props.keeper import Keeper
 from trainer_props.known_bugs import KNOWN_BUGS, candidates
+from trainer_props.properties import PROPERTIES
 from trainer_props.regressions import Store
 from trainer_props.scenario import Scenario
 from trainer_props.subjects import wrap
@@ -246,20 +249,71 @@ def test_a_round_forgets_what_was_taken_and_not_what_was_seen() -> None:
     assert len({round_seed(seed, number) for seed in (1, 2) for number in range(5)}) == 10
 
 
-def test_a_known_bug_whose_example_holds_is_announced(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The example of one bug is replaced by a case that shows nothing."""
-    bug = next(each for each in candidates(STEPS) if each.example.experiment in plan().experiments)
-    monkeypatch.setitem(KNOWN_BUGS, bug.id, dataclasses.replace(bug, example=Case()))
-    candidates.cache_clear()
-    try:
-        home, events = StateFolder(temporary / "state"), []  # type: ignore[var-annotated]
-        name = "transformers:Trainer"
+def checked(temporary: Path, told: Mapping[str, Sequence[str]]) -> tuple[Result, list[Any]]:
+    """A campaign of one round, in which the examples of known bugs turn out like this: by a part of the name of a replay."""
+
+    def carry_out(subject: Any, plan: Plan, listener: Any, **options: Any) -> Result:
+        for each in plan.replayed:
+            listener(Replayed(each.id, next((how for part, how in told.items() if part in each.id), "KNOWN"), None, ""))
+        return Result(seed=plan.seed, replayed=[Replayed(each.id, "KNOWN", None, "") for each in plan.replayed])
+
+    home, events = StateFolder(temporary / "state"), []  # type: ignore[var-annotated]
+    name = "transformers:Trainer"
+    with home.held():
         keeper = Keeper(Store(temporary / "examples"), name, via="fuzz")
-        with home.held():
-            Campaign(wrap(Trainer, name), plan(), home, home.read(name, 5), keeper, events.append).run(1.5)
-    finally:
-        candidates.cache_clear()
-    assert [event.bug for event in events if isinstance(event, FixedUpstream)] == [bug.id]
+        every = plan(experiments=tuple(EXPERIMENTS), properties=tuple(PROPERTIES))
+        campaign = Campaign(wrap(Trainer, name), every, home, home.read(name, 5), keeper, events.append, workers=carry_out)
+        result = campaign.run(5.0)
+    return result, events
+
+
+def test_a_known_bug_whose_example_holds_is_announced(temporary: Path) -> None:
+    bugs = [bug for bug in KNOWN_BUGS.values() if any(bug in candidates(name) for name in bug.properties)]
+    several = next(bug for bug in bugs if sum(bug.example.experiment in PROPERTIES[name].experiments for name in bug.properties) > 1)
+    name = next(name for name in several.properties if several.example.experiment in PROPERTIES[name].experiments)
+    gone, other = [bug for bug in bugs if bug is not several][:2]
+    told = {f"{gone.id} ": "FIXED", f"{other.id} ": "CANNOT RUN", f"{several.id} {name}": "FIXED"}
+    result, events = checked(temporary, told)
+    assert result.fixed == [event.bug for event in events if isinstance(event, FixedUpstream)] == [gone.id]
+    assert result.replayed == []  # no failures of earlier
+
+
+def test_known_bugs_of_the_installed_version_are_not_announced(temporary: Path) -> None:
+    """The real examples, of one experiment."""
+    home, events = StateFolder(temporary / "state"), []  # type: ignore[var-annotated]
+    name = "transformers:Trainer"
+    with home.held():
+        keeper = Keeper(Store(temporary / "examples"), name, via="fuzz")
+        chosen = plan(properties=tuple(each for each in PROPERTIES if "train_once" in PROPERTIES[each].experiments))
+        result = Campaign(wrap(Trainer, name), chosen, home, home.read(name, 5), keeper, events.append).run(1.5)
+    assert result.known_seen
+    assert result.fixed == []
+
+
+def test_a_round_that_is_killed_leaves_its_counts(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainer_props.fuzzing.campaign.WRITTEN_SECONDS", -1.0)
+
+    def carry_out(subject: Any, plan: Plan, listener: Any, **options: Any) -> Result:
+        listener(Progress(70, 900, 7.0, 0.5, "train_once"))
+        assert (read().runs, read().evaluations, read().seconds, read().rounds) == (70, 900, 7.0, 0)
+        return Result(seed=plan.seed)
+
+    home = StateFolder(temporary / "state")
+
+    def read() -> State:
+        return home.read("x", 0)
+
+    with home.held():
+        keeper = Keeper(Store(temporary / "examples"), "x", via="fuzz")
+        Campaign(wrap(Late), plan(), home, home.read("x", 5), keeper, workers=carry_out).run(300.0)
+    assert (read().runs, read().rounds) == (0, 1)
+
+
+def test_a_plan_and_what_is_told_of_it_can_be_sent_elsewhere() -> None:
+    sent = plan(held=Held(arguments={"max_steps": 2}), settled=frozenset({("a", "b", "c", "d", None)}), again=[case()])
+    assert pickle.loads(pickle.dumps(sent)) == sent  # noqa: S301  our own
+    event = Progress(1, 2, 3.0, 0.5, "a, b", ("a", "b"))
+    assert pickle.loads(pickle.dumps(event)) == event  # noqa: S301  our own
 
 
 # ---- novelty and known bugs --------------------------------------------------------------------------------------------------
@@ -301,3 +355,27 @@ def test_half_of_a_crowded_region_is_passed_over_unless_little_else_is_left() ->
     hunt.note(tally)
     assert tally.masks[bug.id].cases == before + len(inside)
     assert masks(Notes({"train_once": tally}))[bug.id][1] == tally.drawn
+
+
+# ---- rich draws --------------------------------------------------------------------------------------------------------------
+
+
+def drawn(richness: int, number: int = 1) -> list[Case]:
+    found: list[Case] = []
+    draw(EXPERIMENTS["train_once"].cases(Held()), found.append, number=number, max_examples=60, richness=richness)
+    return found
+
+
+def test_rich_draws_have_more_features_at_once() -> None:
+    plain, rich = (sum(len(each.scenario.arguments) for each in drawn(times)) for times in RICHNESS)
+    assert rich > 1.3 * plain
+    assert drawn(1) == drawn(1)
+    assert drawn(3) == drawn(3)
+
+
+def test_what_a_rich_draw_shows_shrinks_to_the_same() -> None:
+    smallest = []
+    for times in RICHNESS:
+        result = supervise(wrap(Late), plan(max_examples=40, shrink_seconds=60.0, richness=(times,)))
+        smallest.append(result.violations[0].finding.case.scenario.arguments)
+    assert smallest[0] == smallest[1]

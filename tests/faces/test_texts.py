@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,10 @@ from rich.console import Console
 
 from trainer_props.case import Case
 from trainer_props.engine import events
+from trainer_props.engine.board import Mask
 from trainer_props.engine.events import ExperimentCount, Finding, PropertyCount, Result, Violation
+from trainer_props.fuzzing.campaign import FixedUpstream, Standing
+from trainer_props.fuzzing.screen import Screen, print_masks
 from trainer_props.judgement import HOLDS
 from trainer_props.known_bugs import KnownBug
 from trainer_props.properties import Property
@@ -184,3 +188,36 @@ def test_plain_text_of_a_finding(result: Result, snapshot: Snapshot) -> None:
 )
 def test_show(value: Any, shown: str) -> None:
     assert terminal.show(value) == shown
+
+
+# ---- campaigns ---------------------------------------------------------------------------------------------------------------
+
+
+def standing(seconds: float) -> Standing:
+    each = ("resume", "life, one run for 4 s")
+    progress = events.Progress(int(seconds * 30), int(seconds * 900), seconds, seconds / 7200, "resume, life", each)
+    return Standing(7200 - seconds, progress, rare=12, seen=34567, violations=1)
+
+
+def test_a_campaign_elsewhere_than_in_a_terminal_is_a_line_a_minute(result: Result, console: MakeConsole, snapshot: Snapshot) -> None:
+    where = console(60)
+    with Screen(where) as screen:
+        for seconds in (0.5, 30.0, 61.0, 3000.0):
+            screen(standing(seconds))
+        screen(FixedUpstream("loss-is-late"))
+        screen(events.FirstSeen(finding()))
+        screen(events.Shrunk(result.violations[0]))
+    mask = Mask(cases=20, judged=18, shown=17, hidden=40)
+    print_masks(where, {"loss-is-late": (mask, 100, 10_000), "not-shown": (Mask(cases=5), 100, 1)})
+    snapshot("campaign", text_of(where))
+
+
+def test_the_screen_of_a_campaign_shows_what_each_worker_does(snapshot: Snapshot) -> None:
+    where = Console(file=io.StringIO(), force_terminal=True, width=90, color_system=None, legacy_windows=False)
+    with Screen(where) as screen:
+        screen(events.FirstSeen(finding()))
+        screen(standing(3000.0))
+        drawn = text_of(where)
+    screen(standing(9999.0))  # over: nothing is shown any more, and nothing fails
+    shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", drawn.rpartition("left  ")[2])
+    snapshot("campaign_screen", f"left  {shown}")

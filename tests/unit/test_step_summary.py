@@ -44,6 +44,17 @@ def test_nothing_new() -> None:
     )
 
 
+def test_a_campaign() -> None:
+    campaign = {"rounds": 3, "seconds": 9000.0, "runs": 70, "evaluations": 900, "violations": 0, "masked": []}
+    known = [{"id": "loss-is-late", "seen": 12, "fixed": False}, {"id": "gone", "seen": 0, "fixed": True}]
+    text = step_summary.of_result({**SAMPLE, "violations": [], "known_bugs": known, "campaign": campaign})
+    assert text.endswith(
+        "\nknown bugs seen: `loss-is-late` (12)\n"
+        "\n**fixed upstream**: `gone`\n"
+        "\nthe campaign so far: 70 runs, 900 evaluations in 2.5 hours\n"
+    )
+
+
 def test_errors_of_the_check_are_told() -> None:
     assert "\nerror of the check itself: KeyError: 'x'\n" in step_summary.of_result({**SAMPLE, "errors": ["KeyError: 'x'"]})
 

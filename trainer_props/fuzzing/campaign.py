@@ -37,6 +37,7 @@ from trainer_props.keeper import ATTEMPTS, Keeper
 from trainer_props.known_bugs import KnownBug, candidates
 from trainer_props.properties import PROPERTIES
 from trainer_props.running import prepared
+from trainer_props.running.output import remove_own
 from trainer_props.subjects import Subject
 
 ROUND_SECONDS: Final = 300.0
@@ -149,6 +150,7 @@ class Campaign:
         replays = self._replays(replayed)
         with prepared():
             pass  # once, so that what is forked from here has all imports of a first run, and need not make one
+        remove_own()
         with Signals() as signals:
             self._write()
             while (left := seconds - (time.monotonic() - self._begun)) > _LEAST_SECONDS or replays:
