@@ -180,6 +180,18 @@ CASES: Final = {
             model=Model(name="regression_renamed"),
         )
     ),
+    "padding-left-to-what-puts-batches-together": Case(
+        experiment="generate",
+        scenario=Scenario(
+            arguments={"per_device_eval_batch_size": 1}, data=Data(kind="seq2seq", n=1, n_eval=4, length=2), model=Model(name="t5")
+        ),
+        parameters={
+            "calls": [["predict", {}]],
+            "config": {
+                "decoder_start_token_id": 0, "pad_token_id": 0, "max_length": 6, "eos_token_id": [2, 3, 4, 5, 6, 7, 8, 9, 10, 11],
+            },
+        },
+    ),
     "infinite-metrics-written-as-null": Case(
         experiment="train_and_save",
         scenario=Scenario(arguments={**_SAVED, "max_steps": 1}, data=Data(n_eval=1), components=Components(scores=(math.inf,))),

@@ -102,8 +102,12 @@ def generated(trainer: Any, dataset: Any, calls: Any) -> dict[str, Any]:
     def configs() -> dict[str, Any]:
         return {"model": plain(trainer.model.generation_config), "arguments": plain(trainer.args.generation_config)}
 
+    def compute_metrics(prediction: Any) -> dict[str, float]:
+        seen.append(prediction)
+        return {}
+
     found: dict[str, Any] = {"before": configs(), "made": []}
-    trainer.compute_metrics = lambda prediction: seen.append(prediction) or {}
+    trainer.compute_metrics = compute_metrics
     for name, options in calls:
         if name == "evaluate":
             metrics = trainer.evaluate(**options)

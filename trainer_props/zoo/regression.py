@@ -66,7 +66,7 @@ class RegressionRenamedModel(RegressionModel):
     A Trainer takes for labels what has `label` in its name, and what `label_names` names.
     """
 
-    def forward(self, input_x: Tensor, target: Tensor | None = None, **kwargs: Any) -> Any:
+    def forward(self, input_x: Tensor, target: Tensor | None = None, **kwargs: Any) -> Any:  # type: ignore[override]
         """The loss, where there are labels, and y."""
         y = self.a * input_x + self.b
         items = kwargs.get("num_items_in_batch")
@@ -81,7 +81,7 @@ class RegressionUnlabelledModel(RegressionModel):
     The loss is divided by `num_items_in_batch` where that is given, else it is the mean.
     """
 
-    def forward(self, input_x: Tensor, return_loss: bool = True, **kwargs: Any) -> Any:
+    def forward(self, input_x: Tensor, return_loss: bool = True, **kwargs: Any) -> Any:  # type: ignore[override]
         """The loss, unless it is not wanted, and y."""
         y = self.a * input_x + self.b
         items = kwargs.get("num_items_in_batch")
@@ -96,7 +96,9 @@ class RegressionForQuestionAnswering(RegressionModel):
     The loss is the sum of both errors, divided by `num_items_in_batch` where that is given; else both are means.
     """
 
-    def forward(self, input_x: Tensor, start_positions: Tensor | None = None, end_positions: Tensor | None = None, **kwargs: Any) -> Any:
+    def forward(  # type: ignore[override]
+        self, input_x: Tensor, start_positions: Tensor | None = None, end_positions: Tensor | None = None, **kwargs: Any
+    ) -> Any:
         """The loss, where there are both columns of labels, and both outputs."""
         y, z = self.a * input_x + self.b, self.b * input_x + self.a
         if start_positions is None or end_positions is None:
