@@ -37,7 +37,9 @@ _MODELS: Final = {
 
 
 def cases(held: Held, kind: str) -> st.SearchStrategy[Case]:
-    """Scenarios on several devices of a kind. Parameters of a case: `predict` (rows that are predicted after training)."""
+    """Scenarios on several devices of a kind. Parameters of a case: `predict` (rows that are predicted after training), and of
+    processes `apart` (each has an output directory of its own).
+    """
     arguments = {**{argument: default(argument) for argument in held.forbidden}, **held.arguments}
     fitting = [
         _DRAWN[name](arguments=arguments, models=held.models).map(functools.partial(plain, held=arguments))
@@ -50,7 +52,9 @@ def cases(held: Held, kind: str) -> st.SearchStrategy[Case]:
     def drawn(draw: st.DrawFn) -> Case:
         scenario = draw(strategies.spread_scenarios(st.one_of(fitting), kind=kind, counts=counts))
         predict = draw(st.integers(0, 2 * scenario.devices.count + 1))
-        return Case(experiment=_NAMES[kind], scenario=scenario, parameters={"predict": predict} if predict else {})
+        apart = kind == "gloo" and scenario.argument("save_strategy") != "no" and draw(st.booleans())
+        asked = {"predict": predict, "apart": int(apart)}
+        return Case(experiment=_NAMES[kind], scenario=scenario, parameters={name: value for name, value in asked.items() if value})
 
     return drawn()
 
@@ -73,7 +77,7 @@ def run(case: Case, subject: Subject) -> Runs:
     from trainer_props.running import run_on_devices
 
     errand = _errand(case)
-    baseline = _baseline(Hashed(subject), on_one_device(case.scenario), errand)
+    baseline = _baseline(Hashed(subject), on_one_device(case.scenario), errand.replace(apart=False))
     runs = Runs({BASELINE: baseline.first})
     if baseline.first.finished:
         runs |= run_on_devices(case.scenario, subject, errand)
@@ -83,8 +87,8 @@ def run(case: Case, subject: Subject) -> Runs:
 def _errand(case: Case) -> Any:
     from trainer_props.running import Errand
 
-    asked = {name: int(case.parameters.get(name, 0)) for name in ("predict", "workers")}
-    return Errand(evaluate=case.scenario.data.n_eval > 0, **asked)
+    predict, workers = (int(case.parameters.get(name, 0)) for name in ("predict", "workers"))
+    return Errand(evaluate=case.scenario.data.n_eval > 0, predict=predict, workers=workers, apart=bool(case.parameters.get("apart")))
 
 
 @functools.lru_cache(maxsize=_SHARED_BASELINES)
@@ -97,8 +101,10 @@ def _baseline(subject: Hashed, scenario: Scenario, errand: Any) -> Runs:
 _NAMES: Final = {"data_parallel": EMULATED, "gloo": PROCESSES}
 
 
-def in_processes(case: Case) -> Case:
-    """The same case in processes with gloo, which judge what an emulation shows."""
+def in_processes(case: Case) -> Case | None:
+    """The same case in processes with gloo, which judge what an emulation shows; None if it is in processes already."""
+    if case.experiment == PROCESSES:
+        return None
     devices = case.scenario.devices.replace(kind="gloo")
     return Case(experiment=PROCESSES, scenario=case.scenario.replace(devices=devices), parameters=case.parameters)
 
@@ -108,8 +114,11 @@ def _register(kind: str, statement: str, share: float) -> None:
         return cases(held, kind)
 
     chapter = "test_trainer_distributed"
-    more = {"confirmed_by": in_processes} if kind == "data_parallel" else {}
-    register(Experiment(_NAMES[kind], statement, chapter, drawn, run, _MODELS[kind], share, body=body, devices=(kind,), **more))
+    register(
+        Experiment(
+            _NAMES[kind], statement, chapter, drawn, run, _MODELS[kind], share, body=body, devices=(kind,), confirmed_by=in_processes
+        )
+    )
 
 
 _register("data_parallel", "Train on several devices of one process (DataParallel, emulated), and on one with their batches together.", 0.8)
