@@ -43,13 +43,13 @@ def spread_scenarios(
 
 
 @st.composite
-def _filling(draw: st.DrawFn, scenario: Scenario, devices: Devices, *, always: bool = False) -> Scenario:
-    """The scenario on these devices, with as many times its data; `always`: every micro-batch is full on every device."""
+def _filling(draw: st.DrawFn, scenario: Scenario, devices: Devices, whole: Sequence[bool] = _WHOLE) -> Scenario:
+    """The scenario on these devices, with as many times its data; `whole`: whether every micro-batch is full on every device."""
     count = devices_of_a_batch(scenario.replace(devices=devices))
     size = int(scenario.argument("per_device_train_batch_size"))
     n = -(-scenario.data.n // size) * size * count
     n_eval = scenario.data.n_eval
-    if not always and not draw(st.sampled_from(_WHOLE)):
+    if not draw(st.sampled_from(whole)):
         least = size * count if scenario.argument("dataloader_drop_last") else 1
         if least == 1 and count > 1 and draw(st.booleans()):  # the last batch has not a row for each device
             n -= size * count - draw(st.integers(1, count - 1))
@@ -103,7 +103,8 @@ def sharded_scenarios(
         sizes = {name: count * int(scenario.argument(name)) for name in _SIZES if name not in fixed}
         data = scenario.data.replace(n=count * scenario.data.n, n_eval=count * scenario.data.n_eval)
         scenario = scenario.with_arguments(**sizes).replace(data=data)
-    return draw(_filling(scenario, Devices(kind="gloo", count=count), always=chosen.get("even_batches") is False))
+    whole = (True,) if chosen.get("even_batches") is False else (True, False)  # what is not is shared out in ways of its own
+    return draw(_filling(scenario, Devices(kind="gloo", count=count), whole))
 
 
 def _ways(scenario: Scenario) -> tuple[dict[str, Any], ...]:

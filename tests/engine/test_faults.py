@@ -99,6 +99,7 @@ HELD: Final[Mapping[str, dict[str, Any]]] = {
     "logged-norm-grows-with-devices": {"logging_strategy": "steps", "logging_steps": 1},
     "evaluation-loss-of-one-rank": {"eval_strategy": "epoch"},
     "random-state-of-rank-zero-alone": {"save_strategy": "epoch"},
+    "optimizer-written-by-every-rank": {"save_strategy": "epoch"},
     "tokens-counted-anew-by-other-ranks": {"include_num_input_tokens_seen": "all"},
     "optimizer-not-loaded-in-several-processes": {"optim": "adamw_torch", "learning_rate": 0.1},
     "tokens-of-the-own-rank": {"include_num_input_tokens_seen": "all"},

@@ -38,7 +38,9 @@ _MODELS: Final = {
 
 
 def cases(held: Held, kind: str) -> st.SearchStrategy[Case]:
-    """Scenarios on several devices of a kind. Parameters of a case: `predict` (rows that are predicted after training)."""
+    """Scenarios on several devices of a kind. Parameters of a case: `predict` (rows that are predicted after training), and of
+    processes `apart` (each has an output directory of its own).
+    """
     arguments = {**{argument: default(argument) for argument in held.forbidden}, **held.arguments}
     fitting = [
         _DRAWN[name](arguments=arguments, models=held.models).map(functools.partial(plain, held=arguments))
@@ -51,7 +53,9 @@ def cases(held: Held, kind: str) -> st.SearchStrategy[Case]:
     def drawn(draw: st.DrawFn) -> Case:
         scenario = draw(strategies.spread_scenarios(st.one_of(fitting), kind=kind, counts=counts))
         predict = draw(st.integers(0, 2 * scenario.devices.count + 1))
-        return Case(experiment=_NAMES[kind], scenario=scenario, parameters={"predict": predict} if predict else {})
+        apart = kind == "gloo" and scenario.argument("save_strategy") != "no" and draw(st.booleans())
+        asked = {"predict": predict, "apart": int(apart)}
+        return Case(experiment=_NAMES[kind], scenario=scenario, parameters={name: value for name, value in asked.items() if value})
 
     return drawn()
 
@@ -74,7 +78,7 @@ def run(case: Case, subject: Subject) -> Runs:
     from trainer_props.running import run_on_devices
 
     errand = _errand(case)
-    baseline = _baseline(Hashed(subject), on_one_device(case.scenario), errand)
+    baseline = _baseline(Hashed(subject), on_one_device(case.scenario), errand.replace(apart=False))
     runs = Runs({BASELINE: baseline.first})
     if baseline.first.finished:
         runs |= run_on_devices(case.scenario, subject, errand)
@@ -85,7 +89,7 @@ def _errand(case: Case) -> Any:
     from trainer_props.running import Errand
 
     predict, workers = (int(case.parameters.get(name, 0)) for name in ("predict", "workers"))
-    return Errand(evaluate=case.scenario.data.n_eval > 0, predict=predict, workers=workers)
+    return Errand(evaluate=case.scenario.data.n_eval > 0, predict=predict, workers=workers, apart=bool(case.parameters.get("apart")))
 
 
 @functools.lru_cache(maxsize=_SHARED_BASELINES)

@@ -35,11 +35,8 @@ def in_processes(count, output_dir, **arguments):
     torch.multiprocessing.start_processes(in_process, given, nprocs=count, start_method="fork")
     files = [f"{output_dir}/{rank}.pt" for rank in range(count)]
     return {f"rank {rank}": torch.load(file, weights_only=False) for rank, file in enumerate(files)}'''
-FILES: Final = '''\
-def checkpoint_files(folder):
-    """The files of each checkpoint."""
-    return {each.name: sorted(os.listdir(each)) for each in sorted(pathlib.Path(folder).glob("checkpoint-*"))}'''
-"""The files of checkpoints, as `backends.checkpoint_files` lists them."""
+_OWN: Final = ('run(f"{output_dir}/several", **arguments)', 'run(f"{output_dir}/several/of-rank-{rank}", **arguments)')
+"""Where a process writes, and where if each has a directory of its own."""
 
 
 def body(case: Case, wanted: Wanted) -> Body:
@@ -55,17 +52,27 @@ def body(case: Case, wanted: Wanted) -> Body:
         imports.append("from transformers import TrainingArguments")
     else:
         several.append(f"runs |= in_processes({count}, output_dir, {each})")
-        definitions, imports = [IN_PROCESSES], ["import os", "import sys", "import torch"]
+        source = IN_PROCESSES.replace(*_OWN) if case.parameters.get("apart") else IN_PROCESSES
+        definitions, imports = [source], ["import os", "import sys", "import torch"]
     if case.parameters.get("workers") and "worker_seeds" in wanted.words:
         from trainer_props.running.devices import errand  # it imports transformers
 
         definitions = [*definitions, bare(errand, "worker_seeds")]
         imports = [*imports, "import random", "import numpy as np", "import torch"]
-    if "files" in wanted.words:
+    if "own_files" in wanted.words:
+        definitions, imports = [*definitions, files_source()], [*imports, "from pathlib import Path"]
+    elif "files" in wanted.words:
         pairs = '(("one", "one device"), ("several", "rank 0"))'
         several += [f"for folder, name in {pairs}:", '    runs[name].results["files"] = checkpoint_files(f"{output_dir}/{folder}")']
-        definitions, imports = [*definitions, FILES], [*imports, "import os", "import pathlib"]
+        definitions, imports = [*definitions, files_source()], [*imports, "from pathlib import Path"]
     return Body(_lines(case, wanted), imports, definitions, varied=varied, several=several)
+
+
+def files_source() -> str:
+    """The source of `checkpoint_files`, which lists the files of the checkpoints in a directory."""
+    from trainer_props.running.devices import errand  # it imports transformers
+
+    return f"OWN_DIRECTORY = {errand.OWN_DIRECTORY!r}\n\n\n{bare(errand, 'checkpoint_files')}"
 
 
 def _lines(case: Case, wanted: Wanted) -> list[str]:
@@ -77,6 +84,8 @@ def _lines(case: Case, wanted: Wanted) -> list[str]:
     kept = [f"record.{name} = {value}" for name, value in OUTPUT.items() if name in wanted.fields]
     lines += [f"{'output = ' if kept else ''}trainer.train()", *kept]
     ends = bool(wanted.fields & {"failure", "stuck"})  # whether it does may depend on all of it
+    if "own_files" in wanted.words and case.parameters.get("apart"):
+        lines.append('record.results["own_files"] = checkpoint_files(output_dir)')
     if case.scenario.data.n_eval and ("log_history" in wanted.fields or ends):
         lines.append("trainer.evaluate()")
     rows = [name for name in ("predictions", "label_ids") if name in wanted.words]

@@ -127,14 +127,14 @@ def _parameters(draft: Draft, scenario: Scenario, ranks: Sequence[int]) -> dict[
 def run(case: Case, subject: Subject) -> Runs:
     """The ranks one after the other, each with an output directory of its own."""
     from trainer_props.running import output_directory
-    from trainer_props.running.devices import backends, fake
+    from trainer_props.running.devices import backends, errand, fake
 
     per_node, until = (case.parameters.get(name) for name in ("per_node", "until"))
     runs = Runs()
     for rank in case.parameters.get("ranks", (0,)):
         with output_directory() as directory:
             record = fake.play(case.scenario, subject, rank, per_node=per_node, until=until, directory=directory)
-            record.results["files"] = backends.checkpoint_files(directory)
+            record.results["files"] = errand.checkpoint_files(directory)
         runs[backends.rank_name(rank)] = record
     return runs
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from trainer_props.case import Case
-from trainer_props.experiments.devices_source import FILES
+from trainer_props.experiments.devices_source import files_source
 from trainer_props.experiments.registry import OUTPUT, Body, Wanted
 
 _RANK: Final = '''\
@@ -65,8 +65,8 @@ def body(case: Case, wanted: Wanted) -> Body:
     ]  # fmt: skip
     if "files" in wanted.words:
         several.append('    runs[f"rank {rank}"].results["files"] = checkpoint_files(f"{output_dir}/{rank}")')
-        definitions.append(FILES)
-        imports.append("import pathlib")
+        definitions.append(files_source())
+        imports.append("from pathlib import Path")
     lines = [f'record.results["{name}"] = trainer.args.{name}' for name in PLACE if name in wanted.words]
     if "is_world_process_zero" in wanted.words:
         lines.append('record.results["is_world_process_zero"] = trainer.is_world_process_zero()')

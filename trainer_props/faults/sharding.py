@@ -103,3 +103,21 @@ def workers_seeded_without_their_rank() -> Any:
             return loader
 
     return WithoutRank
+
+
+@fault(property="sharding.one_rank_writes_what_all_share")
+def optimizer_written_by_every_rank() -> Any:
+    """Every rank writes the state of the optimizer."""
+    from pathlib import Path
+
+    import torch
+    from transformers import Trainer
+
+    class Writes(Trainer):
+        def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+            super()._save_optimizer_and_scheduler(output_dir)
+            if not self.args.should_save:
+                Path(output_dir).mkdir(parents=True, exist_ok=True)
+                torch.save(self.optimizer.state_dict(), Path(output_dir, "optimizer.pt"))
+
+    return Writes

@@ -123,7 +123,7 @@ def trimmed_to(scenario: Scenario) -> int:
     rows = scenario.data.n_eval
     size = int(scenario.argument("per_device_eval_batch_size")) * accounting.devices_of_a_batch(scenario)
     if dispatched(scenario):
-        return rows % size or size
+        return size if accounting.drops_last(scenario) else rows % size or size
     if accounting.drops_last(scenario) or scenario.data.kind in accounting.STREAMS:
         return 0
     return rows % size

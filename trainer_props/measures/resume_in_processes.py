@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 from trainer_props.measures.registry import measure
@@ -54,8 +53,8 @@ def states(runs: Runs, name: str) -> list[Any]:
 def batches_after(record: Record, updates: int) -> list[list[list[int]]]:
     """The samples of the micro-batches of each update after the first so many."""
     ends = [0, *(update.batches for update in record.updates)]
-    spans = list(itertools.pairwise(ends))[updates:]
-    return [[list(batch.samples or ()) for batch in record.batches[first:end]] for first, end in spans]
+    spans = [record.batches[ends[index] : ends[index + 1]] for index in range(updates, len(record.updates))]
+    return [[list(batch.samples or ()) for batch in span] for span in spans]
 
 
 def windows_after(record: Record, updates: int) -> list[list[int]]:

@@ -124,6 +124,12 @@ def told(record: Record, name: str) -> Any:
 
 
 @measure
+def own_files(runs: Runs, rank: int) -> Any:
+    """The files of each checkpoint that a rank wrote into a directory of its own."""
+    return told(ranks(runs)[rank], "own_files")
+
+
+@measure
 def seeds_used_twice(runs: Runs, kind: int) -> list[int]:
     """The seeds, or first random numbers, that several workers have, all ranks together: of torch (0), Python (1) or numpy (2)."""
     found = [worker[kind] for each in ranks(runs) for worker in told(each, "worker_seeds") or []]

@@ -7,6 +7,7 @@ from typing import Final
 
 from trainer_props import zoo
 from trainer_props.judgement import Judgement, holds_for_all, not_applicable, same
+from trainer_props.measures import devices
 from trainer_props.measures import sharding as measures
 from trainer_props.oracles import accounting, sharding, tokens
 from trainer_props.properties import sources
@@ -26,6 +27,9 @@ _NOT_REBALANCED = Need(
 _ASKED_FOR_SEEDS = Need(
     "asked_for_seeds", "no worker was asked for", lambda runs, scenario: "worker_seeds" in list(runs.values())[-1].results
 )
+_APART = Need(
+    "apart", "the ranks share a directory", lambda runs, scenario: "own_files" in list(runs.values())[-1].results
+)
 _COUNTED = Need("counted", "tokens are not counted", lambda runs, scenario: tokens.counting(scenario) != "no")
 _STATE: Final = ("epoch", "global_step", "max_steps", "best_metric", "best_global_step", "num_input_tokens_seen", "scheduler_epoch")
 
@@ -42,10 +46,14 @@ def ranks_take_turns_and_begin_again(runs: Runs, scenario: Scenario) -> Judgemen
     expected_length = accounting.batches_per_epoch(scenario) * accounting.batch_size(scenario)
     if not accounting.drops_last(scenario):
         expected_length = scenario.data.n + sharding.repeats(scenario)
-    for epoch in whole_epochs(runs, scenario):
+    records = list(runs.values())[1:]
+    passes = 1 + max((batch.epoch for record in records for batch in record.batches), default=-1)
+    for epoch in range(passes):
         observed = measures.in_turns(runs, epoch)
         order = list(range(scenario.data.n)) if known else list(observed.value)
-        expected = sharding.filled_up(order, scenario.data.n, expected_length)
+        begun = max(sum(batch.epoch == epoch for batch in record.batches) for record in records) < accounting.batches_per_epoch(scenario)
+        length = min(expected_length, len(observed.value)) if begun else expected_length
+        expected = sharding.filled_up(order, scenario.data.n, length)
         judgements.append(same("samples in turns", expected=expected, observed=observed, at=f"epoch {epoch}, row"))
     return holds_for_all("samples in turns", judgements)
 
@@ -165,3 +173,22 @@ def workers_have_seeds_of_their_own(runs: Runs, scenario: Scenario) -> Judgement
         same(f"seeds of {name} that several workers have", expected=[], observed=measures.seeds_used_twice(runs, kind))
         for kind, name in enumerate(("torch", "Python", "numpy"))
     ])  # fmt: skip
+
+
+@trainer_property(
+    source=sources.docs("TrainingArguments.save_on_each_node"), experiments=PROCESSES, needs=[FINISHED, _APART],
+    catalogue=[72],
+)  # fmt: skip
+def one_rank_writes_what_all_share(runs: Runs, scenario: Scenario) -> Judgement:
+    """The first rank writes all of a checkpoint that the ranks share; of the others each writes its random state, and nothing else."""
+    whole = devices.files_on_one_device(runs).value or {}
+    judgements = []
+    for rank in range(scenario.devices.count):
+        own = f"rng_state_{rank}.pth"
+        expected = {
+            folder: sorted(own if name == "rng_state.pth" else name for name in files if rank == 0 or name == "rng_state.pth")
+            for folder, files in whole.items()
+            if rank == 0 or "rng_state.pth" in files
+        }
+        judgements.append(same("files that a rank writes", expected=expected, observed=measures.own_files(runs, rank), at=f"rank {rank}"))
+    return holds_for_all("files that a rank writes", judgements)

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Final
 
 from trainer_props.arguments import nearest
 from trainer_props.record import Record, Runs
 from trainer_props.running.devices import cards, cuda, gloo
-from trainer_props.running.devices.errand import Errand
+from trainer_props.running.devices.errand import Errand, checkpoint_files
 from trainer_props.running.devices.kinds import NoSuchDevices
 from trainer_props.running.output import output_directory
 from trainer_props.running.run import run
@@ -58,8 +57,3 @@ def run_on_devices(scenario: Scenario, subject: Subject, errand: Errand, directo
         records = BACKENDS[kind](scenario, subject, errand, output_dir)
         records[0].results["files"] = checkpoint_files(output_dir)
     return Runs({rank_name(rank): record for rank, record in enumerate(records)})
-
-
-def checkpoint_files(directory: str) -> dict[str, list[str]]:
-    """The names of the files of each checkpoint in a directory, by its name."""
-    return {folder.name: sorted(each.name for each in folder.iterdir()) for folder in sorted(Path(directory).glob("checkpoint-*"))}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -12,6 +13,9 @@ from transformers import Trainer, TrainerCallback
 from trainer_props.record import Record
 from trainer_props.scenario import Value
 from trainer_props.subjects import Parts
+
+OWN_DIRECTORY: Final = "of-rank-"
+"""What the directory of a rank begins with, where each has its own."""
 
 
 class Errand(Value, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, eq=False):
@@ -23,6 +27,7 @@ class Errand(Value, frozen=True, kw_only=True, omit_defaults=True, forbid_unknow
         workers: before all that, ask for the seeds that so many workers of the training loader would have; 0: not.
         resume: a checkpoint to begin from; empty: none.
         draws: at the beginning of each update draw random numbers, on each rank more than on the one before, and keep the last of them.
+        apart: every rank has an output directory of its own, as on machines that share none, and says which files it wrote there.
     """
 
     evaluate: bool = False
@@ -30,6 +35,7 @@ class Errand(Value, frozen=True, kw_only=True, omit_defaults=True, forbid_unknow
     workers: int = 0
     resume: str = ""
     draws: bool = False
+    apart: bool = False
 
     def body(self, trainer: Trainer, record: Record, parts: Parts) -> None:
         """Do it, and keep what the trainer returned."""
@@ -45,12 +51,23 @@ class Errand(Value, frozen=True, kw_only=True, omit_defaults=True, forbid_unknow
         record.global_step, record.training_loss, record.metrics = output.global_step, output.training_loss, dict(output.metrics)
         if self.evaluate:
             results["evaluate"] = dict(trainer.evaluate())
+        if self.apart:
+            results["own_files"] = checkpoint_files(str(trainer.args.output_dir))
         if self.predict:
             results["predicted"] = self.predict
             parts.expect_test(self.predict)
             predicted = trainer.predict(parts.test_dataset(self.predict))
             results["predictions"] = _rows(predicted.predictions)
             results["label_ids"] = _rows(predicted.label_ids)
+
+
+def checkpoint_files(directory: str) -> dict[str, list[str]]:
+    """The names of the files of each checkpoint in a directory, or in those of the ranks in it together, by its name."""
+    found: dict[str, set[str]] = {}
+    for pattern in ("checkpoint-*", f"{OWN_DIRECTORY}*/checkpoint-*"):
+        for folder in Path(directory).glob(pattern):
+            found.setdefault(folder.name, set()).update(each.name for each in folder.iterdir())
+    return {name: sorted(found[name]) for name in sorted(found)}
 
 
 class Draws(TrainerCallback):

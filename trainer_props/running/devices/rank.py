@@ -22,7 +22,7 @@ from transformers import TrainerCallback
 
 from trainer_props import serialization
 from trainer_props.record import Record
-from trainer_props.running.devices.errand import Errand
+from trainer_props.running.devices.errand import OWN_DIRECTORY, Errand
 from trainer_props.running.parent import end_with
 from trainer_props.running.process import prepared
 from trainer_props.running.run import run
@@ -122,6 +122,8 @@ def _join(place: Place) -> None:
 def _answer(asked: dict[str, Any], place: Place, subject: Subject) -> bytes:
     """The record of a run; the message of a SubjectError as a text."""
     scenario, errand = serialization.from_data(asked["scenario"], Scenario), serialization.from_data(asked["errand"], Errand)
+    directory = f"{asked['directory']}/{OWN_DIRECTORY}{place.rank}" if errand.apart else asked["directory"]
+    Path(directory).mkdir(exist_ok=True)
     random.seed(0)
     torch.manual_seed(0)  # the same on all ranks, whatever they did before
 
@@ -130,7 +132,7 @@ def _answer(asked: dict[str, Any], place: Place, subject: Subject) -> bytes:
         errand.body(trainer, record, parts)
 
     try:
-        return _dumps(run(scenario, subject, body, directory=asked["directory"]))
+        return _dumps(run(scenario, subject, body, directory=directory))
     except SubjectError as error:
         return _dumps(str(error))
 
