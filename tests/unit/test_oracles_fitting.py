@@ -17,7 +17,8 @@ BY_STEPS = {"load_best_model_at_end": True, "eval_strategy": "steps", "save_stra
 @pytest.mark.parametrize(
     ("more", "fits"),
     [
-        ({"eval_steps": 2, "save_steps": 6}, True), ({"eval_steps": 4, "save_steps": 6}, False), ({"eval_steps": 6, "save_steps": 2}, False),
+        ({"eval_steps": 2, "save_steps": 6}, True), ({"eval_steps": 4, "save_steps": 6}, False),
+        ({"eval_steps": 6, "save_steps": 2}, False),
         ({"eval_steps": 0.1, "save_steps": 0.3}, True), ({"eval_steps": 0.0053, "save_steps": 0.0159}, True),
         ({"eval_steps": 0.2, "save_steps": 0.3}, False), ({"eval_steps": 0.5, "save_steps": 10}, False),
         ({"logging_steps": 5, "save_steps": 10}, True), ({"logging_steps": 3, "save_steps": 10}, False),

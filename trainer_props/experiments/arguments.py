@@ -240,5 +240,5 @@ class _Lines:
 
 register(
     Experiment(NAME, "Build TrainingArguments, copy them, write them down and read them back; or give them what they may have to refuse.",
-               "test_trainer", cases, build_arguments, share=0.4, own_data=True, body=body, trains=False)
+               "test_trainer", cases, build_arguments, share=0.6, own_data=True, body=body, trains=False)
 )

@@ -131,7 +131,7 @@ def batch(read: Collection[str], main_input: str | None, splits: Sequence[str], 
         "training": "module.training",
         "grad": "torch.is_grad_enabled()",
         "width": f"{main}.shape[1] if {main}.dim() > 1 else 1",
-        "operations": "float(trainer.floating_point_ops(kwargs))",
+        "operations": "float(trainer.floating_point_ops(kwargs)) if module.training else None",
     }
     if "grad" in read:
         names.use("torch")
