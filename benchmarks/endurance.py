@@ -30,11 +30,14 @@ from typing import Any, Final
 
 from campaign_kills import Campaign
 
+from trainer_props.running.output import PREFIX
+
 LEAST_RATIO: Final = 1.7
 MOST_GROWTH: Final = 0.05
 _EVERY_SECONDS: Final = 5.0
 _SETTLING_SECONDS: Final = 300.0
 _SHORTEST_SECONDS: Final = 10.0
+_SETTLED_SECONDS: Final = 3.0
 _SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108  where the system shows it
 _LISTENING: Final = "0A"
 _ENDS: Final = {"by itself": None, "Ctrl-C": signal.SIGINT, "SIGTERM": signal.SIGTERM, "SIGKILL": signal.SIGKILL}
@@ -122,7 +125,8 @@ def print_hour(state: dict[str, Any]) -> bool:
 
 def world(folder: Path) -> set[str]:
     """What a campaign could leave: named semaphores and shared memory, and temporary directories of ours."""
-    return {str(path) for place in (_SHARED_MEMORY, folder) for path in place.glob("*")}
+    shared = [path for path in _SHARED_MEMORY.glob("*") if not path.name.startswith(PREFIX)]  # those belong to somebody else's TMPDIR
+    return {str(path) for path in [*shared, *folder.glob("*")]}
 
 
 def ports(processes: list[int]) -> set[str]:
@@ -166,6 +170,7 @@ def ends(folder: Path, state: dict[str, Any], keep: Callable[[], None]) -> None:
         if number == signal.SIGKILL:  # what nobody could remove then, the next start removes
             campaign.start(3 / 3600)
             campaign.process.wait()
+        time.sleep(_SETTLED_SECONDS)  # what others have in shared memory for a moment is no business of ours
         left += sorted(world(campaign.temporary) - before)
         left += [str(path) for path in (campaign.folder / "examples").glob(".running-*")]
         state["ends"][how] = {"code": code, "runs": campaign.state().get("runs", 0), "ports": len(opened), "left": left}

@@ -186,10 +186,10 @@ class Campaign:
         """What failed before: the stored examples, violations whose example is gone, and the known bugs of the installed version."""
         shrunk = {each.example: each.shrunk for each in self.state.violations}
         found = [replace(each, shrunk=shrunk.get(Path(each.id).name, True)) for each in stored]
-        there = {(each.case.key, each.property) for each in found}
+        there, names = {(each.case.key, each.property) for each in found}, {Path(each.id).name for each in stored}
         for index, seen in enumerate(self.state.violations):
             case = case_of(seen)
-            if case is not None and (case.key, seen.key[0]) not in there:
+            if case is not None and (case.key, seen.key[0]) not in there and seen.example not in names:
                 found.append(Replay(f"{_STATE}{index}", case, seen.key[0], shrunk=seen.shrunk))
         if self._subject.name == "transformers:Trainer" and self._plan.known:
             self._bugs = {bug.id: bug for name in self._plan.properties for bug in candidates(name)}
