@@ -226,7 +226,7 @@ known_bug(
             "devices.weights_are_those_of_one_device", "devices.logged_losses_are_those_of_one_device",
             "devices.logged_norms_are_those_of_one_device", "devices.returned_loss_is_that_of_one_device",
             "devices.evaluation_loss_is_that_of_one_device", "devices.predictions_are_those_of_one_device",
-            "sharding.items_are_counted_on_all_ranks", "resume_in_processes.resumed_ranks_end_where_the_whole_run_does",
+            "resume_in_processes.resumed_ranks_end_where_the_whole_run_does",
             "resume_in_processes.resumed_ranks_go_on_with_the_data", "resume_in_processes.resumed_ranks_have_the_weights_of_the_whole_run",
         ),
         region=_longer_than_it_is,

@@ -15,7 +15,7 @@ from trainer_props.properties.devices import FINISHED, IDENTIFIED, PROCESSES, SA
 from trainer_props.properties.loss import predicted_items
 from trainer_props.properties.needs import Need
 from trainer_props.properties.registry import trainer_property
-from trainer_props.record import Runs
+from trainer_props.record import MicroBatch, Record, Runs
 from trainer_props.scenario import Scenario
 
 _LOADERS: Final = "https://huggingface.co/docs/accelerate/package_reference/torch_wrappers#accelerate.data_loader.DataLoaderShard"
@@ -115,21 +115,27 @@ def items_are_counted_on_all_ranks(runs: Runs, scenario: Scenario) -> Judgement:
     if not wanted or runs.first.loss_reduction is not None:
         return not_applicable("nothing is divided by the number of items")
     averaged = bool(scenario.argument("average_tokens_across_devices"))
-    ranks = list(runs.values())[1:]
-    counts = []
-    for record in ranks:
-        ends = [0, *(update.batches for update in record.updates)]
-        spans = [record.batches[first:end] for first, end in itertools.pairwise(ends)]
-        counts.append([(len(span), predicted_items(scenario, span)) for span in spans])
+    accumulation = int(scenario.argument("gradient_accumulation_steps"))
+    windows = [_windows(record, accumulation) for record in list(runs.values())[1:]]
+    if len({tuple(map(len, own)) for own in windows}) > 1:
+        return not_applicable("the ranks have not as many micro-batches (sharding.micro_batches_are_shared_evenly says so)")
+    counts = [[predicted_items(scenario, window) for window in own] for own in windows]
     judgements = []
     for rank, own in enumerate(counts):
-        all_ranks = [sum(each[update][1] for each in counts) for update in range(len(own))]
-        expected = [total if averaged else items for total, (length, items) in zip(all_ranks, own, strict=True) for _ in range(length)]
+        items = [sum(each) for each in zip(*counts, strict=True)] if averaged else own
+        expected = [number for number, window in zip(items, windows[rank], strict=True) for _ in window]
         observed = measures.items(runs, rank)
-        if len(observed.value) != len(expected):
-            return not_applicable("micro-batches of a window that no update ends")
         judgements.append(same("num_items_in_batch", expected=expected, observed=observed, at=f"rank {rank}, micro-batch"))
     return holds_for_all("num_items_in_batch", judgements)
+
+
+def _windows(record: Record, accumulation: int) -> list[list[MicroBatch]]:
+    """The micro-batches of a rank as they are fetched: so many at once, and at the end of a pass what is left."""
+    found = []
+    for _, batches in itertools.groupby(record.batches, key=lambda batch: batch.epoch):
+        whole = list(batches)
+        found += [whole[first : first + accumulation] for first in range(0, len(whole), accumulation)]
+    return found
 
 
 @trainer_property(
