@@ -143,5 +143,6 @@ register(
         ("regression",),
         1.0,
         body=body,
+        trains=False,
     )
 )
