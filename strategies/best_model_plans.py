@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from trainer_props.strategies.draft import Draft
 
-_INTERVALS: Final = ("steps", "steps", "steps", "epoch", "no")
+_INTERVALS: Final = (*["steps"] * 6, "epoch", "no")
 _HUNDREDTHS: Final = (10, 25, 5, 20, 30, 7, 1, 15, 3)
 _PARTS: Final = (100, 100, 100, 1000, 10_000)
 _LARGEST: Final = 8
@@ -28,18 +28,18 @@ def best_model_plans(draw: st.DrawFn, *, fixed: Mapping[str, Any] | None = None)
         InvalidArgument: when drawing: TrainingArguments has no such argument.
     """
     draft = Draft(draw, fixed)
-    draft.set("load_best_model_at_end", draft.choose((True, True, True, False)))
+    draft.set("load_best_model_at_end", draft.choose((*[True] * 7, False)))
     evaluate = draft.choose(_INTERVALS)
     draft.set("eval_strategy", evaluate)
-    draft.set("save_strategy", draft.choose((evaluate, evaluate, evaluate, "best", "steps", "epoch", "no")))
+    draft.set("save_strategy", draft.choose((*[evaluate] * 8, "best", "steps", "epoch", "no")))
     if draft.get("save_strategy") == "best":
         draft.set("metric_for_best_model", "loss")
-    first, by_ratio = draft.choose((True, True, False)), draft.choose((False, True, True))
+    first, by_ratio = draft.choose((True, True, False)), draft.choose((False, True))
     parts = draft.choose(_PARTS)
     step = draft.choose(_HUNDREDTHS) / parts if by_ratio else draft.integer(1, _LARGEST)
     # The default of eval_steps is logging_steps.
     draft.set("eval_steps" if first else "logging_steps", step)
-    how = draft.choose(("multiple", "multiple", "any", "mixed"))
+    how = draft.choose(("multiple", "any", "multiple", "any", "mixed"))
     draft.set("save_steps", _save_steps(draft, step, parts, how))
     return draft.arguments
 
