@@ -347,3 +347,11 @@ def test_reader_that_goes_away_changes_no_exit_code(short_tmp_path: Path) -> Non
     assert process.wait(60) == 1
     assert process.stderr.read() == ""
     process.stderr.close()
+
+
+def test_the_command_that_does_it_again_is_what_one_would_type() -> None:
+    from trainer_props.cli.finishing import command_line
+
+    asked = {"--seconds": 40.0, "--json": "v1.0", "--hours": 0.5, "--property": ["a.*", "b"], "--first-failure": True, "--jobs": None}
+    typed = "trainer-props check a:b --seconds 40 --json v1.0 --hours 0.5 --property 'a.*' --property b --first-failure"
+    assert command_line("check", "a:b", asked) == typed

@@ -27,8 +27,13 @@ def command_line(command: str, subject: str, *asked: Mapping[str, Any]) -> str:
         if value is True:
             words.append(option)
         elif value is not None and value is not False:
-            words += [word for each in (value if isinstance(value, list) else [value]) for word in (option, str(each))]
+            words += [word for each in (value if isinstance(value, list) else [value]) for word in (option, _typed(each))]
     return shlex.join(words)
+
+
+def _typed(value: Any) -> str:
+    """A value as somebody would type it."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def replays(keeper: Keeper, chosen: tuple[Sequence[str], Sequence[str], Sequence[str] | None], console: Console) -> tuple[Replay, ...]:
