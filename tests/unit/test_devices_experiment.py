@@ -161,9 +161,10 @@ def test_bad_lists_of_devices(text: str) -> None:
 
 
 def test_devices_choose_experiments() -> None:
-    assert suitable(list(EXPERIMENTS), Held(devices=(("gloo", 2),))) == ["train_in_processes"]
+    processes = {"train_in_processes", "shard_data", "resume_in_processes"}
+    assert set(suitable(list(EXPERIMENTS), Held(devices=(("gloo", 2),)))) == processes
     single = suitable(list(EXPERIMENTS), Held(devices=(("single", 1),)))
-    assert set(EXPERIMENTS) - set(single) == {*NAMES.values(), "play_one_rank"}
+    assert set(EXPERIMENTS) - set(single) == {"train_on_devices", "play_one_rank", *processes}
 
 
 @pytest.mark.parametrize(("kind", "fault"), [("data_parallel", "gradients-added-up"), ("gloo", "predictions-of-ranks-swapped")])
