@@ -165,6 +165,7 @@ def ends(folder: Path, state: dict[str, Any], keep: Callable[[], None]) -> None:
                 campaign.process.send_signal(number or signal.SIGINT)
             code = campaign.process.wait()
         left = [f"process {each}" for each in campaign.wait_until_gone()]
+        time.sleep(_SETTLED_SECONDS)  # a process that is ending has no environment to be known by any more, and its sockets still
         still = opened & ports([int(path.name) for path in Path("/proc").glob("[0-9]*") if path.name.isdigit()])
         left += [f"port {each}" for each in sorted(still)]
         if number == signal.SIGKILL:  # what nobody could remove then, the next start removes
