@@ -76,8 +76,9 @@ def _options(draw: st.DrawFn, *, bounded: bool) -> dict[str, Any]:
         options["num_beams"] = draw(st.integers(1, 3))
     if draw(st.booleans()):
         options["eos_token_id"] = draw(st.sampled_from(_ENDS))
-    if draw(st.booleans()):
-        options["decoder_start_token_id"] = draw(st.sampled_from(_STARTS))
+    start = draw(st.sampled_from((*_STARTS, None)))
+    if start is not None:
+        options["decoder_start_token_id"] = start
     return options
 
 
