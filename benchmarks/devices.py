@@ -45,6 +45,7 @@ LEAST_LEFT = 0.75
 """Of the runs on one device that a second of a session would bring without the experiments on several."""
 COVERED = (1, 2, 3, 4)
 _EXPERIMENTS = {"data_parallel": "train_on_devices", "gloo": "train_in_processes"}
+_ON_SEVERAL = {name for name, experiment in EXPERIMENTS.items() if "single" not in experiment.devices}
 _STOPPED = 0.1
 """The share of ranks that are stopped and not killed: the verdict takes seconds, since nothing moves until then."""
 
@@ -76,7 +77,7 @@ def sessions(seconds: float, seed: int, subject: subjects.Subject) -> dict[str, 
     devices, spent = Counter[str](), Counter[bool]()
     for index in range(2):
         for together in (bool(index), not index):  # neither is always the first
-            names = [name for name in EXPERIMENTS if together or name not in _EXPERIMENTS.values()]
+            names = [name for name in EXPERIMENTS if together or name not in _ON_SEVERAL]
             begun: list[Case] = []
 
             def note(event: EngineEvent, begun: list[Case] = begun) -> None:
@@ -85,9 +86,9 @@ def sessions(seconds: float, seed: int, subject: subjects.Subject) -> dict[str, 
 
             gloo.close()
             result = Session(subject, Plan(names, seconds=seconds, seed=seed + index, shrink_seconds=None), note).run()
-            runs[together].append(sum(case.experiment not in _EXPERIMENTS.values() for case in begun))
+            runs[together].append(sum(case.experiment not in _ON_SEVERAL for case in begun))
             for name, count in result.experiments.items() if together else ():
-                spent[name in _EXPERIMENTS.values()] += count.seconds
+                spent[name in _ON_SEVERAL] += count.seconds
             devices.update(f"{case.scenario.devices.kind} {case.scenario.devices.count}" for case in begun if together)
     with_them, without = (sum(runs[each]) / (2 * seconds) for each in (True, False))
     rates = {"with": round(with_them, 2), "without": round(without, 2), "left": round(with_them / without, 3)}
