@@ -45,7 +45,7 @@ EXPERIMENT: Final = {
     ),
     **dict.fromkeys(
         (
-            "items-taken-to-be-as-many-everywhere", "tokens-of-the-own-rank", "workers-seeded-without-their-rank",
+            "items-added-up-once-more", "tokens-of-the-own-rank", "workers-seeded-without-their-rank",
             "last-rank-ends-a-row-early", "every-second-batch-is-the-one-before", "ranks-counted-from-the-end",
         ),
         "shard_data",

@@ -43,20 +43,16 @@ def every_second_batch_is_the_one_before() -> Any:
 
 
 @fault(property="sharding.items_are_counted_on_all_ranks")
-def items_taken_to_be_as_many_everywhere() -> Any:
-    """The items of an update are those of the rank times the number of ranks."""
+def items_added_up_once_more() -> Any:
+    """The items of all ranks are added up over the ranks once more."""
     from transformers import Trainer
 
-    class TakenAlike(Trainer):
+    class OnceMore(Trainer):
         def _get_num_items_in_batch(self, *args: Any, **kwargs: Any) -> Any:
-            if self.args.world_size == 1 or not self.args.average_tokens_across_devices:
-                return super()._get_num_items_in_batch(*args, **kwargs)
-            self.args.average_tokens_across_devices = False
             items = super()._get_num_items_in_batch(*args, **kwargs)
-            self.args.average_tokens_across_devices = True
-            return items if items is None else items * self.args.world_size
+            return items if items is None or self.args.world_size == 1 else items * self.args.world_size
 
-    return TakenAlike
+    return OnceMore
 
 
 @fault(property="sharding.tokens_seen_are_those_of_all_ranks")
