@@ -29,7 +29,8 @@ _COMMON: Final = 2
 """In so many cases a feature was found whose absence says something."""
 _TRUST: Final = 0.5
 """Features are no independent witnesses: of what they say together so large a part is believed."""
-_LEAST: Final = 0.01
+_USUAL: Final = 0.5
+"""What is evaluated in so large a part of the cases needs no choice among them: any will do, the more various the better."""
 _SURE: Final = 30.0
 
 
@@ -40,21 +41,22 @@ class Forecast:
     """
 
     def __init__(self) -> None:
-        self.cases = 0
+        self.cases = self._any = 0
         self._with: dict[str, int] = {}
         self._evaluated: dict[str, int] = {}
 
-    def learn(self, found: Iterable[str], evaluated: Iterable[str]) -> None:
-        """A case with these features was judged, and these properties were evaluated."""
+    def learn(self, found: Iterable[str], evaluated: Iterable[str], *, chosen: bool = False) -> None:
+        """A case with these features was judged, and these properties were evaluated. `chosen`: for what it promised."""
         bit = 1 << self.cases
+        self._any |= 0 if chosen else bit
         for into, names in ((self._with, found), (self._evaluated, evaluated)):
             for name in names:
                 into[name] = into.get(name, 0) | bit
         self.cases += 1
 
     def often(self, name: str) -> float:
-        """The part of the cases in which a property was evaluated, above zero and below one."""
-        return (self._evaluated.get(name, 0).bit_count() + 0.5) / (self.cases + 1)
+        """The part of the cases that nobody chose in which a property was evaluated, above zero and below one."""
+        return ((self._evaluated.get(name, 0) & self._any).bit_count() + 0.5) / (self._any.bit_count() + 1)
 
     def promises(self, worth: Mapping[str, float]) -> Callable[[Collection[str]], float]:
         """What a case with given features promises: the sum, over some properties, of what one is worth and how likely it is evaluated."""
@@ -109,6 +111,10 @@ def _inside(place: str, value: Any) -> Iterator[str]:
         yield f"{place}={value}"
 
 
+def _nothing(found: Collection[str]) -> float:
+    return 0.0
+
+
 class Choice:
     """What is run of the cases of one experiment that are drawn, and what is learned from them.
 
@@ -135,10 +141,14 @@ class Choice:
         self._drawn += 1
         self._asked, self._found = case, witnesses(case)
         number = self._forecast.cases
-        if number < _FIRST or not self._lacking:
+        if number < _FIRST:
             return False
         if self._promise is None:
-            self._promise = self._forecast.promises({name: lack / self._forecast.often(name) for name, lack in self._lacking.items()})
+            often = {name: self._forecast.often(name) for name in self._lacking}
+            rare = {name: self._lacking[name] / part for name, part in often.items() if part < _USUAL}
+            self._promise = self._forecast.promises(rare) if rare else _nothing
+        if self._promise is _nothing:
+            return False
         promise, seconds = self._promise(self._found), self._costs.expected(case)
         self._lately.append((promise, seconds))
         return number % _ANY > 0 and promise / seconds < self._pays()
@@ -147,7 +157,9 @@ class Choice:
         """Learn what became of the case that was asked for last."""
         assert self._asked is not None
         self._costs.learn(self._asked, self._lap())
-        self._forecast.learn(self._found, evaluated)
+        number = self._forecast.cases
+        chosen = number >= _FIRST and number % _ANY > 0 and self._promise is not _nothing
+        self._forecast.learn(self._found, evaluated, chosen=chosen)
         self._promise = None
         for name in evaluated:
             if name in self._lacking:

@@ -20,7 +20,7 @@ from trainer_props.properties import Property
 ENOUGH: Final = 50
 """Evaluations of a property after which it is as well served as any."""
 
-_URGENCY: Final = 3.0
+_URGENCY: Final = 2.0
 """So many times the time of all shares goes in addition to experiments with properties that have had fewer, while there are any."""
 _MOST: Final = 4.0
 """So many times its equal part of a session a property seems to need at most, whatever its rate so far: it may be due to chance."""
@@ -107,19 +107,32 @@ class Turns:
         with self._board.opened() as notes:
             tallies = [notes.tallies.setdefault(turn.experiment.name, Tally()) for turn in self._turns]
             lacking = _lacking(self._turns, tallies, _totals(notes))
-            weights = _weights(self._turns, tallies, lacking, _MOST * self._seconds / len(tallies))
+            needed = [self._needed(tally, lacks) for tally, lacks in zip(tallies, lacking, strict=True)]
+            weights = _weights(self._turns, tallies, needed)
             first = min(range(len(tallies)), key=lambda index: (tallies[index].spent - tallies[index].before) / weights[index])
             tally = tallies[first]
             turn = self._turns[first]
             part = weights[first] / sum(weights)
             least = _LEAST_SECONDS if tally.slices else _FIRST_SECONDS
             seconds = max(part * self._seconds / max(_PARTS, _FIRST_PARTS / 2 ** min(tally.slices, _FIRST_PARTS)), least)
+            if lacking[first]:  # what goes beyond that is for others
+                seconds = min(seconds, max(least, needed[first]))
             hunt = Hunt([each.id for each in turn.properties], tally) if self._hunting else None
             self._choices[first].begin(lacking[first])
             given = Slice(turn, tally.slices, min(left, seconds), self._choices[first], hunt)
             tally.slices += 1
             tally.spent += given.seconds
         return given
+
+    def _needed(self, tally: Tally, lacking: Mapping[str, int]) -> float:
+        """Seconds until all of them will have enough, as far as one can tell; zero if all have."""
+        if not lacking:
+            return 0.0
+        most = _MOST * self._seconds / len(self._turns)
+        if not tally.spent:
+            return most
+        rates = {name: max(_rate(tally, name), _SOON / tally.spent) for name in lacking}
+        return min(most, max(lack / rates[name] for name, lack in lacking.items()))
 
     def end(self, given: Slice, spent: float, examples: int, harvest: Harvest) -> None:
         """A slice is over.
@@ -159,22 +172,14 @@ def _lacking(turns: Sequence[Turn], tallies: Sequence[Tally], evaluated: Counter
     ]
 
 
-def _weights(turns: Sequence[Turn], tallies: Sequence[Tally], lacking: Sequence[Mapping[str, int]], most: float) -> list[float]:
+def _weights(turns: Sequence[Turn], tallies: Sequence[Tally], needed: Sequence[float]) -> list[float]:
     """Each experiment by its share, and where properties lack evaluations, by how soon all of them will have enough."""
     shares = [_share(turn, tally) for turn, tally in zip(turns, tallies, strict=True)]
-    soon = [1.0 / _needed(tally, lacks, most) if lacks else 0.0 for tally, lacks in zip(tallies, lacking, strict=True)]
+    soon = [1.0 / max(_LEAST_SECONDS, each) if each else 0.0 for each in needed]
     urgency = _URGENCY * sum(shares) / (sum(soon) or 1.0)
     return [
         (share + urgency * each) * (1.0 + _CURIOSITY * curious) for share, each, curious in zip(shares, soon, _news(tallies), strict=True)
     ]
-
-
-def _needed(tally: Tally, lacking: Mapping[str, int], most: float) -> float:
-    """Seconds until all of them will have enough, as far as one can tell."""
-    if not tally.spent:
-        return most
-    rates = {name: max(_rate(tally, name), _SOON / tally.spent) for name in lacking}
-    return min(most, max(_LEAST_SECONDS, *(lack / rates[name] for name, lack in lacking.items())))
 
 
 def _news(tallies: Sequence[Tally]) -> list[float]:
