@@ -101,8 +101,15 @@ def _hub(held: Held) -> list[str]:
 
 
 def run(case: Case, subject: Subject) -> Record:
-    """Train if the case says so, evaluate, predict."""
+    """Train if the case says so, evaluate, predict.
+
+    Raises:
+        NoSuchPrecision: this processor can't compute the model in that precision.
+    """
     from trainer_props.running import run as run_scenario
+    from trainer_props.running.precision import require_precision
+
+    require_precision(case.scenario)
 
     def body(trainer: Any, record: Record, parts: Any) -> None:
         moment = ["evaluation during training"]
