@@ -30,6 +30,6 @@ def test_what_has_no_kernel_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         raise RuntimeError("could not create a primitive")
 
     monkeypatch.setattr(torch.nn.Linear, "forward", missing)
-    with pytest.raises(precision.NoSuchPrecision, match="^torch can't compute model 'regression_layers' in bfloat16 on this processor$"):
+    with pytest.raises(precision.NoSuchPrecision, match=r"^torch can't compute model 'regression_layers' in bfloat16 on this processor$"):
         precision.require_precision(scenario(bf16=True))
     precision.require_precision(scenario())
