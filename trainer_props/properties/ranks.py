@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from trainer_props.judgement import Judgement, close, holds_for_all, not_applicable, same
 from trainer_props.measures import ranks as measures
-from trainer_props.oracles import plans, shards
+from trainer_props.oracles import accounting, plans, shards
 from trainer_props.properties import sources
 from trainer_props.properties.needs import NO_EARLY_STOP, Need
 from trainer_props.properties.registry import trainer_property
@@ -113,7 +113,7 @@ def total_batch_size_counts_all_ranks(runs: Runs, scenario: Scenario) -> Judgeme
     observed = measures.states(runs, "total_train_batch_size")
     if None in observed.value:
         return not_applicable("this trainer does not say its total batch size")
-    expected = [shards.total_train_batch_size(scenario)] * len(runs)
+    expected = [accounting.total_train_batch_size(scenario)] * len(runs)
     return same("total train batch size", expected=expected, observed=observed, at="played rank")
 
 
