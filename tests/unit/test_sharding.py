@@ -74,6 +74,7 @@ def test_what_one_process_hands_out_is_as_much_for_all() -> None:
 def test_one_process_is_given_the_batches_as_they_are() -> None:
     assert sharding.repeats(scenario(9, 2, 1)) == 0
     assert sharding.rows_of_batches(scenario(9, 2, 1)) == [2, 2, 2, 2, 1]
+    assert [sharding.random_state_file(0, count) for count in (1, 2)] == ["rng_state.pth", "rng_state_0.pth"]
 
 
 def test_a_batch_that_is_split_counts_once() -> None:

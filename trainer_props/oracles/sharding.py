@@ -55,6 +55,11 @@ def rows_of_batches(scenario: Scenario) -> list[int]:
     return [*[size // count] * (batches - 1), last // count]
 
 
+def random_state_file(rank: int, count: int) -> str:
+    """The file of a checkpoint with the random state of a process: its number is in the name where there are several."""
+    return f"rng_state_{rank}.pth" if count > 1 else "rng_state.pth"
+
+
 def filled_up(order: Sequence[int], n: int, length: int) -> list[int]:
     """So many rows of an order whose first `n` are all there are: after those it begins again."""
     return [order[index % n] for index in range(length) if index % n < len(order)] if n else []
