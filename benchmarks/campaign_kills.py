@@ -21,7 +21,6 @@ import contextlib
 import json
 import os
 import random
-import re
 import signal
 import subprocess
 import sys
@@ -31,35 +30,16 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, Final
 
+from random_kills import ANNOUNCED
+from random_kills import SOURCE as TWICE_BROKEN
+
 from trainer_props.regressions import InvalidExample, Store, read_example
 
 SUBJECT: Final = "broken_in_four:Broken"
-SOURCE: Final = '''
-import transformers
+SOURCE: Final = f'''{TWICE_BROKEN}
 
-
-class Broken(transformers.Trainer):
-    """Never takes the last update, logs twice the loss, steps the schedule twice, crashes where the seed is 7."""
-
-    def set_initial_training_values(self, *args):
-        *values, max_steps = super().set_initial_training_values(*args)
-        return (*values, max(1, max_steps - 1))
-
-    def log(self, logs, start_time=None):
-        if "loss" in logs:
-            logs["loss"] *= 2
-        super().log(logs, start_time)
-
-    def create_scheduler(self, num_training_steps, optimizer=None):
-        scheduler = super().create_scheduler(num_training_steps, optimizer)
-        step = scheduler.step
-
-        def twice(*args):
-            step(*args)
-            step(*args)
-
-        scheduler.step = twice
-        return scheduler
+class Broken(TwiceBroken):
+    """Crashes besides, where the seed is 7."""
 
     def train(self, *args, **kwargs):
         if self.args.seed == 7 and self.args.dataloader_drop_last:
@@ -70,7 +50,6 @@ CHOSEN: Final = (
     "--experiment", "train_once", "--experiment", "train_and_save", "--experiment", "train_in_processes", "--experiment", "resume",
     "--property", "steps.*", "--property", "logs.*", "--property", "optimization.*",
 )  # fmt: skip
-ANNOUNCED: Final = re.compile(r"^(?:violated|crashed|hung|nondeterministic) (\w+\.\w+): ", re.MULTILINE)
 LONGEST: Final = 6.0
 PATIENCE: Final = 60.0
 

@@ -24,7 +24,7 @@ SHARDED: Final = (
 )  # fmt: skip
 RESUMED: Final = (
     "random-state-demanded-of-every-rank", "tokens-counted-anew-by-other-ranks", "ranks-change-places-on-resume",
-    "optimizer-not-loaded-in-several-processes", "random-state-of-the-rank-before",
+    "optimizer-not-loaded-in-several-processes", "random-state-of-the-rank-before", "checkpoint-of-several-processes-passed-over",
 )  # fmt: skip
 FOUND_IN: Final = {
     **dict.fromkeys(NAMES, "train_in_processes"), **dict.fromkeys(SHARDED, "shard_data"), **dict.fromkeys(RESUMED, "resume_in_processes"),

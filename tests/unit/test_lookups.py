@@ -5,7 +5,9 @@ from __future__ import annotations
 import gc
 import importlib.util
 import os
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -46,6 +48,15 @@ def test_somebody_who_has_sagemaker_is_asked(monkeypatch: pytest.MonkeyPatch) ->
     original = trainer.is_sagemaker_mp_enabled
     with memoised_lookups():
         assert trainer.is_sagemaker_mp_enabled is original
+
+
+def test_who_keeps_one_by_a_name_of_their_own_asks_as_usual_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    with memoised_lookups():
+        find_spec = importlib.util.find_spec
+        assert find_spec("json.decoder") is find_spec("json.decoder")
+    monkeypatch.setitem(sys.modules, "json.decoder", ModuleType("json.decoder"))
+    with pytest.raises(ValueError, match="__spec__"):
+        find_spec("json.decoder")
 
 
 class Loader:

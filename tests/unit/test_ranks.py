@@ -230,7 +230,7 @@ def test_a_known_bug_is_no_excuse_for_another_symptom() -> None:
     assert judged(found)["steps_follow_from_the_share"] == "shard-length-counts-a-batch-too-many"
     worse = subjects.wrap(FAULTS["last-round-not-counted"].make(), "transformers:Trainer")
     split = case(6, 2, 1, per_device_train_batch_size=4, accelerator_config={"split_batches": True})
-    assert judged(split)["total_batch_size_counts_all_ranks"] == "total-batch-size-ignores-split-batches"
+    assert judged(split)["total_batch_size_counts_all_ranks"] == "split-batches-counted-for-each"
     assert judged(split, worse)["steps_follow_from_the_share"] == "[2] [1]"
 
 

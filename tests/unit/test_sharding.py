@@ -31,7 +31,7 @@ def scenario(n: int, size: int, count: int, *, kind: str = "regression", **optio
 
 
 @_SETTINGS
-@given(n=st.integers(1, 30), size=st.integers(1, 4), count=st.integers(1, 4), split=st.booleans(), streamed=st.booleans())
+@given(n=st.integers(1, 30), size=st.integers(1, 4), count=st.integers(2, 4), split=st.booleans(), streamed=st.booleans())
 def test_what_is_filled_up_is_what_accelerate_fills_up(n: int, size: int, count: int, split: bool, streamed: bool) -> None:
     size *= count if split else 1
     if streamed:
@@ -69,6 +69,12 @@ def test_what_one_process_hands_out_is_as_much_for_all() -> None:
     assert sharding.repeats(scenario(9, 2, 2, kind="stream")) == 1
     assert sharding.repeats(scenario(9, 2, 2, kind="stream", dispatch_batches=False)) == 3
     assert sharding.repeats(scenario(8, 2, 2, dispatch_batches=True)) == 0
+
+
+def test_one_process_is_given_the_batches_as_they_are() -> None:
+    assert sharding.repeats(scenario(9, 2, 1)) == 0
+    assert sharding.rows_of_batches(scenario(9, 2, 1)) == [2, 2, 2, 2, 1]
+    assert [sharding.random_state_file(0, count) for count in (1, 2)] == ["rng_state.pth", "rng_state_0.pth"]
 
 
 def test_a_batch_that_is_split_counts_once() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch.utils.data import BatchSampler, DataLoader, Sampler, SequentialSampler
 
 from trainer_props import zoo
-from trainer_props.oracles import shards
+from trainer_props.oracles import accounting, shards
 from trainer_props.oracles.shards import Shards
 from trainer_props.scenario import Data, Devices, Model, Scenario
 
@@ -101,12 +101,12 @@ def test_steps_of_a_large_run_are_exact() -> None:
     assert shards.shards(huge).rounds(0) == 122_071  # 10^9 / 8192, rounded up
     assert shards.updates_per_epoch(huge, 0) == 30_518
     assert shards.total_updates(huge, 0) == 76_295
-    assert shards.total_train_batch_size(huge) == 32_768
+    assert accounting.total_train_batch_size(huge) == 32_768
     assert shards.epoch_after(huge, 0, 30_518) == 1.0
     assert shards.micro_batches_after(huge, 0, 30_519) == 122_071 + 4
 
 
 def test_batches_that_are_split_are_those_of_all_ranks() -> None:
     split = scenario(10, 4, per_device_train_batch_size=8, accelerator_config={"split_batches": True})
-    assert shards.total_train_batch_size(split) == 8
+    assert accounting.total_train_batch_size(split) == 8
     assert list(shards.shards(split).share(3)) == [(6, 7), (4, 5)]  # the second round is filled up with the rows from 0 on

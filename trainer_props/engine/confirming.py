@@ -11,21 +11,25 @@ from trainer_props.experiments import EXPERIMENTS
 from trainer_props.properties import PROPERTIES
 
 
-def confirmation(finding: Finding, judge: Callable[[Case], Judged]) -> tuple[str, ...]:
+def confirmation(finding: Finding, first: Finding, judge: Callable[[Case], Judged]) -> tuple[str, ...]:
     """A sentence that says whether the same case on other devices shows the violation too; none if its experiment knows no others, or its
     property speaks only of these.
 
     Args:
         finding: the violation on its smallest case.
+        first: the one that was found first: its case may show there what the smallest can't, such as one row for two processes.
         judge: runs and judges a case by the property of the finding.
     """
-    other = EXPERIMENTS[finding.case.experiment].confirmed_by(finding.case)
-    if other is None or other.experiment not in PROPERTIES[finding.property].experiments:
-        return ()
-    judged, where = judge(other), f"{other.scenario.devices.count} devices of kind {other.scenario.devices.kind}"
-    if any(each.key == finding.key for each in judged.findings):
-        return (f"confirmed: {where} show it too",)
-    reason = judged.could_not_run or judged.refused or dict(judged.not_applicable).get(finding.property)
-    if reason:
-        return (f"not confirmed: {where} can't show it: {reason}",)
-    return (f"not confirmed: {where} do not show it, so it is about devices of kind {finding.case.scenario.devices.kind}",)
+    why: list[str] = []
+    for each in {each.case.key: each for each in (finding, first)}.values():
+        other = EXPERIMENTS[each.case.experiment].confirmed_by(each.case)
+        if other is None or other.experiment not in PROPERTIES[finding.property].experiments:
+            return ()
+        judged, where = judge(other), f"{other.scenario.devices.count} devices of kind {other.scenario.devices.kind}"
+        if any(found.key == finding.key for found in judged.findings):
+            return (f"confirmed: {where} show it too",)
+        reason = judged.could_not_run or judged.refused or dict(judged.not_applicable).get(finding.property)
+        if not reason:
+            return (f"not confirmed: {where} do not show it, so it is about devices of kind {each.case.scenario.devices.kind}",)
+        why.append(f"not confirmed: {where} can't show it: {reason}")
+    return (why[0],)

@@ -74,7 +74,7 @@ def shrink(
     if complete:
         with contextlib.suppress(_Spent):
             notes = varying.notes(smallest, known, asker.judged, held)
-    notes = (*confirmation(smallest, judge), *notes)
+    notes = (*confirmation(smallest, entry.first, judge), *notes)
     return Violation(smallest, entry.first, time.monotonic() - begun, complete, asker.runs, notes)
 
 

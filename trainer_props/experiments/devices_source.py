@@ -15,7 +15,7 @@ from trainer_props.scenario import thaw
 from trainer_props.serialization import code
 
 _SIZES: Final = ("per_device_train_batch_size", "per_device_eval_batch_size")
-_EMULATION: Final = ("emulated", "_Emulated", "scatter", "replica", "gather")
+_EMULATION: Final = ("emulated", "standing_in", "_Emulated", "scatter", "replica", "gather")
 IN_PROCESSES: Final = '''\
 def in_process(rank, count, output_dir, arguments):
     """What each of the processes does, as torchrun would start it."""

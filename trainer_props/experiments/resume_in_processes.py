@@ -109,6 +109,8 @@ def body(case: Case, wanted: Wanted) -> Body:
     kept = [f"record.{name} = {value}" for name, value in OUTPUT.items() if name in wanted.fields]
     lines = [f"{'output = ' if kept else ''}trainer.train(resume_from_checkpoint=resume)", *kept]
     definitions, imports = [IN_PROCESSES], ["import os", "import sys", "import torch"]
+    if "resumed_from" in wanted.words:
+        lines.insert(0, 'record.results["resumed_from"] = int(resume.rpartition("-")[2]) if resume else None')
     if "draws" in wanted.words:
         from trainer_props.running.devices import errand  # it imports transformers
 

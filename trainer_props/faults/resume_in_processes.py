@@ -23,6 +23,19 @@ def random_state_demanded_of_every_rank() -> Any:
     return Demands
 
 
+@fault(property="resume_in_processes.resumed_ranks_begin_after_the_checkpoint")
+def checkpoint_of_several_processes_passed_over() -> Any:
+    """In several processes training begins anew, whatever checkpoint is named."""
+    from transformers import Trainer
+
+    class BeginsAnew(Trainer):
+        def train(self, resume_from_checkpoint: Any = None, **kwargs: Any) -> Any:
+            given = None if self.args.world_size > 1 else resume_from_checkpoint
+            return super().train(resume_from_checkpoint=given, **kwargs)
+
+    return BeginsAnew
+
+
 @fault(property="resume_in_processes.resumed_ranks_end_where_the_whole_run_does")
 def tokens_counted_anew_by_other_ranks() -> Any:
     """After a resume only the first rank knows how many tokens were seen before."""

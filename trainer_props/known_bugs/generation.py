@@ -13,7 +13,14 @@ from trainer_props.record import Record
 from trainer_props.scenario import Data, Model, Scenario
 
 _USUAL_LENGTH: Final = 20
-_DEFAULTS: Final[dict[str, Any]] = {"max_length": _USUAL_LENGTH, "num_beams": 1, "do_sample": False, "min_length": 0}
+_DEFAULTS: Final[dict[str, Any]] = {
+    "max_length": _USUAL_LENGTH, "min_length": 0, "num_beams": 1, "num_return_sequences": 1, "do_sample": False, "early_stopping": False,
+    "use_cache": True, "temperature": 1.0, "top_k": 50, "top_p": 1.0, "typical_p": 1.0, "repetition_penalty": 1.0, "length_penalty": 1.0,
+    "no_repeat_ngram_size": 0, "encoder_no_repeat_ngram_size": 0, "encoder_repetition_penalty": 1.0, "diversity_penalty": 0.0,
+    "num_beam_groups": 1, "epsilon_cutoff": 0.0, "eta_cutoff": 0.0, "output_scores": False, "return_dict_in_generate": False,
+    "remove_invalid_values": False,
+}
+"""Those that are documented; versions of transformers add others."""
 _SPECIAL: Final = {"decoder_start_token_id": 0, "pad_token_id": 0, "eos_token_id": 1}
 
 
@@ -42,7 +49,7 @@ known_bug(
             "The evaluation loss of a Seq2SeqTrainer is the mean over batches and not over samples: a last batch that is short counts as "
             "much as a full one, since nothing of its repeated loss is dropped."
         ),
-        link="https://github.com/huggingface/transformers/issues/41898",
+        link="https://github.com/huggingface/transformers/pull/41904",
         versions=">=4.46",
         properties=("generation.generating_leaves_the_loss",),
         region=_last_batch_is_short,

@@ -16,19 +16,7 @@ from trainer_props.properties.ranks import ranks_of
 from trainer_props.record import Runs
 from trainer_props.scenario import Data, Devices, Scenario
 
-_SPLIT = {"split_batches": True}
 _UNEVEN = {"even_batches": False, "split_batches": True}
-
-
-def _splits(scenario: Scenario) -> bool:
-    return bool(shards.setting(scenario, "split_batches")) and scenario.devices.count > 1
-
-
-def _not_divided(judgement: Violated, runs: Runs, scenario: Scenario) -> bool:
-    """The batch size of the arguments was taken for that of one rank."""
-    per_rank = int(scenario.argument("per_device_train_batch_size"))
-    size = per_rank * scenario.devices.count * int(scenario.argument("gradient_accumulation_steps"))
-    return bool(judgement.observed == [size] * len(runs))
 
 
 def _in_floats(scenario: Scenario, rank: int) -> int:
@@ -103,30 +91,6 @@ def _overcounted(judgement: Violated, runs: Runs, scenario: Scenario) -> bool:
     name = judgement.divergence.partition(",")[0]
     return bool(name in courses and list(judgement.observed) == [at for at, _ in courses[name].updates])
 
-
-known_bug(
-    KnownBug(
-        id="total-batch-size-ignores-split-batches",
-        verdict="bug",
-        sentence=(
-            "With split_batches, by which the batch size of the arguments is that of all ranks together, the total train batch size that "
-            "the Trainer tells is multiplied by the number of ranks all the same."
-        ),
-        link="https://github.com/huggingface/transformers/issues/45693",
-        versions=">=5.0",
-        properties=("ranks.total_batch_size_counts_all_ranks",),
-        region=_splits,
-        symptom=_not_divided,
-        example=Case(
-            experiment="play_one_rank",
-            scenario=Scenario(
-                arguments={"accelerator_config": _SPLIT, "per_device_train_batch_size": 2, "max_steps": 1},
-                data=Data(kind="numbered", n=2), devices=Devices(kind="fake", count=2),
-            ),
-            parameters={"ranks": [0]},
-        ),
-    )
-)  # fmt: skip
 
 known_bug(
     KnownBug(

@@ -92,8 +92,8 @@ known_bug(
         ),
         link="https://github.com/huggingface/transformers/issues/45693",
         versions=">=4.38",
-        properties=("devices.total_batch_size_counts_devices",),
-        region=_split,
+        properties=("devices.total_batch_size_counts_devices", "ranks.total_batch_size_counts_all_ranks"),
+        region=lambda scenario: bool(accounting.loader_option(scenario, "split_batches")) and scenario.devices.count > 1,
         symptom=_by_processes,
         example=Case(
             experiment="shard_data",
@@ -218,7 +218,7 @@ known_bug(
             "split_batches, as if each process had whole batches: epochs and schedules are too long, and the last window of a pass, if it "
             "is short, makes no update."
         ),
-        link="https://github.com/huggingface/accelerate/blob/v1.15.0/src/accelerate/data_loader.py#L333",
+        link="https://github.com/huggingface/accelerate/pull/4118",
         versions=">=4.38",
         properties=(
             "devices.global_step_counts_with_devices", "devices.updates_have_the_samples_of_one_device",

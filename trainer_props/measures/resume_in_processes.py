@@ -33,6 +33,28 @@ def endings(runs: Runs) -> list[str]:
     return [how_it_ended(each) for each in resumed(runs)]
 
 
+def told(record: Record, name: str) -> Any:
+    """What was kept of a run under a name."""
+    return record.results.get(name)
+
+
+@measure
+def steps_of_the_checkpoint(runs: Runs) -> list[int]:
+    """The step of the checkpoint that each rank of the run that went on was given."""
+    return [told(each, "resumed_from") for each in resumed(runs)]
+
+
+def first_step(record: Record) -> int:
+    """`global_step` when a run begins."""
+    return record.events[0].step if record.events else 0
+
+
+@measure
+def first_steps(runs: Runs) -> list[int]:
+    """`global_step` with which each rank of the run that went on begins."""
+    return [first_step(each) for each in resumed(runs)]
+
+
 def final(record: Record, name: str) -> Any:
     """Something of the state at the end of a run."""
     return record.state.get(name)

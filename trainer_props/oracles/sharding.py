@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from trainer_props.oracles import accounting
+from trainer_props.oracles.shards import shards
 from trainer_props.scenario import Scenario
 
 
@@ -29,17 +30,17 @@ def repeats(scenario: Scenario) -> int:
     The last batches are filled up. What the first process hands out need not be full, only the same for all; a sampler that rebalances
     has to give a row to every micro-batch.
     """
-    if accounting.drops_last(scenario) or not in_processes(scenario):
+    count = scenario.devices.count
+    if accounting.drops_last(scenario) or not in_processes(scenario) or count == 1:
         return 0
-    size, count = accounting.batch_size(scenario), scenario.devices.count
+    size = accounting.batch_size(scenario)
     if accounting.rebalanced(scenario):
         accumulation = int(scenario.argument("gradient_accumulation_steps"))
         rest = scenario.data.n % (size * accumulation)
         return max(0, count * accumulation - rest) if rest else 0
-    rest = scenario.data.n % size
-    if rest and dispatched(scenario):
-        return -rest % count
-    return size - rest if rest else 0
+    if dispatched(scenario):
+        return -(scenario.data.n % size) % count
+    return shards(scenario)._replace(even=True).repeats  # a stream is filled up whatever `even_batches` says
 
 
 def rows_of_batches(scenario: Scenario) -> list[int]:
@@ -52,6 +53,11 @@ def rows_of_batches(scenario: Scenario) -> list[int]:
         return []
     last = size if accounting.drops_last(scenario) else scenario.data.n - size * (batches - 1) + repeats(scenario)
     return [*[size // count] * (batches - 1), last // count]
+
+
+def random_state_file(rank: int, count: int) -> str:
+    """The file of a checkpoint with the random state of a process: its number is in the name where there are several."""
+    return f"rng_state_{rank}.pth" if count > 1 else "rng_state.pth"
 
 
 def filled_up(order: Sequence[int], n: int, length: int) -> list[int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from trainer_props.oracles import accounting
 from trainer_props.scenario import Scenario
@@ -68,22 +68,14 @@ class Shards(NamedTuple):
         return self.rounds(0) * self.round_size - self.rows if self.even and not self.drop_last else 0
 
 
-def setting(scenario: Scenario, name: str) -> Any:
-    """A setting of `accelerator_config`; its documented default where the scenario is silent."""
-    defaults = {"split_batches": False, "even_batches": True}
-    return (scenario.argument("accelerator_config") or {}).get(name, defaults[name])
-
-
 def shards(scenario: Scenario) -> Shards:
     """How a scenario's training data are shared out.
 
     Source: TrainingArguments, `accelerator_config`: with `split_batches` the batch size of the arguments is that of all ranks together.
     """
-    split, size = bool(setting(scenario, "split_batches")), int(scenario.argument("per_device_train_batch_size"))
-    count = scenario.devices.count
-    rows_of_a_rank = size // count if split else size
-    even = bool(setting(scenario, "even_batches")) and count > 1  # one rank is given the batches as they are
-    return Shards(scenario.data.n, rows_of_a_rank, count, split, even, accounting.drops_last(scenario))
+    split, count = bool(accounting.loader_option(scenario, "split_batches")), scenario.devices.count
+    even = bool(accounting.loader_option(scenario, "even_batches")) and count > 1  # one rank is given the batches as they are
+    return Shards(scenario.data.n, accounting.batch_size(scenario) // count, count, split, even, accounting.drops_last(scenario))
 
 
 def updates_per_epoch(scenario: Scenario, rank: int) -> int:
@@ -97,11 +89,6 @@ def total_updates(scenario: Scenario, rank: int) -> int:
     if max_steps >= 0:
         return max_steps
     return math.ceil(accounting.exact(scenario.argument("num_train_epochs")) * updates_per_epoch(scenario, rank))
-
-
-def total_train_batch_size(scenario: Scenario) -> int:
-    """Rows of a full window, all ranks together."""
-    return shards(scenario).round_size * int(scenario.argument("gradient_accumulation_steps"))
 
 
 def micro_batches_after(scenario: Scenario, rank: int, updates: int) -> int:

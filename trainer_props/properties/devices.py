@@ -9,7 +9,7 @@ from trainer_props.judgement import HOLDS, Judgement, close, holds_for_all, not_
 from trainer_props.measures import devices as measures
 from trainer_props.oracles import accounting
 from trainer_props.oracles.adaptive_schedules import NAMES as METRIC_DRIVEN
-from trainer_props.oracles.sharding import in_processes, repeats
+from trainer_props.oracles.sharding import in_processes, random_state_file, repeats
 from trainer_props.properties import sources
 from trainer_props.properties._prediction import loss_reduction
 from trainer_props.properties.logs import LOG_TOLERANCE
@@ -391,4 +391,4 @@ def checkpoints_keep_the_state_of_every_rank(runs: Runs, scenario: Scenario) -> 
 
 
 def _of_ranks(name: str, count: int) -> list[str]:
-    return [f"rng_state_{rank}.pth" for rank in range(count)] if name == "rng_state.pth" else [name]
+    return [random_state_file(rank, count) for rank in range(count)] if name == random_state_file(0, 1) else [name]

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from trainer_props.judgement import Judgement, close, holds_for_all, not_applicable, same
 from trainer_props.measures import ranks as measures
-from trainer_props.oracles import plans, shards
+from trainer_props.oracles import accounting, plans, shards
+from trainer_props.oracles.sharding import random_state_file
 from trainer_props.properties import sources
 from trainer_props.properties.needs import NO_EARLY_STOP, Need
 from trainer_props.properties.registry import trainer_property
@@ -113,7 +114,7 @@ def total_batch_size_counts_all_ranks(runs: Runs, scenario: Scenario) -> Judgeme
     observed = measures.states(runs, "total_train_batch_size")
     if None in observed.value:
         return not_applicable("this trainer does not say its total batch size")
-    expected = [shards.total_train_batch_size(scenario)] * len(runs)
+    expected = [accounting.total_train_batch_size(scenario)] * len(runs)
     return same("total train batch size", expected=expected, observed=observed, at="played rank")
 
 
@@ -274,7 +275,7 @@ def _written(runs: Runs, scenario: Scenario, name: str, rank: int, record: Recor
     """The files that a rank writes into each checkpoint."""
     acts = _acts(runs, bool(scenario.argument("save_on_each_node")))[list(runs).index(name)]
     alone = bool(scenario.argument("save_only_model"))
-    random_state = f"rng_state_{rank}.pth" if scenario.devices.count > 1 else "rng_state.pth"
+    random_state = random_state_file(rank, scenario.devices.count)
     files = [*(_ALWAYS if acts else ()), *(_FOR_RESUMING if acts and not alone else ()), *([] if alone else [random_state])]
     return {f"checkpoint-{step}": sorted(files) for step in _saves(scenario, rank, len(record.updates))}
 

@@ -65,6 +65,12 @@ def resumed_ranks_come_to_their_end(runs: Runs, scenario: Scenario) -> Judgement
     return same("the run", expected=expected, observed=measures.endings(runs), symptom="does not end", verdict=verdict, at="rank")
 
 
+@trainer_property(source=_RESUME, experiments=_EXPERIMENTS, needs=_ON, catalogue=[74])
+def resumed_ranks_begin_after_the_checkpoint(runs: Runs, scenario: Scenario) -> Judgement:
+    """A run that goes on begins, on every rank, with the step of its checkpoint: a run that begins anew ends like the whole one too."""
+    return same("first step", expected=measures.steps_of_the_checkpoint(runs), observed=measures.first_steps(runs), at="rank")
+
+
 @trainer_property(source=_RESUME, experiments=_EXPERIMENTS, needs=[*_ON, COMPARABLE], catalogue=[2, 74, 96])
 def resumed_ranks_end_where_the_whole_run_does(runs: Runs, scenario: Scenario) -> Judgement:
     """A run that goes on ends, on every rank, with the steps, the epoch and the tokens of the run that was not interrupted."""

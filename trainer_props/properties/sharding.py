@@ -187,14 +187,14 @@ def workers_have_seeds_of_their_own(runs: Runs, scenario: Scenario) -> Judgement
 )  # fmt: skip
 def one_rank_writes_what_all_share(runs: Runs, scenario: Scenario) -> Judgement:
     """The first rank writes all of a checkpoint that the ranks share; of the others each writes its random state, and nothing else."""
-    whole = devices.files_on_one_device(runs).value or {}
+    whole, alone = devices.files_on_one_device(runs).value or {}, sharding.random_state_file(0, 1)
     judgements = []
     for rank in range(scenario.devices.count):
-        own = f"rng_state_{rank}.pth"
+        own = sharding.random_state_file(rank, scenario.devices.count)
         expected = {
-            folder: sorted(own if name == "rng_state.pth" else name for name in files if rank == 0 or name == "rng_state.pth")
+            folder: sorted(own if name == alone else name for name in files if rank == 0 or name == alone)
             for folder, files in whole.items()
-            if rank == 0 or "rng_state.pth" in files
+            if rank == 0 or alone in files
         }
         judgements.append(same("files that a rank writes", expected=expected, observed=measures.own_files(runs, rank), at=f"rank {rank}"))
     return holds_for_all("files that a rank writes", judgements)

@@ -25,8 +25,8 @@ _DEVICES: Final = ("cuda", "xpu", "mtia")
 def memoised_lookups() -> Iterator[None]:
     """Answer them from memory; everything is as before at the end."""
     with contextlib.ExitStack() as stack:
-        _replace(stack, importlib.util, "find_spec", _find_spec())
-        _replace(stack, importlib.metadata, "metadata", _metadata())
+        _replace(stack, importlib.util, "find_spec", _meanwhile(stack, importlib.util.find_spec, _find_spec()))
+        _replace(stack, importlib.metadata, "metadata", _meanwhile(stack, importlib.metadata.metadata, _metadata()))
         _sagemaker(stack)
         _verbosity(stack)
         _stacks(stack)
@@ -36,6 +36,18 @@ def memoised_lookups() -> Iterator[None]:
 def _replace(stack: contextlib.ExitStack, owner: Any, name: str, value: Any) -> None:
     stack.callback(setattr, owner, name, getattr(owner, name))
     setattr(owner, name, value)
+
+
+def _meanwhile(stack: contextlib.ExitStack, usual: Callable[..., Any], other: Callable[..., Any]) -> Callable[..., Any]:
+    """What does as `other` until the end and as `usual` after it: a module that is imported meanwhile may keep it by a name of its own."""
+    ended: list[bool] = []
+    stack.callback(ended.append, True)
+
+    @functools.wraps(usual)
+    def either(*args: Any, **kwargs: Any) -> Any:
+        return (usual if ended else other)(*args, **kwargs)
+
+    return either
 
 
 def _find_spec() -> Callable[..., Any]:
@@ -66,12 +78,10 @@ def _sagemaker(stack: contextlib.ExitStack) -> None:
     if original is None or any(name in os.environ for name in _OF_SAGEMAKER):
         return
 
-    def never() -> bool:
-        return False
-
+    no = _meanwhile(stack, original, lambda: False)
     for name, module in list(sys.modules.items()):
         if name.startswith("transformers.") and vars(module).get(_SAGEMAKER) is original:
-            _replace(stack, module, _SAGEMAKER, never)
+            _replace(stack, module, _SAGEMAKER, no)
 
 
 def _verbosity(stack: contextlib.ExitStack) -> None:
@@ -84,7 +94,7 @@ def _verbosity(stack: contextlib.ExitStack) -> None:
         if verbosity != logging.get_verbosity():
             original(verbosity)
 
-    _replace(stack, logging, "set_verbosity", set_verbosity)
+    _replace(stack, logging, "set_verbosity", _meanwhile(stack, original, set_verbosity))
 
 
 def _stacks(stack: contextlib.ExitStack) -> None:

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import torch
 from torch import nn
-from transformers import TrainingArguments
 
+from trainer_props.running.devices.data_parallel import standing_in
 from trainer_props.running.devices.kinds import NoSuchDevices
 from trainer_props.scenario import MOST_DEVICES, Scenario
 
@@ -59,17 +59,5 @@ def data_parallel(count: int) -> Iterator[None]:
         def __init__(self, module: nn.Module, *_: Any, **__: Any) -> None:
             super().__init__(module, device_ids=cards)
 
-    usual, made = nn.DataParallel, TrainingArguments.__post_init__
-
-    def with_devices(self: Any) -> None:
-        made(self)  # type: ignore[no-untyped-call]
-        assert self.n_gpu  # asking for it sets the devices up, which would set it again
-        self._n_gpu = count
-
-    nn.DataParallel = OnCards  # type: ignore[misc, assignment]
-    TrainingArguments.__post_init__ = with_devices  # type: ignore[method-assign]
-    try:
+    with standing_in(OnCards, count, range(1, torch.cuda.device_count() + 1)):
         yield
-    finally:
-        nn.DataParallel = usual  # type: ignore[misc]
-        TrainingArguments.__post_init__ = made  # type: ignore[method-assign]

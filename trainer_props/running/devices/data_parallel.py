@@ -22,14 +22,21 @@ def emulated(count: int) -> Iterator[None]:
     class Emulated(_Emulated):
         devices = count
 
+    with standing_in(Emulated, count, range(2)):
+        yield
+
+
+@contextlib.contextmanager
+def standing_in(kind: type[nn.DataParallel[nn.Module]], count: int, usual_counts: range) -> Iterator[None]:
+    """Let every TrainingArguments that is made meanwhile have `count` GPUs, where it had one of `usual_counts`; `kind` is DataParallel."""
     usual, made = nn.DataParallel, TrainingArguments.__post_init__
 
     def with_devices(self: Any) -> None:
         made(self)  # type: ignore[no-untyped-call]
-        assert self.n_gpu <= 1  # asking for it sets the devices up, which would set it again
+        assert self.n_gpu in usual_counts  # asking for it sets the devices up, which would set it again
         self._n_gpu = count
 
-    nn.DataParallel = Emulated  # type: ignore[misc, assignment]
+    nn.DataParallel = kind  # type: ignore[misc, assignment]
     TrainingArguments.__post_init__ = with_devices  # type: ignore[method-assign]
     try:
         yield

@@ -47,6 +47,8 @@ class Errand(Value, frozen=True, kw_only=True, omit_defaults=True, forbid_unknow
             results["worker_seeds"] = worker_seeds(trainer, self.workers)
         if self.draws:
             trainer.add_callback(Draws(results))
+        if self.resume:
+            results["resumed_from"] = int(self.resume.rpartition("-")[2])
         output = trainer.train(resume_from_checkpoint=self.resume) if self.resume else trainer.train()
         record.global_step, record.training_loss, record.metrics = output.global_step, output.training_loss, dict(output.metrics)
         if self.evaluate:
