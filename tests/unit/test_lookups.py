@@ -110,3 +110,19 @@ class TestHome:
         monkeypatch.delenv("TMPDIR")
         monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "other"))
         assert output.home() == str(tmp_path / "other")
+
+    def test_not_for_models_of_any_size(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        monkeypatch.setattr(output, "_MEMORY", tmp_path / "memory")
+        monkeypatch.setattr(output, "_ROOM", 1)
+        monkeypatch.setattr(output, "_USUAL", str(tmp_path / "disk"))
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "disk"))
+        for name in ("memory", "disk"):
+            (tmp_path / name).mkdir()
+        monkeypatch.setattr(output, "_root", None)
+        with output.output_directory() as small:
+            assert Path(small).is_relative_to(tmp_path / "memory")
+        with output.on_disk(), output.output_directory() as large:
+            assert Path(large).is_relative_to(tmp_path / "disk")
+        assert list((tmp_path / "disk").iterdir()) == []
+        with output.output_directory() as small:
+            assert Path(small).is_relative_to(tmp_path / "memory")

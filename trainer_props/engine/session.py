@@ -41,6 +41,7 @@ from trainer_props.experiments import EXPERIMENTS, Held
 from trainer_props.properties import PROPERTIES, Property
 from trainer_props.record import first_record
 from trainer_props.running import prepared
+from trainer_props.running.output import on_disk
 from trainer_props.running.watchdog import at_most
 from trainer_props.subjects import Subject, SubjectError
 
@@ -161,7 +162,7 @@ class Session:
             Started(tuple(turn.experiment.name for turn in self._turns), tuple(plan.properties), plan.seconds, plan.max_examples, plan.seed)
         )
         try:
-            with prepared():
+            with on_disk() if self.subject.own_data else contextlib.nullcontext(), prepared():
                 self._replay()
                 self.phase, self._explored_from = EXPLORING, time.monotonic()
                 self._run_again()

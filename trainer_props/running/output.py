@@ -32,6 +32,7 @@ _ROOM: Final = 2**30
 
 _root: Path | None = None
 _owner: int | None = None
+_small = True
 
 
 def home() -> str:
@@ -40,13 +41,26 @@ def home() -> str:
     A checkpoint of a tiny run is a dozen small files, which take a disk longer than the run.
     """
     usual = tempfile.gettempdir()
-    if usual != _USUAL or "TMPDIR" in os.environ:
+    if not _small or usual != _USUAL or "TMPDIR" in os.environ:
         return usual
     with contextlib.suppress(OSError):
         found = os.statvfs(_MEMORY)
         if found.f_bavail * found.f_frsize >= _ROOM and os.access(_MEMORY, os.W_OK | os.X_OK):
             return str(_MEMORY)
     return usual
+
+
+@contextlib.contextmanager
+def on_disk() -> Iterator[None]:
+    """Make output directories where temporary files are: what is saved may be of any size, as a model of somebody else's is."""
+    global _root, _small
+    kept = _root, _small
+    _root, _small = None, False
+    try:
+        yield
+    finally:
+        remove_own()
+        _root, _small = kept
 
 
 def folder_of_this_process() -> tempfile.TemporaryDirectory[str]:
@@ -87,7 +101,7 @@ def remove_own() -> None:
 
 def remove_leftovers() -> None:
     """Remove the directories of processes of this user that are no more."""
-    for path in [path for place in {tempfile.gettempdir(), home()} for path in Path(place).glob(f"{PREFIX}*")]:
+    for path in [path for place in {tempfile.gettempdir(), str(_MEMORY)} for path in Path(place).glob(f"{PREFIX}*")]:
         process = path.name[len(PREFIX) :].partition("-")[0]
         try:
             if path.is_symlink() or not process.isdigit() or path.stat().st_uid != os.getuid() or _alive(int(process)):
