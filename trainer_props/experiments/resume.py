@@ -42,13 +42,13 @@ _EVENTS: Final = (
 _ONE_CHECKPOINT: Final = {"save_steps": 1, "save_total_limit": 1, "eval_strategy": "steps", "eval_steps": 1}
 """Beside the best checkpoint there is room for none, unless the best is loaded at the end."""
 _LOSSES: Final = ("loss", "eval_loss")
-_FLAVOURS: Final = ("regression", "saving", "random", "token")
+_FLAVOURS: Final = ("regression", "saving", "random", "token", "stream")
 _MORE_OFTEN: Final = "saving"
 """Its runs go by a metric, or end by early stopping: more of what has to go on."""
 
 
 def cases(held: Held) -> st.SearchStrategy[Case]:
-    """Scenarios on map-style data, and where and how they are interrupted.
+    """Scenarios, a few of them on streams, and where and how they are interrupted.
 
     Parameters of a case: `interrupt_at` (updates, ascending), `how` (`stop`, or `exception`), `event` (where the exception is raised: the
     next one of that name), `by` (`latest`: the Trainer looks for the checkpoint itself; `path`: it is given), `trainer` (`fresh` in each
@@ -57,7 +57,7 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
     arguments = {**{argument: default(argument) for argument in held.forbidden}, **held.arguments}
     flavours = {
         "regression": strategies.regression_scenarios, "saving": strategies.saving_scenarios, "random": strategies.random_scenarios,
-        "token": strategies.token_scenarios,
+        "token": strategies.token_scenarios, "stream": strategies.stream_scenarios,
     }  # fmt: skip
     fitting = [
         scenarios
@@ -74,6 +74,8 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
         same = draw(st.integers(0, 2)) == 2
         # noise and groups go on otherwise when a run is resumed: what would follow from that is not what this is about
         other = scenario.components.collator == "noise" or scenario.argument("train_sampling_strategy") == "group_by_length"
+        # on a stream without length a later pass goes on otherwise, and ends elsewhere: evaluations come at other times
+        other = other or scenario.data.kind in accounting.STREAMS
         scenario = unscored(scenario, arguments) if same or other else _stopping_early(draw, scenario)
         added = {**_added(draw, scenario), **arguments}
         total = max(1, accounting.total_updates(scenario))
@@ -91,6 +93,8 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
         if draw(st.booleans()):
             parameters["by"] = "path"
         components = scenario.components
+        # where a pass has no batches left, its end obeys what an exception has left in the flags of a Trainer
+        same = same and not (scenario.data.kind == "stream" and "how" in parameters)
         if same and not components.scores and components.early_stopping is None and components.loss == "model":
             parameters["trainer"] = "same"
         return Case(experiment=NAME, scenario=scenario.with_arguments(**added), parameters=parameters)

@@ -96,6 +96,23 @@ def updates_skipped_as_batches() -> Any:
     return FewerSkipped
 
 
+@fault(property="resume.samples_go_on_where_they_were")
+def batches_of_streams_not_skipped() -> Any:
+    """A resumed run begins a pass over a stream with its first batches again."""
+    from transformers import Trainer
+
+    class FromTheFirst(Trainer):
+        _run_epoch = rewritten(
+            Trainer,
+            "_run_epoch",
+            "skip_first_batches(train_dataloader, steps_trained_in_current_epoch)",
+            "train_dataloader if isinstance(self.train_dataset, IterableDataset) else "
+            "skip_first_batches(train_dataloader, steps_trained_in_current_epoch)",
+        )
+
+    return FromTheFirst
+
+
 @fault(property="resume.weights_go_on_where_they_were")
 def optimizer_begins_anew() -> Any:
     """A resumed run has the weights and the schedule of its checkpoint, and a fresh optimizer."""

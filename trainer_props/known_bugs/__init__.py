@@ -22,6 +22,7 @@ from trainer_props.known_bugs import (  # noqa: F401  they register
     resume_callbacks,
     resume_changed,
     resume_in_processes,
+    resume_streams,
     rotation,
     save_memory,
     sharding,

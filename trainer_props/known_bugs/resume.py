@@ -7,6 +7,7 @@ from typing import Any
 
 from trainer_props.case import Case
 from trainer_props.judgement import Violated
+from trainer_props.known_bugs import _passes
 from trainer_props.known_bugs._life import operations_of_a_crash
 from trainer_props.known_bugs.registry import KnownBug, known_bug
 from trainer_props.measures import resume as measures
@@ -20,8 +21,9 @@ _TOLERANCE = 1e-5
 
 
 def _ends_within_an_epoch(scenario: Scenario) -> bool:
+    """The Trainer sees it so: a stream without length has passes without end."""
     per_epoch = accounting.updates_per_epoch(scenario)
-    return bool(per_epoch) and accounting.total_updates(scenario) % per_epoch != 0
+    return bool(per_epoch) and (scenario.data.kind == "stream" or accounting.total_updates(scenario) % per_epoch != 0)
 
 
 def _one_update_more(judgement: Violated, runs: Runs, scenario: Scenario) -> bool:
@@ -54,13 +56,18 @@ def _losses(record: Record) -> list[dict[str, Any]]:
 
 
 def _mean(record: Record, updates: int, scenario: Scenario) -> float:
-    """The mean loss of the first updates of a run, as the Trainer adds it up."""
+    """The mean loss of the first updates of a run, as the Trainer adds it up: with what is left of a window at the end of a pass."""
     kind = MODELS[scenario.model.name]
     divided = kind.swallows_num_items or kind.loss_reduction == "sum_over_items" or scenario.components.loss != "model"
     total, begun = 0.0, 0
-    for update in record.updates[:updates]:
+    for number, update in enumerate(record.updates[: updates + 1]):
         losses = [math.nan if batch.loss is None else batch.loss for batch in record.batches[begun : update.batches]]
-        total += sum(losses) / (1 if divided else len(losses))
+        left_over = max(0, len(losses) - int(scenario.argument("gradient_accumulation_steps")))  # from the pass before
+        if number == updates and scenario.argument("logging_strategy") != "epoch":  # it was logged before the end of the pass
+            break
+        own = losses[left_over:] if number < updates else []
+        for window in filter(None, (losses[:left_over], own)):
+            total += sum(window) / (1 if divided else len(window))
         begun = update.batches
     return total / updates
 
@@ -76,7 +83,11 @@ def _ends_of_epochs_matter(scenario: Scenario) -> bool:
 def _end_of_an_epoch_is_lost(judgement: Violated, runs: Runs, scenario: Scenario) -> bool:
     """Entries are missing, and nothing else: those of ends of epochs at which a part begins. Early stopping, which saw an evaluation less,
     may let the run go on: then entries follow after those of the run without interruptions.
+
+    On a stream without length the pass ends once more, and evaluates: only its log is lost.
     """
+    if scenario.data.kind == "stream":
+        return not _passes.beyond_the_first_pass(runs, scenario) and _passes.alike(judgement.observed, _passes.entries(runs, scenario))
     starts = measures.first_steps(runs).value
     missing = [entry for entry in judgement.expected if entry not in judgement.observed]
     kept = [entry for entry in judgement.expected if entry in judgement.observed]
@@ -90,6 +101,8 @@ def _end_of_an_epoch_is_lost(judgement: Violated, runs: Runs, scenario: Scenario
 
 def _counts_from_the_beginning_of_the_epoch(judgement: Violated, runs: Runs, scenario: Scenario) -> bool:
     """After a resume within an epoch, that epoch is counted as if none of its batches were trained on."""
+    if scenario.data.kind == "stream":
+        return _passes.alike(judgement.observed, _passes.epochs(runs, scenario))
     per_epoch = accounting.updates_per_epoch(scenario)
     for part in measures.parts(runs)[1:]:
         begun = measures.first_step(part) // per_epoch * per_epoch

@@ -199,7 +199,7 @@ def epochs_of_the_baseline(runs: Runs) -> list[float | None]:
 
 def entries(record: Record) -> list[dict[str, Any]]:
     """The entries of the log history, without summaries of training and without what a clock says."""
-    kept = [entry for entry in record.log_history if "train_runtime" not in entry]
+    kept = [entry for entry in record.log_history if "train_loss" not in entry]
     return [{name: entry[name] for name in sorted(entry) if not name.endswith(CLOCKS)} for entry in kept]
 
 

@@ -122,6 +122,14 @@ LOSSES_KNOWN = Need(
 )  # fmt: skip
 
 
+def _windows_are_whole(runs: Runs, scenario: Scenario) -> bool:
+    most = int(scenario.argument("gradient_accumulation_steps"))
+    return all(len(window) <= most for window in measures.of_windows(measures.last(runs)))
+
+
+OWN_MICRO_BATCHES = Need(
+    "own_micro_batches", "an update has micro-batches of a pass before, too (steps.updates_close_windows says so)", _windows_are_whole
+)
 
 
 def _samples_go_on(runs: Runs, scenario: Scenario) -> bool:
