@@ -21,6 +21,7 @@ NAMES: Final = (
 SHARDED: Final = (
     "ranks-counted-from-the-end", "last-rank-ends-a-row-early", "every-second-batch-is-the-one-before", "logs-of-the-first-rank-alone",
     "workers-seeded-without-their-rank", "items-added-up-once-more", "tokens-of-the-own-rank",
+    "prepared-loaders-keep-short-batches",
 )  # fmt: skip
 RESUMED: Final = (
     "random-state-demanded-of-every-rank", "tokens-counted-anew-by-other-ranks", "ranks-change-places-on-resume",

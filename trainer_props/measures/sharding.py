@@ -134,3 +134,20 @@ def seeds_used_twice(runs: Runs, kind: int) -> list[int]:
     """The seeds, or first random numbers, that several workers have, all ranks together: of torch (0), Python (1) or numpy (2)."""
     found = [worker[kind] for each in ranks(runs) for worker in told(each, "worker_seeds") or []]
     return sorted({seed for seed in found if found.count(seed) > 1})
+
+
+def of_prepared(record: Record, name: str, what: str) -> Any:
+    """Something of a loader of one's own that the accelerator prepared."""
+    return told(record, "prepared")[name][what]
+
+
+@measure
+def prepared_batches(runs: Runs, rank: int, name: str) -> Any:
+    """The rows of each batch that a rank gets of a loader of one's own that the trainer's accelerator prepared."""
+    return of_prepared(ranks(runs)[rank], name, "batches")
+
+
+@measure
+def prepared_length(runs: Runs, rank: int, name: str) -> Any:
+    """The length that such a loader tells."""
+    return of_prepared(ranks(runs)[rank], name, "length")
