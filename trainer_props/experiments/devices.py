@@ -16,6 +16,7 @@ from trainer_props.experiments.devices_source import body
 from trainer_props.experiments.gpus import ON_GPUS, also_on_gpus
 from trainer_props.experiments.hashed import Hashed
 from trainer_props.experiments.registry import Experiment, Held, register
+from trainer_props.oracles.sharding import repeats
 from trainer_props.record import Runs
 from trainer_props.scenario import Scenario
 
@@ -105,11 +106,15 @@ _NAMES: Final = {"data_parallel": EMULATED, "gloo": PROCESSES}
 
 
 def in_processes(case: Case) -> Case | None:
-    """The same case in processes with gloo, which judge what an emulation shows; None if it is not emulated."""
+    """The same case in processes with gloo, which judge what an emulation shows; None if it is not emulated.
+
+    Processes repeat rows to fill a short last batch, and then compute something else: they get as many more samples as fill it.
+    """
     if case.scenario.devices.kind != "data_parallel":
         return None
-    devices = case.scenario.devices.replace(kind="gloo")
-    return Case(experiment=PROCESSES, scenario=case.scenario.replace(devices=devices), parameters=case.parameters)
+    scenario = case.scenario.replace(devices=case.scenario.devices.replace(kind="gloo"))
+    data = scenario.data.replace(n=scenario.data.n + repeats(scenario))
+    return Case(experiment=PROCESSES, scenario=scenario.replace(data=data), parameters=case.parameters)
 
 
 def _register(kind: str, statement: str, share: float) -> None:
