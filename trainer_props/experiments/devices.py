@@ -91,7 +91,7 @@ def run(case: Case, subject: Subject) -> Runs:
 def _errand(case: Case) -> Any:
     from trainer_props.running import Errand
 
-    numbers = {name: int(case.parameters[name]) for name in _NUMBERS if name in case.parameters}
+    numbers: dict[str, Any] = {name: int(case.parameters[name]) for name in _NUMBERS if name in case.parameters}
     return Errand(evaluate=case.scenario.data.n_eval > 0, apart=bool(case.parameters.get("apart")), **numbers)
 
 

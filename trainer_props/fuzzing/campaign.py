@@ -195,8 +195,8 @@ class Campaign:
             self._bugs = {bug.id: bug for name in self._plan.properties for bug in candidates(name)}
             for bug in self._bugs.values():
                 if bug.example.experiment in self._plan.experiments:
-                    names = [name for name in bug.properties if bug.example.experiment in PROPERTIES[name].experiments]
-                    found += [Replay(f"{_KNOWN_BUG}{bug.id} {name}", bug.example, name, ATTEMPTS) for name in names]
+                    broken = [name for name in bug.properties if bug.example.experiment in PROPERTIES[name].experiments]
+                    found += [Replay(f"{_KNOWN_BUG}{bug.id} {name}", bug.example, name, ATTEMPTS) for name in broken]
         return tuple(found)
 
     # ---- what is told ----------------------------------------------------------------------------------------------------

@@ -138,7 +138,7 @@ def seeds_used_twice(runs: Runs, kind: int) -> list[int]:
 
 def of_prepared(record: Record, name: str, what: str) -> Any:
     """Something of a loader of one's own that the accelerator prepared."""
-    return told(record, "prepared")[name][what]
+    return record.results["prepared"][name][what]
 
 
 @measure

@@ -27,7 +27,8 @@ def prepared_loaders(trainer: Trainer, n: int, size: int) -> dict[str, dict[str,
         size: the batch size of the loaders.
     """
     found = {}
-    for name, data in (("map", list(range(n))), ("stream", Numbers(n))):
+    kinds: dict[str, Any] = {"map": list(range(n)), "stream": Numbers(n)}
+    for name, data in kinds.items():
         for drop_last in (False, True):
             loader = trainer.accelerator.prepare(DataLoader(data, batch_size=size, drop_last=drop_last))
             length = len(loader) if name == "map" else None
