@@ -24,6 +24,7 @@ import statistics
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -276,17 +277,10 @@ def _jobs(options: argparse.Namespace) -> Iterator[Job]:
 
 
 def _all_done(jobs: Iterable[Job], options: argparse.Namespace) -> Iterator[Row]:
-    pool = multiprocessing.get_context("fork").Pool(options.processes)
-    with pool:
-        yield from pool.imap_unordered(_Doing(options), jobs)
-
-
-@dataclass(frozen=True)
-class _Doing:
-    options: argparse.Namespace
-
-    def __call__(self, job: Job) -> Row:
-        return done(job, self.options)
+    # A Pool's processes are daemons, which can't start the ranks of a case in several processes.
+    with ProcessPoolExecutor(options.processes, mp_context=multiprocessing.get_context("fork")) as pool:
+        for each in as_completed([pool.submit(done, job, options) for job in jobs]):
+            yield each.result()
 
 
 def _print(row: Row) -> None:

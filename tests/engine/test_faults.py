@@ -47,6 +47,7 @@ EXPERIMENT: Final = {
         (
             "items-added-up-once-more", "tokens-of-the-own-rank", "workers-seeded-without-their-rank",
             "last-rank-ends-a-row-early", "every-second-batch-is-the-one-before", "ranks-counted-from-the-end",
+            "prepared-loaders-keep-short-batches",
         ),
         "shard_data",
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -21,6 +22,7 @@ NAMES: Final = (
 SHARDED: Final = (
     "ranks-counted-from-the-end", "last-rank-ends-a-row-early", "every-second-batch-is-the-one-before", "logs-of-the-first-rank-alone",
     "workers-seeded-without-their-rank", "items-added-up-once-more", "tokens-of-the-own-rank",
+    "prepared-loaders-keep-short-batches",
 )  # fmt: skip
 RESUMED: Final = (
     "random-state-demanded-of-every-rank", "tokens-counted-anew-by-other-ranks", "ranks-change-places-on-resume",
@@ -53,8 +55,8 @@ def test_a_fault_on_several_devices_becomes_small(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("gradients-added-up", "confirmed: 2 devices of kind gloo show it too"),
-        ("batch-size-without-devices", "do not show it, so it is about devices of kind data_parallel"),
+        ("gradients-added-up", r"^confirmed: 2 devices of kind gloo(, with \d+ samples,)? show it too$"),
+        ("batch-size-without-devices", r"^not confirmed: .* do not show it, so it is about devices of kind data_parallel"),
     ],
 )
 def test_what_an_emulation_shows_is_tried_in_processes(name: str, sentence: str) -> None:
@@ -62,4 +64,4 @@ def test_what_an_emulation_shows_is_tried_in_processes(name: str, sentence: str)
     plan = Plan(["train_on_devices"], [fault.property], max_examples=100, seed=1, first_failure=True, shrink_seconds=5.0)
     result = Session(subjects.wrap(fault.make(), "transformers:Trainer"), plan).run()
     violation = next(each for each in result.violations if each.finding.known_bug is None)
-    assert sentence in violation.notes[0]
+    assert re.search(sentence, violation.notes[0])

@@ -221,6 +221,15 @@ def test_groups_by_length_go_on_otherwise_in_a_later_epoch(kind: str, at: int) -
     assert ("resume.weights_go_on_where_they_were" in judged.holds) == (at != 5)
 
 
+@pytest.mark.parametrize(("at", "goes_on"), [(3, False), (4, True)])
+def test_groups_by_length_go_on_otherwise_with_a_trainer_that_has_trained(at: int, goes_on: bool) -> None:
+    arguments = {"max_steps": 7, "per_device_train_batch_size": 2, "train_sampling_strategy": "group_by_length"}
+    scenario = Scenario(arguments=arguments, data=Data(kind="tokens", n=8), model=Model(name="lstm"))
+    judged = judge(Case(experiment="resume", scenario=scenario, parameters={"interrupt_at": [at], "trainer": "same"}), SUBJECT, MINE)
+    known = [("resume.samples_go_on_where_they_were", "group-by-length-draws-from-the-global-generator")]
+    assert [(each.property, each.known_bug) for each in judged.findings] == ([] if goes_on else known)
+
+
 def test_patience_is_judged_where_it_is_restored() -> None:
     arguments = {
         "eval_strategy": "steps", "eval_steps": 1, "metric_for_best_model": "score", "greater_is_better": True, "max_steps": 6,

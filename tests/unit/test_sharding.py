@@ -63,6 +63,36 @@ def _cut(rows: list[int], size: int) -> list[list[int]]:
     return [rows[first : first + size] for first in range(0, len(rows), size)]
 
 
+@_SETTINGS
+@given(
+    n=st.integers(1, 30), size=st.integers(1, 4), count=st.integers(1, 4), split=st.booleans(), streamed=st.booleans(),
+    drop_last=st.booleans(), even=st.booleans(),
+)  # fmt: skip
+def test_loaders_of_ones_own_are_shared_out_as_accelerate_does(
+    n: int, size: int, count: int, split: bool, streamed: bool, drop_last: bool, even: bool
+) -> None:
+    size *= count if split else 1
+    if streamed:
+        each = [IterableDatasetShard(_Numbers(n), size, drop_last, count, rank, split) for rank in range(count)]
+        shares = [_cut(list(shard), size // count if split else size) for shard in each]
+    else:
+        sampler = BatchSampler(SequentialSampler(range(n)), size, drop_last)
+        shares = [list(BatchSamplerShard(sampler, count, rank, split_batches=split, even_batches=even)) for rank in range(count)]
+    told = scenario(1, 1, count, dispatch_batches=False, split_batches=split, even_batches=even)
+    assert sharding.shares(told, n, size, streamed=streamed, drop_last=drop_last) == shares
+    lost = n - len({row for share in shares for batch in share for row in batch})
+    assert 0 <= lost < (size if split else size * count) if drop_last else lost == 0
+
+
+def test_loaders_of_ones_own_that_one_process_reads() -> None:
+    told = scenario(1, 1, 2, dispatch_batches=True)
+    assert sharding.shares(told, 5, 2, streamed=False, drop_last=False) == [[[0, 1], [4]], [[2, 3], [0]]]
+    assert sharding.shares(told, 7, 2, streamed=True, drop_last=True) == [[[0, 1]], [[2, 3]]]
+    uneven = scenario(1, 1, 2, dispatch_batches=True, even_batches=False)
+    assert sharding.shares(uneven, 5, 2, streamed=False, drop_last=False) is None
+    assert sharding.shares(uneven, 5, 2, streamed=False, drop_last=True) == [[[0, 1]], [[2, 3]]]
+
+
 def test_what_one_process_hands_out_is_as_much_for_all() -> None:
     assert sharding.repeats(scenario(9, 2, 2, dispatch_batches=True)) == 1
     assert sharding.rows_of_batches(scenario(9, 2, 2, dispatch_batches=True)) == [2, 2, 1]
@@ -98,6 +128,10 @@ def test_cases_are_cases(name: str) -> None:
         ways.add(tuple(sorted((told.argument("accelerator_config") or {}).items())))
         if accounting.loader_option(told, "split_batches"):
             assert told.argument("per_device_train_batch_size") % told.devices.count == 0
+        if case.parameters.get("prepared"):
+            size = case.parameters["prepared_batch"] * accounting.devices_of_a_batch(told)
+            assert size % told.devices.count == 0
+            assert case.parameters["prepared"] >= size or accounting.loader_option(told, "dispatch_batches") is False
         if not accounting.loader_option(told, "even_batches"):
             assert told.data.n % accounting.batch_size(told) == 0
             assert not case.parameters.get("predict")

@@ -26,10 +26,14 @@ def confirmation(finding: Finding, first: Finding, judge: Callable[[Case], Judge
         if other is None or other.experiment not in PROPERTIES[finding.property].experiments:
             return ()
         judged, where = judge(other), f"{other.scenario.devices.count} devices of kind {other.scenario.devices.kind}"
+        filled = other.scenario.data.n > each.case.scenario.data.n
+        if filled:
+            where = f"{where}, with {other.scenario.data.n} samples,"
         if any(found.key == finding.key for found in judged.findings):
             return (f"confirmed: {where} show it too",)
         reason = judged.could_not_run or judged.refused or dict(judged.not_applicable).get(finding.property)
         if not reason:
-            return (f"not confirmed: {where} do not show it, so it is about devices of kind {each.case.scenario.devices.kind}",)
+            about = f"devices of kind {each.case.scenario.devices.kind}{', or a last batch that is not full' if filled else ''}"
+            return (f"not confirmed: {where} do not show it, so it is about {about}",)
         why.append(f"not confirmed: {where} can't show it: {reason}")
     return (why[0],)

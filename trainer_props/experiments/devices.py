@@ -16,6 +16,7 @@ from trainer_props.experiments.devices_source import body
 from trainer_props.experiments.gpus import ON_GPUS, also_on_gpus
 from trainer_props.experiments.hashed import Hashed
 from trainer_props.experiments.registry import Experiment, Held, register
+from trainer_props.oracles.sharding import repeats
 from trainer_props.record import Runs
 from trainer_props.scenario import Scenario
 
@@ -28,6 +29,8 @@ PROCESSES: Final = "train_in_processes"
 COUNTS: Final = {"data_parallel": (2, 3, 4), "gloo": (2, 2, 2, 3)}
 """Kinds of devices -> their numbers, as often as they come up."""
 _SHARED_BASELINES: Final = 16
+_NUMBERS: Final = ("predict", "workers", "prepared", "prepared_batch")
+"""Parameters of a case that an errand has under the same names."""
 _LEFT_OUT: Final = ("save_total_limit", "load_best_model_at_end", "save_only_model", "label_names", "include_num_input_tokens_seen")
 _FLAVOURS: Final = {"data_parallel": ("regression",), "gloo": ("regression", "regression", "saving")}
 _DRAWN: Final = {"regression": strategies.regression_scenarios, "saving": strategies.saving_scenarios}
@@ -78,7 +81,7 @@ def run(case: Case, subject: Subject) -> Runs:
     from trainer_props.running import run_on_devices
 
     errand = _errand(case)
-    baseline = _baseline(Hashed(subject), on_one_device(case.scenario), errand.replace(apart=False))
+    baseline = _baseline(Hashed(subject), on_one_device(case.scenario), errand.replace(apart=False, prepared=0))
     runs = Runs({BASELINE: baseline.first})
     if baseline.first.finished:
         runs |= run_on_devices(case.scenario, subject, errand)
@@ -88,8 +91,8 @@ def run(case: Case, subject: Subject) -> Runs:
 def _errand(case: Case) -> Any:
     from trainer_props.running import Errand
 
-    predict, workers = (int(case.parameters.get(name, 0)) for name in ("predict", "workers"))
-    return Errand(evaluate=case.scenario.data.n_eval > 0, predict=predict, workers=workers, apart=bool(case.parameters.get("apart")))
+    numbers: dict[str, Any] = {name: int(case.parameters[name]) for name in _NUMBERS if name in case.parameters}
+    return Errand(evaluate=case.scenario.data.n_eval > 0, apart=bool(case.parameters.get("apart")), **numbers)
 
 
 @functools.lru_cache(maxsize=_SHARED_BASELINES)
@@ -103,11 +106,15 @@ _NAMES: Final = {"data_parallel": EMULATED, "gloo": PROCESSES}
 
 
 def in_processes(case: Case) -> Case | None:
-    """The same case in processes with gloo, which judge what an emulation shows; None if it is not emulated."""
+    """The same case in processes with gloo, which judge what an emulation shows; None if it is not emulated.
+
+    Processes repeat rows to fill a short last batch, and then compute something else: they get as many more samples as fill it.
+    """
     if case.scenario.devices.kind != "data_parallel":
         return None
-    devices = case.scenario.devices.replace(kind="gloo")
-    return Case(experiment=PROCESSES, scenario=case.scenario.replace(devices=devices), parameters=case.parameters)
+    scenario = case.scenario.replace(devices=case.scenario.devices.replace(kind="gloo"))
+    data = scenario.data.replace(n=scenario.data.n + repeats(scenario))
+    return Case(experiment=PROCESSES, scenario=scenario.replace(data=data), parameters=case.parameters)
 
 
 def _register(kind: str, statement: str, share: float) -> None:

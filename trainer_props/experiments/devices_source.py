@@ -59,6 +59,11 @@ def body(case: Case, wanted: Wanted) -> Body:
 
         definitions = [*definitions, bare(errand, "worker_seeds")]
         imports = [*imports, "import random", "import numpy as np", "import torch"]
+    if case.parameters.get("prepared") and ("prepared" in wanted.words or wanted.fields & {"failure", "stuck"}):
+        from trainer_props.running.devices import prepared  # it imports transformers
+
+        definitions = [*definitions, bare(prepared, "Numbers"), bare(prepared, "prepared_loaders")]
+        imports = [*imports, "from torch.utils.data import DataLoader, IterableDataset"]
     if "own_files" in wanted.words:
         definitions, imports = [*definitions, files_source()], [*imports, "from pathlib import Path"]
     elif "files" in wanted.words:
@@ -95,6 +100,9 @@ def _lines(case: Case, wanted: Wanted) -> list[str]:
             lines.append(f"found = predicted.{name}")
             value = "[each.tolist() for each in found] if isinstance(found, tuple) else found.tolist()"
             lines.append(f'record.results["{name}"] = {value}')
+    if case.parameters.get("prepared") and ("prepared" in wanted.words or ends):
+        rows, size = (case.parameters[name] for name in ("prepared", "prepared_batch"))
+        lines.append(f'record.results["prepared"] = prepared_loaders(trainer, {rows}, {size})')
     return lines
 
 

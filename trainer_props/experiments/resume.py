@@ -165,6 +165,8 @@ def _parts(case: Case, subject: Subject, at: tuple[int, ...], runs: Runs) -> Non
             scenario = continued(case.scenario, evaluations_until(runs.first, step_of(newest)))
             record = run_scenario(scenario, subject, training(interruption, resumed), directory=directory)
             runs[f"part {number}"] = record
+            if number > 1 and case.parameters.get("trainer") == "same":
+                record.results["trained_before"] = True
             if not interruption.happened:
                 return
 

@@ -14,6 +14,7 @@ from trainer_props.experiments.devices import COUNTS, plain, run
 from trainer_props.experiments.devices_source import body
 from trainer_props.experiments.registry import Experiment, Held, register
 from trainer_props.oracles.accounting import loader_option
+from trainer_props.scenario import Scenario
 
 NAME: Final = "shard_data"
 _LEFT_OUT: Final = ("save_total_limit", "load_best_model_at_end", "save_only_model", "label_names")
@@ -22,10 +23,14 @@ _DRAWN: Final = {
 }  # fmt: skip
 _MODELS: Final = tuple(dict.fromkeys(name for flavour in _DRAWN for name in strategies.FLAVOURS[flavour].models))
 _WORKERS: Final = (0, 1, 2, 3)
+_MOST_ROWS: Final = 3
+_MOST_BATCHES: Final = 3
 
 
 def cases(held: Held) -> st.SearchStrategy[Case]:
-    """Scenarios in several processes. Parameters of a case: `predict` (rows that are predicted after training), `workers` (of a loader)."""
+    """Scenarios in several processes. Parameters of a case: `predict` (rows that are predicted after training), `workers` (of a loader),
+    `prepared` and `prepared_batch` (rows and batch size of loaders that the trainer's accelerator prepares).
+    """
     arguments = {**{argument: default(argument) for argument in held.forbidden}, **held.arguments}
     fitting = [
         drawn(arguments=arguments, models=held.models).map(functools.partial(plain, held=arguments, left_out=_LEFT_OUT))
@@ -39,9 +44,24 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
         scenario = draw(strategies.sharded_scenarios(st.one_of(fitting), counts=counts, held=arguments))
         most = 2 * scenario.devices.count + 1 if loader_option(scenario, "even_batches") else 0  # else ranks wait for others' rows
         asked = {"predict": draw(st.integers(0, most)), "workers": draw(st.sampled_from(_WORKERS))}
+        asked |= draw(_prepared(scenario))
         return Case(experiment=NAME, scenario=scenario, parameters={name: value for name, value in asked.items() if value})
 
     return drawn()
+
+
+@st.composite
+def _prepared(draw: st.DrawFn, scenario: Scenario) -> dict[str, int]:
+    """Rows and batch size of loaders of one's own; no rows: there are none.
+
+    Where the first process may read for all, as many rows as make one batch for all: what becomes of fewer is asked of training.
+    """
+    count, split = scenario.devices.count, loader_option(scenario, "split_batches")
+    size = draw(st.integers(1, _MOST_ROWS)) * (count if split else 1)
+    whole = size if split else size * count
+    least = 1 if loader_option(scenario, "dispatch_batches") is False else whole
+    rows = draw(st.integers(least - 1, _MOST_BATCHES * whole))
+    return {"prepared": rows, "prepared_batch": size} if rows >= least else {}
 
 
 register(

@@ -101,6 +101,30 @@ def workers_seeded_without_their_rank() -> Any:
     return WithoutRank
 
 
+@fault(property="sharding.prepared_loaders_share_out_their_rows")
+def prepared_loaders_keep_short_batches() -> Any:
+    """Loaders that are prepared for several ranks forget that they drop a short last batch."""
+    from transformers import Trainer
+
+    class Keeps(Trainer):
+        def create_accelerator_and_postprocess(self) -> None:
+            super().create_accelerator_and_postprocess()
+            usual = self.accelerator.prepare_data_loader
+
+            def prepare_data_loader(*args: Any, **kwargs: Any) -> Any:
+                loader = usual(*args, **kwargs)
+                if self.args.world_size > 1:
+                    loader._drop_last = False  # noqa: SLF001  it has no other name
+                    for each in (loader.batch_sampler, loader.dataset):
+                        if hasattr(each, "process_index"):
+                            each.drop_last = False
+                return loader
+
+            self.accelerator.prepare_data_loader = prepare_data_loader
+
+    return Keeps
+
+
 @fault(property="sharding.one_rank_writes_what_all_share")
 def optimizer_written_by_every_rank() -> Any:
     """Every rank writes the state of the optimizer."""

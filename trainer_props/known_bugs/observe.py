@@ -31,12 +31,14 @@ def _repeats(record: Record) -> bool:
 
 
 def _another_order_after_a_resume(judgement: Violated, runs: Runs, scenario: Scenario) -> bool:
-    """A part begins within an epoch that is not the first. The parts have micro-batches of the sizes of the run without interruptions, no
-    sample twice in an epoch of a part, and the same samples until such a part begins.
+    """A part begins within an epoch that is not the first, or within any by a Trainer that has trained before: the generator is not where
+    it was when a fresh one began. The parts have micro-batches of the sizes of the run without interruptions, no sample twice in an epoch
+    of a part, and the same samples until such a part begins.
     """
     parts, per_epoch = resume.parts(runs), max(1, accounting.updates_per_epoch(scenario))
     begun = [resume.first_step(part) for part in parts]
-    after = [step for step in begun if step > per_epoch and step % per_epoch]
+    used = [bool(part.results.get("trained_before")) for part in parts]
+    after = [step for step, again in zip(begun, used, strict=True) if (step > per_epoch or again) and step % per_epoch]
     for part, step in zip(parts, begun, strict=True):
         usual = [batch for batch in runs.first.batches if batch.step >= step]
         if any(one.size != two.size for one, two in zip(part.batches, usual, strict=False)) or _repeats(part):
@@ -56,7 +58,8 @@ known_bug(
         verdict="bug",
         sentence=(
             "train_sampling_strategy='group_by_length' draws the order of an epoch from torch's global generator, whatever data_seed says: "
-            "an evaluation or a prediction before it changes the order of the training data, and so does a resume within a later epoch."
+            "an evaluation or a prediction before it changes the order of the training data, and so does a resume within a later epoch, or "
+            "by a Trainer that has trained before."
         ),
         link="https://github.com/huggingface/transformers/pull/48025",
         versions=">=4.46",

@@ -118,19 +118,41 @@ def events(runs: Runs, rank: int) -> list[list[Any]]:
     return events_of(ranks(runs)[rank])
 
 
-def told(record: Record, name: str) -> Any:
-    """What was kept of a run under a name."""
-    return record.results.get(name)
+def files_of_its_own(record: Record) -> Any:
+    """The files of each checkpoint that the rank of a record wrote into a directory of its own."""
+    return record.results.get("own_files")
+
+
+def seeds_of_workers(record: Record) -> list[list[int]]:
+    """The seeds that the workers of a rank have."""
+    return record.results.get("worker_seeds") or []
 
 
 @measure
 def own_files(runs: Runs, rank: int) -> Any:
     """The files of each checkpoint that a rank wrote into a directory of its own."""
-    return told(ranks(runs)[rank], "own_files")
+    return files_of_its_own(ranks(runs)[rank])
 
 
 @measure
 def seeds_used_twice(runs: Runs, kind: int) -> list[int]:
     """The seeds, or first random numbers, that several workers have, all ranks together: of torch (0), Python (1) or numpy (2)."""
-    found = [worker[kind] for each in ranks(runs) for worker in told(each, "worker_seeds") or []]
+    found = [worker[kind] for each in ranks(runs) for worker in seeds_of_workers(each)]
     return sorted({seed for seed in found if found.count(seed) > 1})
+
+
+def of_prepared(record: Record, name: str, what: str) -> Any:
+    """Something of a loader of one's own that the accelerator prepared."""
+    return record.results["prepared"][name][what]
+
+
+@measure
+def prepared_batches(runs: Runs, rank: int, name: str) -> Any:
+    """The rows of each batch that a rank gets of a loader of one's own that the trainer's accelerator prepared."""
+    return of_prepared(ranks(runs)[rank], name, "batches")
+
+
+@measure
+def prepared_length(runs: Runs, rank: int, name: str) -> Any:
+    """The length that such a loader tells."""
+    return of_prepared(ranks(runs)[rank], name, "length")

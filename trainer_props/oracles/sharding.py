@@ -20,8 +20,12 @@ def in_processes(scenario: Scenario) -> bool:
 
 def dispatched(scenario: Scenario) -> bool:
     """Whether the first process reads the data for all: where that is asked for, and where nothing is said, of streams."""
+    return in_processes(scenario) and _handed_out(scenario, scenario.data.kind in accounting.STREAMS)
+
+
+def _handed_out(scenario: Scenario, streamed: bool) -> bool:
     asked = accounting.loader_option(scenario, "dispatch_batches")
-    return in_processes(scenario) and bool(scenario.data.kind in accounting.STREAMS if asked is None else asked)
+    return bool(streamed if asked is None else asked)
 
 
 def repeats(scenario: Scenario) -> int:
@@ -63,3 +67,37 @@ def random_state_file(rank: int, count: int) -> str:
 def filled_up(order: Sequence[int], n: int, length: int) -> list[int]:
     """So many rows of an order whose first `n` are all there are: after those it begins again."""
     return [order[index % n] for index in range(length) if index % n < len(order)] if n else []
+
+
+def shares(scenario: Scenario, n: int, size: int, *, streamed: bool, drop_last: bool) -> list[list[list[int]]] | None:
+    """The rows of each batch of each rank, of a loader of one's own that the accelerator of the scenario prepares.
+
+    A batch for all ranks is as large as theirs together, or as the loader's that is split. Of a short one at the end nothing is left with
+    `drop_last`; else it is filled up with the first rows, or, of a map-style data set without `even_batches`, some ranks have less of it.
+
+    Args:
+        n: rows of the data, which are read in order.
+        size: the batch size of the loader.
+        streamed: the data are iterable.
+        drop_last: of the loader.
+
+    Returns:
+        None where no document says it: the first process hands out what can't be shared evenly, without `even_batches`.
+    """
+    count, handed_out = scenario.devices.count, _handed_out(scenario, streamed)
+    whole = size * accounting.devices_of_a_batch(scenario)
+    even = streamed or bool(accounting.loader_option(scenario, "even_batches"))
+    found: list[list[list[int]]] = [[] for _ in range(count)]
+    for first in range(0, n, whole):
+        rows, part = list(range(first, min(first + whole, n))), whole // count
+        if len(rows) < whole:
+            if drop_last:
+                break
+            if handed_out and not even:
+                return None
+            part = -(-len(rows) // count) if handed_out else part
+            rows = filled_up(range(n), n, first + part * count)[first:] if even else rows
+        for rank in range(count):
+            own = rows[rank * part : (rank + 1) * part]
+            found[rank] += [own] if own else []
+    return found

@@ -20,12 +20,16 @@ from trainer_props.scenario import Scenario
 
 _LOADERS: Final = "https://huggingface.co/docs/accelerate/package_reference/torch_wrappers#accelerate.data_loader.DataLoaderShard"
 _EVEN: Final = "https://huggingface.co/docs/accelerate/package_reference/torch_wrappers#accelerate.data_loader.BatchSamplerShard"
+_PREPARE: Final = "https://huggingface.co/docs/accelerate/package_reference/accelerator#accelerate.Accelerator.prepare_data_loader"
 _NOT_REBALANCED = Need(
     "not_rebalanced", "the sampler shares out every window by length (sharding.windows_have_rows_of_their_own says how)",
     lambda runs, scenario: not accounting.rebalanced(scenario),
 )  # fmt: skip
 _ASKED_FOR_SEEDS = Need(
     "asked_for_seeds", "no worker was asked for", lambda runs, scenario: "worker_seeds" in list(runs.values())[-1].results
+)
+_PREPARED = Need(
+    "prepared", "no loaders of one's own were prepared", lambda runs, scenario: "prepared" in list(runs.values())[-1].results
 )
 _APART = Need(
     "apart", "the ranks share a directory", lambda runs, scenario: "own_files" in list(runs.values())[-1].results
@@ -179,6 +183,27 @@ def workers_have_seeds_of_their_own(runs: Runs, scenario: Scenario) -> Judgement
         same(f"seeds of {name} that several workers have", expected=[], observed=measures.seeds_used_twice(runs, kind))
         for kind, name in enumerate(("torch", "Python", "numpy"))
     ])  # fmt: skip
+
+
+@trainer_property(source=_PREPARE, experiments=PROCESSES, needs=[FINISHED, _PREPARED], catalogue=[8, 9, 10])
+def prepared_loaders_share_out_their_rows(runs: Runs, scenario: Scenario) -> Judgement:
+    """What the trainer's accelerator prepares is shared out to the ranks as its options say, with the length that its loader tells.
+
+    So it goes with loaders of a user's own, of a map-style data set or a stream. With `drop_last` less than one batch for all is lost.
+    """
+    n, size = list(runs.values())[-1].results["prepared_from"]
+    judgements = []
+    for streamed, drop_last in itertools.product((False, True), repeat=2):
+        name = ("stream" if streamed else "map") + (", drop_last" if drop_last else "")
+        expected = sharding.shares(scenario, n, size, streamed=streamed, drop_last=drop_last)
+        for rank, share in enumerate(expected or []):
+            at = f"loader {name}, rank {rank}"
+            observed = measures.prepared_batches(runs, rank, name)
+            judgements.append(same("rows of batches of a prepared loader", expected=share, observed=observed, at=f"{at}, batch"))
+            if not streamed:
+                observed = measures.prepared_length(runs, rank, name)
+                judgements.append(same("length of a prepared loader", expected=len(share), observed=observed, at=at))
+    return holds_for_all("rows of prepared loaders", judgements)
 
 
 @trainer_property(

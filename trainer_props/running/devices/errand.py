@@ -11,6 +11,7 @@ import torch
 from transformers import Trainer, TrainerCallback
 
 from trainer_props.record import Record
+from trainer_props.running.devices.prepared import prepared_loaders
 from trainer_props.scenario import Value
 from trainer_props.subjects import Parts
 
@@ -19,7 +20,7 @@ OWN_DIRECTORY: Final = "of-rank-"
 
 
 class Errand(Value, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, eq=False):
-    """Train; then, if asked to, evaluate and predict.
+    """Train; then, if asked to, evaluate, predict, and go through loaders of one's own.
 
     Attributes:
         evaluate: evaluate after training, on the scenario's evaluation data.
@@ -27,6 +28,8 @@ class Errand(Value, frozen=True, kw_only=True, omit_defaults=True, forbid_unknow
         workers: before all that, ask for the seeds that so many workers of the training loader would have; 0: not.
         resume: a checkpoint to begin from; empty: none.
         draws: at the beginning of each update draw random numbers, on each rank more than on the one before, and keep the last of them.
+        prepared: at the end go through loaders of so many rows that the trainer's accelerator prepares; 0: not.
+        prepared_batch: the batch size of these loaders.
         apart: every rank has an output directory of its own, as on machines that share none, and says which files it wrote there.
     """
 
@@ -35,6 +38,8 @@ class Errand(Value, frozen=True, kw_only=True, omit_defaults=True, forbid_unknow
     workers: int = 0
     resume: str = ""
     draws: bool = False
+    prepared: int = 0
+    prepared_batch: int = 1
     apart: bool = False
 
     def body(self, trainer: Trainer, record: Record, parts: Parts) -> None:
@@ -61,6 +66,9 @@ class Errand(Value, frozen=True, kw_only=True, omit_defaults=True, forbid_unknow
             predicted = trainer.predict(parts.test_dataset(self.predict))
             results["predictions"] = _rows(predicted.predictions)
             results["label_ids"] = _rows(predicted.label_ids)
+        if self.prepared:
+            results["prepared_from"] = [self.prepared, self.prepared_batch]
+            results["prepared"] = prepared_loaders(trainer, self.prepared, self.prepared_batch)
 
 
 def checkpoint_files(directory: str) -> dict[str, list[str]]:
