@@ -139,12 +139,15 @@ def watch(trainer):
 
 # The fields that are left to the body of an experiment, or known before.
 LEFT = {"arguments", "ended_at", "failure", "stuck", "own_data", "loss_reduction", "expected_steps", "ignored_metrics", "results"}
+# States of generators tell whether a known bug explains a violation: no measure reads them, and no script needs them.
+UNMEASURED = {"random"}
 RECORDED = sorted({each.name for each in fields(Record)} - LEFT)
 EVERYTHING = Reads(
     frozenset(RECORDED),
     {
         **{name: frozenset(each.name for each in fields(kind)) for name, kind in TABLES.items()},  # type: ignore[arg-type]
-        "evaluations.batches": frozenset(each.name for each in fields(TABLES["batches"])),  # type: ignore[arg-type]
+        **{name: frozenset(each.name for each in fields(TABLES["batches"])) - UNMEASURED  # type: ignore[arg-type]
+           for name in ("batches", "evaluations.batches")},
     },
     {"state": None},
 )
@@ -245,7 +248,7 @@ def compare(place: str, left: Any, right: Any) -> None:
 def leaves(place: str, value: Any) -> Iterator[tuple[str, Any]]:
     """Everything in a value with its place: rows of either side by their attributes; without what a clock says and without folders."""
     if hasattr(value, "__dataclass_fields__"):
-        value = {each.name: getattr(value, each.name) for each in fields(value)}
+        value = {each.name: getattr(value, each.name) for each in fields(value) if each.name not in UNMEASURED}
     elif hasattr(value, "__dict__") and not hasattr(value, "tolist"):
         value = vars(value)
     elif hasattr(value, "tolist"):

@@ -118,6 +118,8 @@ def test_objects_are_training_arguments(tmp_path: Path) -> None:
     assert type(drawn).__name__ == "TrainingArguments"
 
 
+# transformers says so of every schedule that is told how many steps are stable
+@pytest.mark.filterwarnings("ignore:Both num_training_steps and num_stable_steps:UserWarning")
 @settings(MANY, max_examples=100)
 @given(strategies.schedules(names=["warmup_stable_decay", "polynomial", "cosine_with_min_lr"], learning_rate=1e-3, max_steps=5))
 def test_schedules_can_be_built(arguments: dict[str, Any]) -> None:

@@ -228,6 +228,7 @@ known_bug(
             "devices.evaluation_loss_is_that_of_one_device", "devices.predictions_are_those_of_one_device",
             "resume_in_processes.resumed_ranks_end_where_the_whole_run_does",
             "resume_in_processes.resumed_ranks_go_on_with_the_data", "resume_in_processes.resumed_ranks_have_the_weights_of_the_whole_run",
+            "resume_in_processes.resumed_ranks_draw_their_own_numbers",
         ),
         region=_longer_than_it_is,
         symptom=_waits_for_more,

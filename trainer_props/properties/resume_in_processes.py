@@ -14,7 +14,7 @@ from trainer_props.properties.optimization import ADAPTIVE
 from trainer_props.properties.registry import trainer_property
 from trainer_props.record import Record, Runs
 from trainer_props.scenario import Scenario
-from trainer_props.zoo import DATASETS
+from trainer_props.zoo import DATASETS, MODELS
 
 _EXPERIMENTS: Final = ("resume_in_processes",)
 _RESUME: Final = sources.docs("Trainer.train.resume_from_checkpoint")
@@ -99,12 +99,20 @@ def resumed_ranks_go_on_with_the_data(runs: Runs, scenario: Scenario) -> Judgeme
     return holds_for_all("samples of updates", judgements)
 
 
+def _ignores_items(scenario: Scenario) -> bool:
+    """The Trainer takes the model's loss to be divided by the items of all devices, and it is not."""
+    averaged = bool(scenario.argument("average_tokens_across_devices"))
+    return MODELS[scenario.model.name].swallows_num_items and scenario.components.loss == "model" and averaged
+
+
 @trainer_property(
     source=_RESUME, experiments=_EXPERIMENTS, needs=[*_ON, COMPARABLE, EVEN_SHARES, ORDERED], tolerance=1e-12, catalogue=[38, 74]
 )
 def resumed_ranks_have_the_weights_of_the_whole_run(runs: Runs, scenario: Scenario) -> Judgement:
     """After each update of a run that goes on the weights are those of the whole run, on every rank."""
     done, tolerance = at(runs), TOLERANCE[scenario.model.dtype]
+    if not same_world(runs) and _ignores_items(scenario):
+        return not_applicable("of a model that ignores num_items_in_batch losses depend on the number of devices, which devices.* tell")
     if not same_world(runs) and scenario.argument("optim") != "sgd":
         if scenario.model.dtype != "float64":
             return not_applicable("adaptive optimizers make visible steps of rounding in float32")

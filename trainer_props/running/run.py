@@ -58,7 +58,6 @@ def run(
         compat.Unsupported: the installed transformers lacks an argument.
         zoo.MissingPackage: a package that the data needs is not installed.
     """
-    budget = batch_budget(scenario) if budget is None else budget
     with _directory(directory) as output_dir, _devices(scenario):
         recorder: Recorder | None = None
         trainer: Trainer | None = None
@@ -81,6 +80,7 @@ def run(
         parts = Parts(scenario, Observed())
         identify = (lambda inputs, training: None) if subject.own_data else parts.identify
         try:
+            budget = batch_budget(scenario) if budget is None else budget
             with wall_clock(WALL_CLOCK_SECONDS + _SECONDS_A_MICRO_BATCH * budget):
                 trainer = subject.make(parts, output_dir)
                 _silence(trainer, prints)
