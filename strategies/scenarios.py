@@ -65,7 +65,7 @@ _LINES: Final = tuple(name for name, kind in MODELS.items() if name.startswith("
 FLAVOURS: Final[dict[str, Flavour]] = {
     "regression": Flavour(_LINES),
     "saving": Flavour(("regression", "regression_pretrained", "regression_layers", "regression_dict"), saving=plans.SAVING),
-    "stream": Flavour((*_LINES, "lstm"), streams=True),
+    "stream": Flavour((*_LINES, "lstm"), streams=True, max_micro_batches=20),
     "token": Flavour(("lstm",)),
     "optimizer": Flavour(("regression", "regression_layers", "regression_rms_norm"), optimizers=True),
     "hub": Flavour(("llama", "gpt2", "bert_classifier"), max_micro_batches=4),

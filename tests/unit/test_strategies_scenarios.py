@@ -60,7 +60,7 @@ def simplest(strategy: st.SearchStrategy[Scenario], condition: Callable[[Scenari
 
 @pytest.fixture(scope="module")
 def samples() -> dict[str, list[Scenario]]:
-    return {name: sample(scenarios(), 800) for name, scenarios in FLAVOURS.items()}
+    return {name: sample(scenarios(), 400) for name, scenarios in FLAVOURS.items()}
 
 
 def test_flavours_and_functions_are_the_same() -> None:
