@@ -103,7 +103,7 @@ def test_a_script_shows_what_a_fresh_process_sees(run: Run, examples: Path) -> N
     assert f"\nverified {one.path.with_suffix('.py')}\n" in out
     assert len(one.example.observed) > 2 * len(one.example.expected)  # that of the session: entries of all of its runs
     text = one.path.with_suffix(".py").read_text(encoding="utf-8")
-    found = re.findall(r"(?:expected|observed): (\[(?:.|\n#  )*)", text)
+    found = re.findall(r"(?:expected|observed): (\[(?:.|\n# {6})*)", text)
     expected, observed = (json.loads(re.sub(r"\n# +", " ", each)) for each in found)
     assert len(observed) == 2 * len(expected)
 

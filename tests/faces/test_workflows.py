@@ -83,7 +83,7 @@ def run(clean: Path, path: Path, named: str, **more: str) -> tuple[int, str]:
     """Run the step of this name, as GitHub does: by bash, in the checkout, stopping at the first command that fails."""
     (step, environment), = [(step, each) for _, step, each in steps(path) if named in (step.get("name"), step.get("run"))]
     given = {name: VALUES.get(name, "") if "${{" in value else value for name, value in environment.items()}
-    outside = {name: value for name, value in os.environ.items() if not name.startswith(("GITHUB_", "PYTEST_"))}
+    outside = {name: value for name, value in os.environ.items() if not name.startswith(("GITHUB_", "PYTEST_", "MAKE"))}
     outside["PATH"] = f"{clean / 'programs'}{os.pathsep}{outside['PATH']}"
     done = subprocess.run(
         ["/bin/bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]], cwd=clean / "project", check=False, text=True,
