@@ -20,17 +20,19 @@ def _dispatches_batches(scenario: Scenario) -> bool:
 
 
 def _skips_for_one(judgement: Violated, runs: Runs, scenario: Scenario) -> bool:
-    """The run goes on as many batches of one process after the beginning of the pass as it should do batches of all."""
+    """The run goes on as many batches of one process after the beginning of the pass as it should do batches of all, and those of a later
+    pass come in the order of the first one.
+    """
     resumed, whole = measures.resumed(runs), measures.whole(runs)
     done = len(whole[0].updates) - len(resumed[0].updates)
     per_epoch, accumulation = accounting.updates_per_epoch(scenario), int(scenario.argument("gradient_accumulation_steps"))
     epoch, skipped = done // per_epoch, done % per_epoch * accumulation
     if len(resumed) < scenario.devices.count or not skipped or not resumed[0].batches:
         return False
-    order = _in_turns([sharding.batches_of_pass(each, epoch) for each in whole])
+    order, taken = (_in_turns([sharding.batches_of_pass(each, number) for each in whole]) for number in (epoch, 0))
     first = skipped * int(scenario.argument("per_device_train_batch_size"))
     begun = _in_turns([sharding.batches_of_pass(each, 0)[:1] for each in resumed])
-    return bool(begun == order[first : first + len(begun)] and begun != order[first * scenario.devices.count :][: len(begun)])
+    return bool(begun == taken[first : first + len(begun)] and begun != order[first * scenario.devices.count :][: len(begun)])
 
 
 def _in_turns(shares: list[list[list[int]]]) -> list[int]:
@@ -43,7 +45,8 @@ known_bug(
         verdict="bug",
         sentence=(
             "With dispatch_batches a run that is resumed within a pass over map-style data trains again on samples that it has seen: as "
-            "many batches are skipped as one process had, while the first process takes as many times more for all."
+            "many batches are skipped as one process had, while the first process takes as many times more for all; in a later pass they "
+            "come in the order of the first."
         ),
         link="https://github.com/huggingface/accelerate/issues/2016",
         versions=">=4.38",
