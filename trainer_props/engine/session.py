@@ -152,7 +152,6 @@ class Session:
         self._resident = resident()
         self._last_progress = 0.0
         self._longest, self._hung = 0.0, False
-        self._passed: set[str] = set()
 
     def run(self) -> Result:
         """Replay, explore, shrink. Interrupted by KeyboardInterrupt, it returns what was found so far."""
@@ -272,14 +271,8 @@ class Session:
                 return
             if given.hunt is not None and given.hunt.passes_over(case):
                 return
-            if given.choice is not None and given.choice.passes_over(case):
-                self._passed.add(case.key)
-                return
             judged = self._judge(case, given.turn.properties, origin, name)
-            self._passed.discard(case.key)
-            harvest.evaluated.append(evaluated := [*judged.holds, *(finding.property for finding in judged.findings)])
-            if given.choice is not None:
-                given.choice.judged(evaluated)
+            harvest.evaluated.append([*judged.holds, *(finding.property for finding in judged.findings)])
             if given.hunt is not None:
                 given.hunt.judged(judged)
             if novelty is not None and harvest.news is not None:
@@ -356,9 +349,7 @@ class Session:
             models = [name for name in EXPERIMENTS[experiment].models if self.plan.held.models is None or name in self.plan.held.models]
             self._hung |= entry.finding.verdict == "hung"
             with self._patience():
-                violation = shrink(
-                    entry, cases, rerun, self._recall, seconds=seconds, known=known, held=held, models=models, passed=self._passed
-                )
+                violation = shrink(entry, cases, rerun, self._recall, seconds=seconds, known=known, held=held, models=models)
                 violation = replace(violation, timeline=self._timeline(violation.finding.case))
             self.result.violations.append(violation)
             self._tell(Shrunk(violation))

@@ -43,7 +43,6 @@ def shrink(
     known: Iterable[Case] = (),
     held: Collection[str] = (),
     models: Collection[str] = (),
-    passed: Collection[str] = (),
 ) -> Violation:
     """The smallest case that shows the violation of `entry`, and which of its parts matter.
 
@@ -55,7 +54,6 @@ def shrink(
         known: cases of this session, whose values are tried in the smallest case.
         held: arguments that stay in the case.
         models: those that the case may have; empty: all.
-        passed: keys of cases that were drawn on the way there and passed over.
     """
     begun = time.monotonic()
     differing = _repeats_differ(entry, judge)
@@ -63,7 +61,7 @@ def shrink(
         return Violation(differing, entry.first, time.monotonic() - begun, True, _REPEATS)
     asker = _Asker(entry.finding.key, judge, recall, begun + seconds)
     if entry.origin is not None and cases is not None:
-        smallest, complete = _reproduced(entry.origin, cases, asker, passed)
+        smallest, complete = _reproduced(entry.origin, cases, asker)
     else:
         smallest, complete = None, entry.shrunk
     if smallest is None or size(entry.finding.case) < size(smallest.case):
@@ -99,14 +97,12 @@ class _Asker:
         return next((finding for finding in self.judged(case).findings if finding.key == self._key), None)
 
 
-def _reproduced(origin: Origin, cases: st.SearchStrategy[Case], ask: _Asker, passed: Collection[str]) -> tuple[Finding | None, bool]:
+def _reproduced(origin: Origin, cases: st.SearchStrategy[Case], ask: _Asker) -> tuple[Finding | None, bool]:
     """The finding on what Hypothesis shrinks the slice of `origin` to, and whether that came to an end within the budget."""
     complete, smallest = True, None
 
     def body(case: Case) -> None:
         nonlocal complete, smallest
-        if smallest is None and case.key in passed:
-            return
         try:
             finding = ask(case)
         except _Spent:

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from trainer_props.case import Case
 from trainer_props.engine.board import Board, Notes, Tally
-from trainer_props.engine.forecast import Choice
 from trainer_props.engine.hunting import Hunt
 from trainer_props.experiments import Experiment
 from trainer_props.properties import Property
@@ -60,14 +59,12 @@ class Slice:
 
     Attributes:
         number: tells it from all others of this experiment.
-        choice: what passes over cases that promise little of what is lacking, or None.
         hunt: what passes over cases in regions of known bugs, or None.
     """
 
     turn: Turn
     number: int
     seconds: float
-    choice: Choice | None = None
     hunt: Hunt | None = None
 
 
@@ -96,7 +93,6 @@ class Turns:
 
     def __init__(self, turns: Sequence[Turn], seconds: float, board: Board, *, hunting: bool = False) -> None:
         self._turns, self._seconds, self._board, self._hunting = turns, seconds, board, hunting
-        self._choices = [Choice() for _ in turns]
 
     def begin(self, left: float) -> Slice:
         """A slice of the experiment that had the least time for what it deserves (a run of one costs ten times a run of another).
@@ -118,8 +114,7 @@ class Turns:
             if lacking[first]:  # what goes beyond that is for others
                 seconds = min(seconds, max(least, needed[first]))
             hunt = Hunt([each.id for each in turn.properties], tally) if self._hunting else None
-            self._choices[first].begin(lacking[first])
-            given = Slice(turn, tally.slices, min(left, seconds), self._choices[first], hunt)
+            given = Slice(turn, tally.slices, min(left, seconds), hunt)
             tally.slices += 1
             tally.spent += given.seconds
         return given
