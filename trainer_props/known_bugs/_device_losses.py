@@ -111,6 +111,8 @@ def _of_an_evaluation(passes: Sequence[Evaluation], scenario: Scenario) -> float
             weighted = weighted[: len(weighted) - len(last) + min(kept, len(last))]
         return sum(weighted) / len(weighted) if weighted else math.nan
     calls, size = list(passes[0].batches), int(scenario.argument("per_device_eval_batch_size")) * count
+    if accounting.drops_last(scenario):
+        rows -= rows % size
     for first in range(0, rows, size):
         sizes = shares(min(size, rows - first), count)
         own, calls = calls[: len(sizes)], calls[len(sizes) :]

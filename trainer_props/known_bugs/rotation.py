@@ -62,9 +62,16 @@ def _number(name: str) -> tuple[int, str]:
 
 
 def _step_of_the_best(judgement: Violated, record: Record, scenario: Scenario) -> bool:
-    """The checkpoint has the number of the best step, at which this run saved nothing, and was there before."""
+    """The checkpoint was there before, and has the number of the last step that was the best so far of which there is a folder."""
+    metric, greater = best_model.metric_name(scenario), best_model.greater_is_better(scenario)
+    there = {*record.results["older"], *(best_model.folder(each.step) for each in record.checkpoints)}
+    best, found = None, None
+    for each in record.evaluations:
+        value = each.metrics.get(f"eval_{metric}")
+        if each.step > 0 and value is not None and best_model.is_better(value, best, greater):
+            best, found = value, best_model.folder(each.step) if best_model.folder(each.step) in there else found
     name = record.state["best_model_checkpoint"]
-    return name in record.results["older"] and name == best_model.folder(record.state["best_global_step"])
+    return name in record.results["older"] and name == found
 
 
 def _saving(n: int = 2, n_eval: int = 0, scores: tuple[float, ...] = (), *, parameters: dict[str, Any], **arguments: Any) -> Case:

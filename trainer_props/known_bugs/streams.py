@@ -130,6 +130,9 @@ known_bug(
         properties=(
             "steps.run_finishes",
             "regroup.both_groupings_finish",
+            "regroup.updates_have_the_same_samples",
+            "regroup.learning_rates_are_the_same",
+            "regroup.log_history_has_the_same_entries",
             "steps.micro_batches_are_those_of_the_updates",
             "callbacks.events_follow_the_grammar",
             "callbacks.events_are_those_of_the_plans",
