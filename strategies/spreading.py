@@ -66,8 +66,8 @@ _OF_STREAMS: Final[tuple[dict[str, Any], ...]] = (
     {}, {"dispatch_batches": False}, {"split_batches": True}, {"dispatch_batches": False, "split_batches": True},
 )  # fmt: skip
 _OF_MAPS: Final[tuple[dict[str, Any], ...]] = (
-    {"dispatch_batches": True}, {"split_batches": True}, {"use_seedable_sampler": False}, {"even_batches": False},
-    {"dispatch_batches": True, "split_batches": True}, {"split_batches": True, "use_seedable_sampler": False},
+    {"dispatch_batches": True}, {"split_batches": True}, {"dispatch_batches": False}, {"use_seedable_sampler": False},
+    {"even_batches": False}, {"dispatch_batches": True, "split_batches": True}, {"split_batches": True, "use_seedable_sampler": False},
 )  # fmt: skip
 
 
@@ -114,7 +114,7 @@ def _ways(scenario: Scenario) -> tuple[dict[str, Any], ...]:
     if scenario.argument("train_sampling_strategy") == "batch_rebalance":
         return ({},)
     if DATASETS[scenario.data.kind].needs_padding:
-        return ({}, *(each for each in _OF_MAPS if "dispatch_batches" not in each))
+        return ({}, *(each for each in _OF_MAPS if not each.get("dispatch_batches")))
     return ({}, *_OF_MAPS) if scenario.argument("train_sampling_strategy") == "group_by_length" else _OF_MAPS
 
 

@@ -72,7 +72,7 @@ class Bitmap:
 
 def shown(judged: Judged) -> Iterator[int]:
     """The bits that a judged case sets: nothing of the process it ran in, so that they mean the same in any."""
-    words = [_word(text) for text in features(judged.case)]
+    words = [_word(text) for text in _features(judged.case)]
     salt = _word(judged.case.experiment)
     for index, one in enumerate(words):
         for other in words[index + 1 :]:
@@ -82,7 +82,7 @@ def shown(judged: Judged) -> Iterator[int]:
         yield _word(f"{name} {max(_NEAREST, math.frexp(part)[1])}") >> 40
 
 
-def features(case: Case) -> list[str]:
+def _features(case: Case) -> list[str]:
     """What a case has, as texts: its arguments, its parameters, its devices, its model, its data and its components, with their values."""
     scenario = case.scenario
     found = [f"argument {name}={_kind(value)}" for name, value in scenario.arguments.items()]

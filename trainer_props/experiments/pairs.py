@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from trainer_props.arguments import default
 from trainer_props.case import Case
 from trainer_props.experiments.hashed import Hashed
-from trainer_props.experiments.registry import Body, Held
+from trainer_props.experiments.registry import Body, Held, Wanted, train_body
 from trainer_props.measures.pairs import BASELINE, CHANGED
 from trainer_props.record import Record, Runs
 from trainer_props.scenario import Scenario
@@ -107,6 +107,24 @@ def pair_body(case: Case, changes: Mapping[str, Any], usual: Body, given: Mappin
         said = [f'f"{{output_dir}}/{side}"', *(_source(values[index]) for values in given.values()), *varied]
         lines.append(f'    "{side}": run({", ".join(said)}),')
     return replace(usual, parameters=list(given), varied=sorted(changes), several=["runs = {", *lines, "}"])
+
+
+def changed_arguments(
+    changes: Callable[[Case], dict[str, Any]],
+) -> tuple[Callable[[Case, Subject], Runs], Callable[[Case, Wanted], Body]]:
+    """What an experiment runs, and the same in source, whose two runs train once and differ in their arguments alone.
+
+    Args:
+        changes: the arguments of the changed run that differ from the baseline's.
+    """
+
+    def run(case: Case, subject: Subject) -> Runs:
+        return run_pair(case, subject, changes(case))
+
+    def body(case: Case, wanted: Wanted) -> Body:
+        return pair_body(case, changes(case), train_body(case, wanted))
+
+    return run, body
 
 
 def _source(value: Any) -> str:

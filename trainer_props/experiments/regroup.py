@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from hypothesis import strategies as st
 
 from trainer_props import strategies
 from trainer_props.case import Case
-from trainer_props.experiments.pairs import held_arguments, pair_body, run_pair, without_workers
-from trainer_props.experiments.registry import Body, Experiment, Held, Wanted, register, train_body
-from trainer_props.record import Runs
+from trainer_props.experiments.pairs import changed_arguments, held_arguments, without_workers
+from trainer_props.experiments.registry import Experiment, Held, register
 from trainer_props.scenario import Scenario
-
-if TYPE_CHECKING:
-    from trainer_props.subjects import Subject
 
 NAME: Final = "regroup"
 GROUPING: Final = ("per_device_train_batch_size", "gradient_accumulation_steps")
@@ -62,15 +58,7 @@ def changes(case: Case) -> dict[str, int]:
     return dict(zip(GROUPING, map(int, case.parameters.get("regroup", ())), strict=False))
 
 
-def run(case: Case, subject: Subject) -> Runs:
-    """The run as it is, and with its micro-batches merged."""
-    return run_pair(case, subject, changes(case))
-
-
-def body(case: Case, wanted: Wanted) -> Body:
-    """The same in source."""
-    return pair_body(case, changes(case), train_body(case, wanted))
-
+run, body = changed_arguments(changes)
 
 register(
     Experiment(

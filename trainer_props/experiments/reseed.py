@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from hypothesis import strategies as st
 
 from trainer_props.case import Case
-from trainer_props.experiments.pairs import held_arguments, pair_body, run_pair
-from trainer_props.experiments.registry import Body, Experiment, Held, Wanted, register, train_body
+from trainer_props.experiments.pairs import changed_arguments, held_arguments
+from trainer_props.experiments.registry import Experiment, Held, register
 from trainer_props.experiments.repeat import changes
-from trainer_props.record import Runs
 from trainer_props.scenario import Data, Model, Scenario
-
-if TYPE_CHECKING:
-    from trainer_props.subjects import Subject
 
 NAME: Final = "reseed"
 _SEEDS: Final = (42, 0, 1, 7, 3)
@@ -61,15 +57,7 @@ def _runs(draw: st.DrawFn, name: str, held: dict[str, Any]) -> Scenario:
     return Scenario(arguments={**said, **held}, data=Data(kind="tokens", n=n, n_eval=n, length=_LENGTH), model=Model(name=name))
 
 
-def run(case: Case, subject: Subject) -> Runs:
-    """The run, and the same under other seeds."""
-    return run_pair(case, subject, changes(case))
-
-
-def body(case: Case, wanted: Wanted) -> Body:
-    """The same in source."""
-    return pair_body(case, changes(case), train_body(case, wanted))
-
+run, body = changed_arguments(changes)
 
 register(
     Experiment(

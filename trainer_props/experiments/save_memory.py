@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from hypothesis import strategies as st
 
 from trainer_props import strategies
 from trainer_props.case import Case
-from trainer_props.experiments.pairs import held_arguments, pair_body, run_pair, without_workers
-from trainer_props.experiments.registry import Body, Experiment, Held, Wanted, register, train_body
-from trainer_props.record import Runs
+from trainer_props.experiments.pairs import changed_arguments, held_arguments, without_workers
+from trainer_props.experiments.registry import Experiment, Held, register
 from trainer_props.scenario import Scenario, thaw
-
-if TYPE_CHECKING:
-    from trainer_props.subjects import Subject
 
 NAME: Final = "save_memory"
 _FLAVOURS: Final = {
@@ -90,15 +86,7 @@ def changes(case: Case) -> dict[str, Any]:
     return thaw(case.parameters.get("change", {}))  # type: ignore[no-any-return]
 
 
-def run(case: Case, subject: Subject) -> Runs:
-    """The run as it is, and with less memory."""
-    return run_pair(case, subject, changes(case))
-
-
-def body(case: Case, wanted: Wanted) -> Body:
-    """The same in source."""
-    return pair_body(case, changes(case), train_body(case, wanted))
-
+run, body = changed_arguments(changes)
 
 register(
     Experiment(
