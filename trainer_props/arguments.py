@@ -100,6 +100,7 @@ QUIET: Final[dict[str, Any]] = {
     field.name: field.value for field in _TABLE if field.value is not None and field.value != field.default
 }
 """What every run sets where its scenario is silent."""
+_USUAL: Final[dict[str, Any]] = DEFAULTS | QUIET
 
 
 def default(name: str) -> Any:
@@ -108,9 +109,10 @@ def default(name: str) -> Any:
     Raises:
         KeyError: no such field; the message names the nearest one.
     """
-    if name not in DEFAULTS:
-        raise KeyError(f"TrainingArguments has no field {name!r}{nearest(name)}")
-    return QUIET.get(name, DEFAULTS[name])
+    try:
+        return _USUAL[name]
+    except KeyError:
+        raise KeyError(f"TrainingArguments has no field {name!r}{nearest(name)}") from None
 
 
 def nearest(name: str, among: list[str] | None = None) -> str:

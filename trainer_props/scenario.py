@@ -203,9 +203,8 @@ class Scenario(Value, frozen=True, kw_only=True, omit_defaults=True, forbid_unkn
         Raises:
             KeyError: no such field.
         """
-        if name in self.arguments:
-            return self.arguments[name]
-        return _arguments.default(name)
+        given = self.arguments
+        return given[name] if name in given else _arguments.default(name)
 
     def with_arguments(self, **changes: Any) -> Scenario:
         """A copy with some arguments changed."""

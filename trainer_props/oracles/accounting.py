@@ -7,8 +7,9 @@ and of TrainerState. A *window* is the group of micro-batches that one update av
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from fractions import Fraction
-from functools import lru_cache
+from functools import lru_cache, wraps
 from typing import Any, Final, NamedTuple
 
 from trainer_props.scenario import Scenario
@@ -34,6 +35,20 @@ class Window(NamedTuple):
     sizes: tuple[int, ...] | None
     epoch_after: float
     epoch_known: bool
+
+
+def _kept(question: Callable[[Scenario], int]) -> Callable[[Scenario], int]:
+    """The question, whose last answer is kept: all that judge a run ask the same of one scenario, which never changes."""
+    last: tuple[Scenario, int] | None = None
+
+    @wraps(question)
+    def answer(scenario: Scenario) -> int:
+        nonlocal last
+        if last is None or last[0] is not scenario:
+            last = (scenario, question(scenario))
+        return last[1]
+
+    return answer
 
 
 @lru_cache(maxsize=1024)
@@ -67,6 +82,7 @@ def devices_of_a_batch(scenario: Scenario) -> int:
     return 1 if loader_option(scenario, "split_batches") else max(1, scenario.devices.count)
 
 
+@_kept
 def batch_size(scenario: Scenario) -> int:
     """Rows of a full training micro-batch, all devices together."""
     return int(scenario.argument("per_device_train_batch_size")) * devices_of_a_batch(scenario)
@@ -82,6 +98,7 @@ def rebalanced(scenario: Scenario) -> bool:
     return scenario.data.kind not in STREAMS and scenario.argument("train_sampling_strategy") == "batch_rebalance"
 
 
+@_kept
 def batches_per_epoch(scenario: Scenario) -> int:
     """Micro-batches of one pass over the training data (on each device); 0 if not one batch is full and short ones are dropped."""
     n, size = scenario.data.n, batch_size(scenario)
@@ -100,6 +117,7 @@ def updates_per_epoch(scenario: Scenario) -> int:
     return -(-batches_per_epoch(scenario) // int(scenario.argument("gradient_accumulation_steps")))
 
 
+@_kept
 def total_updates(scenario: Scenario) -> int:
     """Updates of a run that nothing stops early.
 

@@ -156,11 +156,10 @@ def optimizer_follows_its_rule(record: Record, scenario: Scenario) -> Judgement:
         parameters = [each for each, use in zip(parameters, judged, strict=True) if use]
     if noisy is not None and bool(noisy.all()):
         return not_applicable("all that the optimizer has to divide by its own size is rounding")
-    name, options = _described(optimizer)
     return close_rows(
         "weights", expected=expected, observed=observed, tolerance=tolerance, parameters=parameters,
         measured=lambda place: measures.weight_element(record, *place),
-        measured_expected=lambda place: measures.weight_element_by_rule(record, *place, name, options),
+        measured_expected=lambda place: measures.weight_element_by_rule(record, *place, *_described(optimizer)),
     )
 
 
@@ -172,19 +171,19 @@ def _described(rule: optimizers.Rule) -> tuple[str, dict[str, Any]]:
 
 def _used_parameters(record: Record, gradients: Tensor) -> list[bool]:
     """Which parameters are in one group and had a gradient in every update: torch leaves out one that has none, and zeros look the same."""
-    used, start = [], 0
-    for parameter in record.parameters:
-        block = gradients[:, start : start + parameter.size]
-        used.append(len(parameter.groups) == 1 and bool(block.any(1).all()))
-        start += parameter.size
-    return used
+    sizes = [parameter.size for parameter in record.parameters]
+    if set(sizes) == {1}:
+        moved: list[bool] = gradients.bool().all(0).tolist()
+    else:
+        moved = [bool(block.any(1).all()) for block in gradients.split(sizes, 1)]
+    return [len(parameter.groups) == 1 and each for parameter, each in zip(record.parameters, moved, strict=True)]
 
 
 def _sane_rows(before: Tensor, gradients: Tensor) -> int:
     """How many updates begin with weights and gradients whose squares can be computed."""
-    largest = torch.maximum(before.abs().amax(1), gradients.abs().amax(1))
-    wild = ~(largest < (1e100 if before.dtype == torch.float64 else 1e15))
-    return int(wild.int().argmax()) if bool(wild.any()) else len(before)
+    most = 1e100 if before.dtype == torch.float64 else 1e15
+    largest: list[float] = torch.cat([before, gradients], 1).abs().amax(1).tolist()
+    return next((row for row, each in enumerate(largest) if not each < most), len(largest))
 
 
 @trainer_property(source=docs("Trainer"), experiments=WITH_FLAGS, needs=[SOME_UPDATE, SINGLE_DEVICE], tolerance=1e-12, catalogue=[20, 30])

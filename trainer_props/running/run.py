@@ -31,6 +31,21 @@ _SECONDS_A_MICRO_BATCH = 0.1
 Body = Callable[[Trainer, Record, Parts], None]
 
 
+class _Observed:
+    """Forwards to the recorder, which can only be made once the parts are."""
+
+    def __init__(self) -> None:
+        self.recorder: Recorder | None = None
+
+    def saw_loss(self, loss: Any, items: Any) -> None:
+        if self.recorder is not None:
+            self.recorder.saw_loss(loss, items)
+
+    def saw_metrics(self, predictions: Any, label_ids: Any) -> None:
+        if self.recorder is not None:
+            self.recorder.saw_metrics(predictions, label_ids)
+
+
 def train(trainer: Trainer, record: Record, parts: Parts) -> None:
     """The usual body of a run: train once, keep what `train()` returned."""
     output = trainer.train()
@@ -59,35 +74,24 @@ def run(
         zoo.MissingPackage: a package that the data needs is not installed.
     """
     with _directory(directory) as output_dir, _devices(scenario):
-        recorder: Recorder | None = None
         trainer: Trainer | None = None
+        observed = _Observed()
         where, ended_at = "construction", ""
         failure: Failure | None = None
         stuck: str | None = None
         poisoned = dict(scenario.components.poisoned)
 
-        class Observed:
-            """Forwards to the recorder, which can only be made once the parts are."""
-
-            def saw_loss(self, loss: Any, items: Any) -> None:
-                if recorder is not None:
-                    recorder.saw_loss(loss, items)
-
-            def saw_metrics(self, predictions: Any, label_ids: Any) -> None:
-                if recorder is not None:
-                    recorder.saw_metrics(predictions, label_ids)
-
-        parts = Parts(scenario, Observed())
+        parts = Parts(scenario, observed)
         identify = (lambda inputs, training: None) if subject.own_data else parts.identify
         try:
             budget = batch_budget(scenario) if budget is None else budget
             with wall_clock(WALL_CLOCK_SECONDS + _SECONDS_A_MICRO_BATCH * budget):
                 trainer = subject.make(parts, output_dir)
                 _silence(trainer, prints)
-                recorder = Recorder(identify, poisoned, budget, keep_random=draws_random_numbers(scenario))
-                recorder.attach(trainer)
+                observed.recorder = Recorder(identify, poisoned, budget, keep_random=draws_random_numbers(scenario))
+                observed.recorder.attach(trainer)
                 where = "train"
-                body(trainer, recorder.record, parts)
+                body(trainer, observed.recorder.record, parts)
         except Stuck as error:
             stuck, ended_at = str(error), place(error) if error.by_the_clock else ""
         except SubjectError:
@@ -101,7 +105,7 @@ def run(
             message, *lines = (text.replace(output_dir, "output_dir") for text in (str(error), *traceback.format_exception(error)[-6:]))
             failure, ended_at = Failure(where, type(error).__name__, message, tuple(lines)), place(error)
         _end_workers(trainer, scenario)
-        record = recorder.finish() if recorder is not None else Record()
+        record = observed.recorder.finish() if observed.recorder is not None else Record()
         record.failure, record.stuck, record.ended_at = failure, stuck, ended_at
         declared = subject.declaration
         record.own_data, record.loss_reduction, record.ignored_metrics = (
