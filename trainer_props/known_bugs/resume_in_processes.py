@@ -14,14 +14,13 @@ from trainer_props.scenario import Data, Devices, Scenario
 
 
 def _dispatches_batches(scenario: Scenario) -> bool:
-    """The first process reads map-style data by as many batches as there are processes."""
-    mapped = scenario.data.kind not in accounting.STREAMS
-    return dispatched(scenario) and mapped and not accounting.loader_option(scenario, "split_batches")
+    """The first process reads map-style data for all."""
+    return dispatched(scenario) and scenario.data.kind not in accounting.STREAMS
 
 
 def _skips_for_one(judgement: Violated, runs: Runs, scenario: Scenario) -> bool:
-    """The run goes on as many batches of one process after the beginning of the pass as it should do batches of all, and those of a later
-    pass come in the order of the first one.
+    """The run goes on as many batches of one process after the beginning of the pass as it should do batches of all (they are the same
+    where batches are split), and those of a later pass come in the order of the first one.
     """
     resumed, whole = measures.resumed(runs), measures.whole(runs)
     done = len(whole[0].updates) - len(resumed[0].updates)
@@ -32,7 +31,8 @@ def _skips_for_one(judgement: Violated, runs: Runs, scenario: Scenario) -> bool:
     order, taken = (_in_turns([sharding.batches_of_pass(each, number) for each in whole]) for number in (epoch, 0))
     first = skipped * int(scenario.argument("per_device_train_batch_size"))
     begun = _in_turns([sharding.batches_of_pass(each, 0)[:1] for each in resumed])
-    return bool(begun == taken[first : first + len(begun)] and begun != order[first * scenario.devices.count :][: len(begun)])
+    due = order[first * accounting.devices_of_a_batch(scenario) :][: len(begun)]
+    return bool(begun == taken[first : first + len(begun)] and begun != due)
 
 
 def _in_turns(shares: list[list[list[int]]]) -> list[int]:
@@ -46,7 +46,7 @@ known_bug(
         sentence=(
             "With dispatch_batches a run that is resumed within a pass over map-style data trains again on samples that it has seen: as "
             "many batches are skipped as one process had, while the first process takes as many times more for all; in a later pass they "
-            "come in the order of the first."
+            "come in the order of the first, also with split_batches."
         ),
         link="https://github.com/huggingface/accelerate/issues/2016",
         versions=">=4.38",
