@@ -109,7 +109,8 @@ def draw_watching(
     evaluates = draft.get("eval_strategy") != "no"
     if evaluates:
         draft.switch_on(EVALUATION_FEATURES, 5)
-    goes_by = best or save == "best" or adaptive or needed or close or draft.on("metric_for_best_model")
+    named = draft.on("metric_for_best_model") or held.get("metric_for_best_model") is not None
+    goes_by = best or save == "best" or adaptive or needed or close or named
     if save == "best" and not evaluates:
         draft.set("metric_for_best_model", "loss")
     if not (evaluates and goes_by):

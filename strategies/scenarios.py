@@ -202,6 +202,7 @@ def draw_scenario(draft: Draft, flavour: Flavour, models: Sequence[str], *, allo
     kind = DATASETS[_draw_kind(draft, flavour, model)]
     draft.apply("seed", "data_seed", *(("train_sampling_strategy",) if kind.map_style else ()))
     lacking = _draw_lacking(draft) if flavour.idle else None
+    metrics = metrics and not draft.held.get("prediction_loss_only")  # without predictions there is nothing to compute them from
     close = _draw_close(draft, flavour, metrics)
     if lacking == "batches":
         size = sizes.draw_empty(draft, max_micro_batches=flavour.max_micro_batches)

@@ -12,7 +12,7 @@ import typer
 
 from trainer_props.arguments import nearest
 from trainer_props.checking import where
-from trainer_props.cli.choosing import chosen, devices_of, for_own_data, held_arguments, on_devices
+from trainer_props.cli.choosing import chosen, devices_of, for_arguments, for_own_data, held_arguments, on_devices
 from trainer_props.cli.common import (
     UsageError,
     importing,
@@ -80,6 +80,7 @@ def check(
     held = held_arguments(loaded, arguments, models, console, devices_of(devices))
     experiments, properties = for_own_data(experiments, properties, held, subject)
     experiments, properties = on_devices(experiments, properties, held, devices)
+    experiments, properties = for_arguments(experiments, properties, held, console)
     budget = {"--seconds": seconds, "--max-examples": max_examples, "--profile": profile if profile != "quick" else None}
     if max_examples is None and seconds is None:
         seconds, max_examples = _PROFILES[profile], _CI_EXAMPLES if _PROFILES[profile] is None else None

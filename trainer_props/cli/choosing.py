@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from trainer_props.arguments import nearest
 from trainer_props.checking import matching
 from trainer_props.cli.common import UsageError, importing
 from trainer_props.scenario import most_devices
+
+OUR_METRICS: Final = ("loss", "score")
+"""What evaluations of our models give, where the scenario has a metric."""
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -101,6 +104,27 @@ def on_devices(experiments: list[str], properties: list[str], held: Held, asked:
     return [name for name in left if any(name in PROPERTIES[each].experiments for each in judged)], judged
 
 
+def for_arguments(experiments: list[str], properties: list[str], held: Held, console: Console) -> tuple[list[str], list[str]]:
+    """What is left with the arguments that are held; what is not, and why, is said.
+
+    Raises:
+        UsageError: nothing is left.
+    """
+    from trainer_props.experiments import EXPERIMENTS, avoided, suitable
+    from trainer_props.properties import PROPERTIES
+
+    left = suitable(experiments, held)
+    if len(left) == len(experiments):
+        return experiments, properties
+    judged = [each for each in properties if set(PROPERTIES[each].experiments) & set(left)]
+    without = {name: avoided(EXPERIMENTS[name], held) or ["label_smoothing_factor"] for name in experiments if name not in left}
+    held_back = ", ".join(sorted({argument for names in without.values() for argument in names}))
+    if not judged:
+        raise UsageError(f"{held_back} is held: with another value than its default {', '.join(without)} can't be run")
+    console.print(f"not run, since {held_back} is held: {', '.join(without)}", soft_wrap=True)
+    return [name for name in left if any(name in PROPERTIES[each].experiments for each in judged)], judged
+
+
 def held_arguments(
     subject: Subject,
     arguments: Path | None,
@@ -126,7 +150,13 @@ def held_arguments(
             if name in fixed and fixed[name] != value:
                 raise UsageError(f"--arguments {arguments}: {name}={value!r}, but {subject.name} declares it fixed at {fixed[name]!r}")
         fixed |= held.arguments
-        for name, why in held.left_out:
+        left_out = list(held.left_out)
+        metric = fixed.get("metric_for_best_model")
+        foreign = metric is not None and str(metric).removeprefix("eval_") not in OUR_METRICS and not subject.own_data
+        if foreign and "metric_for_best_model" in held.arguments:
+            del fixed["metric_for_best_model"]
+            left_out.append(("metric_for_best_model", f"the models of a check have {' and '.join(OUR_METRICS)} to go by"))
+        for name, why in left_out:
             console.print(f"{arguments}: {name} is not held ({why})", soft_wrap=True)
     return Held(arguments=fixed, forbidden=subject.declaration.forbidden, models=models, own_data=subject.own_data, devices=devices)
 

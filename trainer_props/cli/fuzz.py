@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from trainer_props.checking import where
-from trainer_props.cli.choosing import chosen, devices_of, for_own_data, held_arguments, on_devices
+from trainer_props.cli.choosing import chosen, devices_of, for_arguments, for_own_data, held_arguments, on_devices
 from trainer_props.cli.common import UsageError, importing, load_subject, regressions_folder
 from trainer_props.cli.finishing import command_line, exit_code, replays, write_scripts
 from trainer_props.cli.outputs import Outputs
@@ -71,6 +71,7 @@ def fuzz(
     held = held_arguments(loaded, arguments, models, console, devices_of(devices))
     experiments, properties = for_own_data(experiments, properties, held, subject)
     experiments, properties = on_devices(experiments, properties, held, devices)
+    experiments, properties = for_arguments(experiments, properties, held, console)
     folder = StateFolder(state)
     repeat = command_line("fuzz", subject, {
         "--hours": hours, "--jobs": jobs if jobs > 1 else None, "--state": state, "--experiment": experiment, "--property": property,

@@ -31,6 +31,6 @@ from trainer_props.experiments import (  # noqa: F401  they register
     single_run,
     used_folder,
 )
-from trainer_props.experiments.registry import EXPERIMENTS, Body, Experiment, Held, Wanted, suitable
+from trainer_props.experiments.registry import EXPERIMENTS, Body, Experiment, Held, Wanted, avoided, suitable
 
-__all__ = ["EXPERIMENTS", "Body", "Experiment", "Held", "Wanted", "suitable"]
+__all__ = ["EXPERIMENTS", "Body", "Experiment", "Held", "Wanted", "avoided", "suitable"]

@@ -167,5 +167,6 @@ register(
         tuple(dict.fromkeys(name for flavour in _FLAVOURS for name in strategies.FLAVOURS[flavour].models)),
         1.2,
         body=body,
+        avoids=("eval_on_start",),
     )
 )

@@ -293,5 +293,6 @@ register(
         _MODELS,
         0.8,
         body=body,
+        avoids=("load_best_model_at_end", "save_only_model", "save_strategy", "save_total_limit"),
     )
 )

@@ -157,5 +157,6 @@ register(
         ("t5",),
         1.0,
         body=body,
+        avoids=("dataloader_drop_last",),
     )
 )

@@ -303,5 +303,6 @@ register(
         strategies.FLAVOURS["regression"].models,
         0.5,
         body=body,
+        avoids=("eval_on_start",),
     )
 )

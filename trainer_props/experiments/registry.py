@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hypothesis import strategies as st
 
+from trainer_props.arguments import default
 from trainer_props.case import Case
 from trainer_props.record import Observation
+from trainer_props.zoo.kinds import MODELS
 
 if TYPE_CHECKING:
     from trainer_props.subjects import Subject
@@ -22,7 +24,7 @@ class Held:
     Attributes:
         arguments: TrainingArguments with these values in every case.
         forbidden: TrainingArguments that stay at their defaults.
-        models: names of models, or None for all.
+        models: names of models, or None for all (with labels that are smoothed: for those that have labels to smooth).
         own_data: the subject brings its own model and data: only arguments and the number of samples are drawn, and only experiments
             that need no data of ours are run (`suitable`).
         devices: kinds and numbers of devices, or None for all; experiments on others are not run (`suitable`).
@@ -33,6 +35,11 @@ class Held:
     models: Sequence[str] | None = None
     own_data: bool = False
     devices: Sequence[tuple[str, int]] | None = None
+
+    def __post_init__(self) -> None:
+        if self.models is None and self.arguments.get("label_smoothing_factor"):
+            smoothed = tuple(kind.name for kind in MODELS.values() if kind.classifies and kind.pretrained)
+            object.__setattr__(self, "models", smoothed)
 
     def counts(self, kind: str, drawn: Sequence[int]) -> tuple[int, ...]:
         """Those of the numbers of devices that are held to, if any are; they may be others than those that are usually drawn."""
@@ -117,6 +124,7 @@ class Experiment:
             kind of data or model, does not.
         body: case and what is wanted of its record -> what `run` does, as source code.
         devices: the kinds of devices that its scenarios have.
+        avoids: arguments that are at their defaults in all of its cases, since others mean something else to what it asks.
         trains: its cases train. If not, arguments that stand in one case have not been tried together.
         confirmed_by: case -> the same on devices that show more faithfully what it shows, or None.
     """
@@ -131,6 +139,7 @@ class Experiment:
     own_data: bool = False
     body: Callable[[Case, Wanted], Body] = train_body
     devices: tuple[str, ...] = ("single",)
+    avoids: tuple[str, ...] = ()
     trains: bool = True
     confirmed_by: Callable[[Case], Case | None] = _by_nothing
 
@@ -151,9 +160,15 @@ def register(experiment: Experiment) -> Experiment:
 
 
 def suitable(names: Sequence[str], held: Held) -> list[str]:
-    """Those of the experiments that make sense with what is held: for a subject with data of its own those that bring none, and those on
-    devices that are asked for.
+    """Those of the experiments that make sense with what is held: for a subject with data of its own those that bring none, those that have
+    one of the models, those on devices that are asked for, and those that avoid none of the arguments.
     """
     kinds = None if held.devices is None else {kind for kind, _ in held.devices}
     able = [EXPERIMENTS[name] for name in names if EXPERIMENTS[name].own_data or not held.own_data]
-    return [each.name for each in able if kinds is None or kinds & set(each.devices)]
+    able = [each for each in able if held.models is None or held.own_data or not each.models or set(held.models) & set(each.models)]
+    return [each.name for each in able if (kinds is None or kinds & set(each.devices)) and not avoided(each, held)]
+
+
+def avoided(experiment: Experiment, held: Held) -> list[str]:
+    """The arguments that are held at what the experiment avoids."""
+    return [name for name in experiment.avoids if name in held.arguments and held.arguments[name] != default(name)]

@@ -250,5 +250,6 @@ register(
         tuple(dict.fromkeys(name for flavour in _FLAVOURS for name in strategies.FLAVOURS[flavour].models)),
         1.0,
         body=body,
+        avoids=("eval_on_start",),
     )
 )

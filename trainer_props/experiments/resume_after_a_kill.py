@@ -167,5 +167,6 @@ register(
         strategies.FLAVOURS["regression"].models,
         0.6,
         body=body,
+        avoids=("eval_on_start",),
     )
 )

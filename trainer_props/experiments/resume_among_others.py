@@ -210,5 +210,6 @@ register(
         _MODELS,
         0.8,
         body=body,
+        avoids=("eval_on_start",),
     )
 )

@@ -132,5 +132,6 @@ register(
         strategies.FLAVOURS["regression"].models,
         0.3,
         body=body,
+        avoids=("eval_on_start",),
     )
 )

@@ -145,5 +145,6 @@ register(
         _MODELS,
         0.8,
         body=body,
+        avoids=("eval_on_start",),
     )
 )

@@ -11,6 +11,8 @@ from trainer_props.record import Record, Runs
 
 CLOCK = ("runtime", "samples_per_second", "steps_per_second", "preparation_time")
 """How the names of metrics end that depend on the clock."""
+OF_THE_STATE = ("epoch", "num_input_tokens_seen")
+"""What a log adds to the metrics of an evaluation."""
 PADDING = -100
 ENDED = "it ends"
 
@@ -64,8 +66,8 @@ def names_of_metrics(runs: Runs, run: str, call: str) -> list[str]:
 
 
 def names_of(record: Record, call: str) -> list[str]:
-    """The names of metrics, but for those of the clock and the epoch."""
-    return sorted(name for name in record.results[call] if name != "epoch" and not name.endswith(CLOCK))
+    """The names of metrics, but for those of the clock and of the training state, which only what is logged has."""
+    return sorted(name for name in record.results[call] if name not in OF_THE_STATE and not name.endswith(CLOCK))
 
 
 @measure

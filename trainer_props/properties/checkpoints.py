@@ -10,14 +10,14 @@ from trainer_props.measures import checkpoints as measures
 from trainer_props.oracles import best_model
 from trainer_props.properties import sources
 from trainer_props.properties._facts import facts
-from trainer_props.properties.needs import FINISHED, INTERVALS_KNOWN, SOME_BATCH, SOME_UPDATE, WHOLE_WINDOWS, Need
+from trainer_props.properties.needs import DELAY_KNOWN, FINISHED, INTERVALS_KNOWN, SOME_BATCH, SOME_UPDATE, WHOLE_WINDOWS, Need
 from trainer_props.properties.registry import WITH_FLAGS, WITH_SAVES, trainer_property
 from trainer_props.record import Record
 from trainer_props.scenario import Scenario
 
 SAVED = Need("saved", "no checkpoint was saved", lambda record, scenario: bool(record.checkpoints))
 TRACKED = Need("tracked", "no metric is tracked", lambda record, scenario: best_model.metric_name(scenario) is not None)
-_BASE = (FINISHED, SOME_UPDATE, WHOLE_WINDOWS, INTERVALS_KNOWN)
+_BASE = (FINISHED, SOME_UPDATE, WHOLE_WINDOWS, DELAY_KNOWN, INTERVALS_KNOWN)
 _ALWAYS: Final = ("trainer_state.json", "training_args.bin")
 _FOR_RESUMING: Final = ("optimizer.pt", "scheduler.pt", "rng_state.pth")
 _WEIGHTS: Final = ("model.safetensors", "pytorch_model.bin")

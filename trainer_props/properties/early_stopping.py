@@ -9,7 +9,7 @@ from trainer_props.measures import early_stopping as measures
 from trainer_props.oracles import best_model
 from trainer_props.properties import sources
 from trainer_props.properties._facts import facts
-from trainer_props.properties.needs import FINISHED, INTERVALS_KNOWN, SOME_UPDATE, WHOLE_WINDOWS, Need
+from trainer_props.properties.needs import DELAY_KNOWN, FINISHED, INTERVALS_KNOWN, SOME_UPDATE, WHOLE_WINDOWS, Need
 from trainer_props.properties.registry import trainer_property
 from trainer_props.record import Record
 from trainer_props.scenario import Scenario
@@ -19,7 +19,7 @@ EARLY_STOPPING = Need("early_stopping", "no early stopping", lambda record, scen
 
 @trainer_property(
     source=sources.docs("EarlyStoppingCallback"),
-    needs=[FINISHED, SOME_UPDATE, WHOLE_WINDOWS, INTERVALS_KNOWN, EARLY_STOPPING],
+    needs=[FINISHED, SOME_UPDATE, WHOLE_WINDOWS, DELAY_KNOWN, INTERVALS_KNOWN, EARLY_STOPPING],
     catalogue=[62],
 )
 def stops_when_patience_is_spent(record: Record, scenario: Scenario) -> Judgement:

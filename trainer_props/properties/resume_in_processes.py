@@ -53,7 +53,11 @@ EVEN_SHARES = Need(
     lambda runs, scenario: same_world(runs) or EVEN.met(runs, scenario),
 )  # fmt: skip
 ORDERED = Need("ordered", "the order of the samples comes from random numbers that are not drawn again", SAME_ORDER.met)
-_ON = (WENT_ON, FINISHED)
+SOMETHING_LEFT = Need(
+    "something_left", "the run was over when it was resumed (resume.ends_at_the_same_step says what comes of it)",
+    lambda runs, scenario: bool(measures.steps_of_the_checkpoint(runs).value[0] < len(_whole(runs)[0].updates)),
+)  # fmt: skip
+_ON = (WENT_ON, FINISHED, SOMETHING_LEFT)
 
 
 @trainer_property(source=_RESUME, experiments=_EXPERIMENTS, needs=[WENT_ON], catalogue=[74, 79])
