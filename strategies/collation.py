@@ -1,0 +1,400 @@
+"""Samples and data collators: each collator with samples that it is made for, and its options."""
+
+from __future__ import annotations
+
+import functools
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+from hypothesis import strategies as st
+
+from trainer_props.zoo.vocabulary import SIZE, Vocabulary
+
+IGNORED = -100
+
+Parameters = dict[str, Any]
+T = TypeVar("T")
+
+_MOST_SAMPLES: Final = 4
+_LONGEST: Final = 6
+_MANY: Final = 60
+"""So many times over a row is long enough for its masked tokens to be counted."""
+_COPIES: Final = 40
+"""So many copies of a few rows are enough for orders and places to be counted."""
+_MULTIPLES: Final = (None, None, 4, 3, 8)
+_PROBABILITIES: Final = (0.5, 0.15, 1.0, 0.75, 0.25, 0.0, 0.5, 0.25)
+_REPLACING: Final = (
+    (0.8, 0.1), (0.5, 0.5), (1.0, 0.0), (0.0, 1.0), (0.0, 0.0), (0.5, 0.25), (0.25, 0.75), (0.75, 0.0), (0.0, 0.5), (0.25, 0.5),
+)  # fmt: skip
+_FURTHER: Final = ("again", "first", "reversed")
+
+
+class _Pick:
+    """The choices of a case, a byte for each, all of one draw: one for each would cost more than to run the case, and Hypothesis makes later
+    cases of parts of earlier ones, in which the same choices meet again and again. Bytes shrink each by itself.
+    """
+
+    def __init__(self, draw: st.DrawFn) -> None:
+        self._draw = draw
+        self._bytes: Iterator[int] = iter(())
+
+    def integer(self, low: int, high: int) -> int:
+        """An integer between both bounds; `low` is the simplest."""
+        byte = next(self._bytes, None)
+        if byte is None:
+            self._bytes = iter(self._draw(_BYTES))
+            byte = next(self._bytes)
+        return low + (byte * (high - low + 1) >> 8)
+
+    def choose(self, options: Sequence[T]) -> T:
+        """One of the options; the first is the simplest."""
+        return options[self.integer(0, len(options) - 1)]
+
+    def content(self) -> random.Random:
+        """What values are made from."""
+        return random.Random(self.integer(0, 255))
+
+    def lengths(self, *, alike: bool = False, even: bool = False) -> list[int]:
+        """How long each of a few samples is."""
+        count = self.integer(1, _MOST_SAMPLES)
+        if alike:
+            return [self.integer(1, _LONGEST)] * count
+        return [self.integer(1, _LONGEST // 2) * 2 if even else self.integer(1, _LONGEST) for _ in range(count)]
+
+
+_BYTES: Final = st.binary(min_size=32, max_size=32)
+
+
+@functools.cache
+def collations() -> st.SearchStrategy[Parameters]:
+    """Parameters of the experiment `collate`: a collator, its options, and samples that go together."""
+
+    @st.composite
+    def drawn(draw: st.DrawFn) -> Parameters:
+        pick = _Pick(draw)
+        return pick.choose(_KINDS)(pick)
+
+    return drawn()
+
+
+def _tokens(content: random.Random, length: int) -> list[int]:
+    return [content.randrange(SIZE) for _ in range(length)]
+
+
+def _bits(content: random.Random, length: int) -> list[int]:
+    return [content.randrange(2) for _ in range(length)]
+
+
+def _case(collator: str, features: list[Parameters], **more: Any) -> Parameters:
+    """Parameters of which each that is empty is left out, and each that is left out has a default that goes with the others."""
+    return {"collate": {"collator": collator, "features": features}, **{key: value for key, value in more.items() if value}}
+
+
+def _given(**options: Any) -> Parameters:
+    """Options without those that are not said."""
+    return {key: value for key, value in options.items() if value is not None}
+
+
+def _in_numpy(pick: _Pick, options: Parameters) -> Parameters:
+    """Ask for arrays, when the collator is made or when it is called; gives what is said at the call."""
+    where = pick.integer(0, 4)
+    if where == 3:
+        options["return_tensors"] = "np"
+    if where == 4:
+        options["return_tensors"] = "pt"
+        return {"return_tensors": "np"}
+    return {}
+
+
+def _tokenizer(pick: _Pick) -> Parameters:
+    return _given(padding_side=pick.choose((None, "left")), specials=pick.choose((None, "last")))
+
+
+def _further(pick: _Pick) -> list[str]:
+    which = pick.integer(0, len(_FURTHER))
+    return [] if which == 0 else [_FURTHER[which - 1]]
+
+
+def _default(pick: _Pick) -> Parameters:
+    content, count, length = pick.content(), pick.integer(1, _MOST_SAMPLES), pick.integer(1, 3)
+    name = pick.choose(("default_data_collator", "DefaultDataCollator"))
+    scalar: Mapping[str, Callable[[], Any]] = {
+        "int": lambda: content.randrange(9), "float": lambda: content.randrange(9) / 4, "bool": lambda: content.randrange(2) == 1,
+        "None": lambda: None,
+    }  # fmt: skip
+    keys: dict[str, Callable[[], Any]] = {}
+    label = pick.choose(("int", "float", "bool", "None", ""))
+    label_ids = pick.choose(("", "int", "float", "None"))
+    if label:
+        keys["label"] = scalar[label]
+    if label_ids:
+        keys["label_ids"] = (lambda: [scalar[label_ids]() for _ in range(length)]) if label_ids != "None" else scalar["None"]
+    others: Mapping[str, Callable[[], Any]] = {
+        "input_ids": lambda: _tokens(content, length), "weight": scalar["float"],
+        "flags": lambda: [scalar["bool"]() for _ in range(length)],
+        "grid": lambda: [[scalar["float"]() for _ in range(2)] for _ in range(length)], "name": lambda: content.choice("abc"),
+        "nothing": scalar["None"], "number": scalar["int"],
+    }  # fmt: skip
+    names = list(others)
+    for _ in range(pick.integer(0, 3)):
+        key = pick.choose(names)
+        keys[key] = others[key]
+    if not keys:
+        keys["number"] = others["number"]
+    options: Parameters = {}
+    call = _in_numpy(pick, options)
+    if name == "default_data_collator" and options:
+        call, options = {"return_tensors": "np"}, {}
+    in_numpy = "np" in (*options.values(), *call.values())
+    # a truth value of NumPy is no whole number
+    ways = ("objects", "mappings", *(() if label == "bool" else ("arrays",)), *(() if in_numpy else ("tensors",)))
+    given_as = pick.choose((None, *ways))
+    features = [{key: make() for key, make in keys.items()} for _ in range(count)]
+    return _case(name, features, options=options, call=call, given_as=given_as, calls=_further(pick))
+
+
+def _padding(pick: _Pick, lengths: list[int]) -> tuple[Parameters, Parameters]:
+    """Options of padding, and the tokenizer."""
+    tokenizer, longest = _tokenizer(pick), max(lengths)
+    multiple = pick.choose(_MULTIPLES)
+    ways = (None, "longest", "max_length", "model", *((False, "do_not_pad") if len(set(lengths)) == 1 else ()))
+    way = pick.choose(ways)
+    if way == "model":
+        tokenizer["model_max_length"] = longest + pick.integer(0, 3)
+        return _given(padding="max_length", pad_to_multiple_of=multiple), tokenizer
+    length = None if way != "max_length" and pick.integer(0, 2) < 2 else longest + pick.integer(0, 3)
+    return _given(padding=way, max_length=length, pad_to_multiple_of=multiple), tokenizer
+
+
+def _rows(pick: _Pick, content: random.Random, lengths: list[int]) -> list[Parameters]:
+    """Tokens, with or without what else there may be of each."""
+    further = pick.choose(((), ("attention_mask",), ("token_type_ids",), ("attention_mask", "token_type_ids", "special_tokens_mask")))
+    return [{"input_ids": _tokens(content, each), **{key: _bits(content, each) for key in further}} for each in lengths]
+
+
+def _with_padding(pick: _Pick) -> Parameters:
+    content, lengths = pick.content(), pick.lengths(alike=pick.integer(0, 3) == 3)
+    options, tokenizer = _padding(pick, lengths)
+    features = _rows(pick, content, lengths)
+    labels = pick.choose(("", "label", "label_ids", "labels"))
+    floats = labels and pick.choose((False, True))
+    several = labels and pick.choose((False, True))
+    for each in features if labels else ():
+        values = [content.randrange(9) / 4 if floats else content.randrange(9) for _ in range(2)]
+        each[labels] = values if several else values[0]
+    if pick.integer(0, 3) == 3:
+        options["return_tensors"] = "np"
+    given_as = pick.choose((None, "mappings") if floats else (None, "tensors", "arrays", "mappings"))
+    return _case("DataCollatorWithPadding", features, options=options, tokenizer=tokenizer, given_as=given_as, calls=_further(pick))
+
+
+def _token_classification(pick: _Pick) -> Parameters:
+    content, lengths = pick.content(), pick.lengths(alike=pick.integer(0, 3) == 3)
+    options, tokenizer = _padding(pick, lengths)
+    features = _rows(pick, content, lengths)
+    name = pick.choose(("labels", "label", ""))
+    for each, length in zip(features, lengths, strict=True) if name else ():
+        each[name] = [content.randrange(9) for _ in range(length)]
+    options |= _given(label_pad_token_id=pick.choose((None, -1)))
+    call = _in_numpy(pick, options)
+    given_as = pick.choose((None, "tensors", "arrays"))
+    return _case(
+        "DataCollatorForTokenClassification", features, options=options, call=call, tokenizer=tokenizer, given_as=given_as,
+        calls=_further(pick),
+    )  # fmt: skip
+
+
+def _seq2seq(pick: _Pick) -> Parameters:
+    content, alike = pick.content(), pick.integer(0, 3) == 3
+    lengths = pick.lengths(alike=alike)
+    of_labels = [pick.integer(1, _LONGEST)] * len(lengths) if alike else [pick.integer(1, _LONGEST) for _ in lengths]
+    options, tokenizer = _padding(pick, [max(each) for each in zip(lengths, of_labels, strict=True)])
+    if not alike and options.get("padding") in (False, "do_not_pad"):
+        del options["padding"]
+    features = _rows(pick, content, lengths)
+    name = pick.choose(("labels", "label", "labels", "None", ""))
+    for each, length in zip(features, of_labels, strict=True) if name else ():
+        labels = [IGNORED if content.randrange(5) == 0 else content.randrange(SIZE) for _ in range(length)]
+        each["labels" if name == "None" else name] = None if name == "None" else labels
+    model = pick.choose((None, "t5", "t5", "linear"))
+    options |= _given(label_pad_token_id=None if model == "t5" else pick.choose((None, -1)))
+    call = {} if model == "t5" else _in_numpy(pick, options)
+    given_as = pick.choose((None, "tensors", "arrays"))
+    return _case(
+        "DataCollatorForSeq2Seq", features, options=options, call=call, tokenizer=tokenizer, given_as=given_as, model=model,
+        calls=_further(pick),
+    )  # fmt: skip
+
+
+def _multiple_choice(pick: _Pick) -> Parameters:
+    content, choices, count = pick.content(), pick.integer(1, 3), pick.integer(1, 3)
+    lengths = [[pick.integer(1, _LONGEST) for _ in range(choices)] for _ in range(count)]
+    options, tokenizer = _padding(pick, [length for each in lengths for length in each])
+    further = pick.choose(((), ("attention_mask",), ("token_type_ids",)))
+    name = pick.choose(("labels", "label"))
+    features = [
+        {
+            "input_ids": [_tokens(content, length) for length in each],
+            **{key: [_bits(content, length) for length in each] for key in further},
+            name: content.randrange(choices),
+        }
+        for each in lengths
+    ]
+    return _case("DataCollatorForMultipleChoice", features, options=options, tokenizer=tokenizer, calls=_further(pick))
+
+
+_ROWS: Final = ("rows", "row_tensors", "row_arrays", "matrix")
+
+
+def _causal(pick: _Pick) -> Parameters:
+    content, given_as = pick.content(), pick.choose((None, "tensors", "mappings", *_ROWS))
+    bare = given_as in _ROWS
+    without = ("mask_token", "pad_token") if bare and given_as != "matrix" and pick.integer(0, 2) == 2 else ()
+    lengths = pick.lengths( alike=bool(without) or given_as == "matrix")
+    features = [{"input_ids": _tokens(content, each)} for each in lengths] if bare else _rows(pick, content, lengths)
+    options = {"mlm": False, **_given(pad_to_multiple_of=None if without else pick.choose(_MULTIPLES))}
+    call = {"return_tensors": "np"} if given_as not in ("row_tensors", "matrix", "tensors") and pick.integer(0, 3) == 3 else {}
+    tokenizer = _tokenizer(pick)
+    case = _case(
+        "DataCollatorForLanguageModeling", features, options=options, call=call, tokenizer=tokenizer, given_as=given_as,
+        calls=_further(pick),
+    )  # fmt: skip
+    if without:  # none of these can be left out alone
+        case["collate"] |= {name: case.pop(name) for name in ("options", "given_as")} | {"tokenizer": {**tokenizer, "without": without}}
+        case.pop("tokenizer", None)
+    return case
+
+
+def _masking(pick: _Pick) -> Parameters:
+    content, many = pick.content(), pick.integer(0, 2) > 0
+    numbers = pick.integer(0, 2) == 2
+    ways = (None, "mappings", "rows", "row_arrays") if numbers else (None, "tensors", *_ROWS)
+    given_as = pick.choose(ways)
+    lengths = pick.lengths( alike=given_as == "matrix")
+    if given_as in _ROWS:
+        features: list[Parameters] = [{"input_ids": _tokens(content, each)} for each in lengths]
+    else:
+        features = _rows(pick, content, lengths)
+    options = _replacing(pick) | _given(pad_to_multiple_of=pick.choose(_MULTIPLES))
+    calls = ["again", "anew"]
+    if options.get("seed") is not None:
+        calls = pick.choose((calls, ["again", "worker0", "worker1"], [*calls, "worker1", "worker2", "worker1"]))
+    if numbers:  # generators are made for what the collator was told when it was made
+        options["return_tensors"] = "np"
+    return _case(
+        "DataCollatorForLanguageModeling", features, options=options, tokenizer=_tokenizer(pick), given_as=given_as,
+        repeat=_MANY if many else None, seed=pick.integer(0, 99), calls=calls,
+    )  # fmt: skip
+
+
+def _replacing(pick: _Pick) -> Parameters:
+    masks, at_random = pick.choose(_REPLACING)
+    probability = pick.choose(_PROBABILITIES)
+    said = {"mlm_probability": probability, "mask_replace_prob": masks, "random_replace_prob": at_random}
+    return {**said, **_given(seed=pick.choose((None, 0, 7, 41)))}
+
+
+def _words(pick: _Pick) -> Parameters:
+    """Rows of equal length (offsets are not padded), in which some tokens touch the one before in the text."""
+    content, lengths = pick.content(), pick.lengths( alike=True)
+    features: list[Parameters] = []
+    for length in lengths:
+        offsets, end = [], 0
+        for _ in range(length):
+            start = end + content.randrange(2)
+            end = start + 1 + content.randrange(2)
+            offsets.append([start, end])
+        features.append({"input_ids": _tokens(content, length), "offset_mapping": offsets})
+    if pick.choose((False, True)):
+        for each in features:
+            each["special_tokens_mask"] = [int(content.randrange(4) == 0) for _ in range(lengths[0])]
+    options = {"whole_word_mask": True, **_replacing(pick)}
+    if pick.integer(0, 2) == 2:
+        options["return_tensors"] = "np"
+    given_as = pick.choose((None, "tensors", "arrays"))
+    if "return_tensors" in options and given_as == "tensors":
+        given_as = None
+    return _case(
+        "DataCollatorForLanguageModeling", features, options=options, tokenizer=_tokenizer(pick), given_as=given_as,
+        seed=pick.integer(0, 99), calls=["again", "anew"], copies=_COPIES if pick.integer(0, 2) == 2 else None,
+    )  # fmt: skip
+
+
+def _permutation(pick: _Pick) -> Parameters:
+    content, numbers = pick.content(), pick.integer(0, 2) == 2
+    many = pick.integer(0, 2) == 2
+    given_as = pick.choose((None, "rows", "row_arrays", *(() if numbers else ("tensors", "row_tensors"))))
+    tokenizer = _tokenizer(pick)
+    lengths = pick.lengths( even=True)
+    if many:
+        lengths = lengths[:1]
+    ordinary = sorted(set(range(SIZE)) - set(Vocabulary.of(tokenizer).identities.values()))
+    plain = pick.choose((True, False))
+    rows = [[content.choice(ordinary) for _ in range(each)] if plain else _tokens(content, each) for each in lengths]
+    options = _given(plm_probability=pick.choose((None, 0.5, 0.25, 1.0)), max_span_length=pick.choose((None, 1, 2, 3)))
+    if numbers:
+        options["return_tensors"] = "np"
+    return _case(
+        "DataCollatorForPermutationLanguageModeling", [{"input_ids": row} for row in rows], options=options, tokenizer=tokenizer,
+        given_as=given_as, copies=_COPIES if many else None, seed=pick.integer(0, 99), calls=["anew"],
+    )  # fmt: skip
+
+
+def _flattening(pick: _Pick) -> Parameters:
+    content, lengths = pick.content(), pick.lengths()
+    labelled = pick.choose((False, True))
+    features = [
+        {"input_ids": _tokens(content, each), **({"labels": [content.randrange(9) for _ in range(each)]} if labelled else {})}
+        for each in lengths
+    ]
+    options = _given(
+        return_position_ids=pick.choose((None, False)),
+        position_ids_start=pick.choose((None, 2)),
+        separator_id=pick.choose((None, 5)),
+        return_flash_attn_kwargs=pick.choose((None, True)),
+        return_seq_idx=pick.choose((None, True)),
+    )
+    call = _in_numpy(pick, options) | _given(separator_id=pick.choose((None, -1)))
+    given_as = pick.choose((None, "tensors", "arrays"))
+    return _case("DataCollatorWithFlattening", features, options=options, call=call, given_as=given_as, calls=_further(pick))
+
+
+_LM: Final = "DataCollatorForLanguageModeling"
+_PLM: Final = "DataCollatorForPermutationLanguageModeling"
+_REFUSED: Final[tuple[Parameters, ...]] = (
+    {"collator": _LM, "tokenizer": {"without": ["mask_token"]}},
+    {"collator": _LM, "options": {"mlm": False, "whole_word_mask": True}},
+    {"collator": _LM, "options": {"mlm": False}, "tokenizer": {"without": ["pad_token"]}},
+    {"collator": _LM, "options": {"mlm": False}, "tokenizer": {"without": ["pad_token"]}, "given_as": "rows"},
+    {"collator": _LM, "options": {"mlm": False, "return_tensors": "np"}, "tokenizer": {"without": ["pad_token"]}, "given_as": "rows"},
+    {"collator": _LM, "options": {"return_tensors": "tf"}},
+    {"collator": "DataCollatorWithPadding", "tokenizer": {"without": ["pad_token"]}},
+    {"collator": "DataCollatorForTokenClassification", "options": {"return_tensors": "tf"}},
+    {"collator": "DataCollatorWithFlattening", "options": {"return_tensors": "tf"}},
+    {"collator": _PLM, "tokenizer": {"without": ["mask_token"]}},
+    {"collator": _PLM, "tokenizer": {"without": ["mask_token"]}, "options": {"return_tensors": "np"}},
+    {"collator": _PLM},
+    {"collator": _PLM, "options": {"return_tensors": "np"}},
+)
+_OUTSIDE: Final = ("mlm_probability", "mask_replace_prob", "random_replace_prob", "sum")
+
+
+def _refused(pick: _Pick) -> Parameters:
+    """What can't be meant: a probability outside of its bounds, or what a tokenizer or samples are not made for."""
+    content = pick.content()
+    features: list[Parameters] = [{"input_ids": _tokens(content, 3)}, {"input_ids": _tokens(content, 1)}]
+    if pick.choose((True, False)):
+        return {"collate": {"features": features, "refused": True, **pick.choose(_REFUSED)}}
+    name, beyond = pick.choose(_OUTSIDE), pick.integer(1, 8) / 8
+    if name == "sum":
+        options = {"mask_replace_prob": 0.5 + beyond / 2, "random_replace_prob": 0.5}
+    else:
+        options = {"mask_replace_prob": 0.0, "random_replace_prob": 0.0, name: pick.choose((1 + beyond, -beyond))}
+    return {"collate": {"collator": _LM, "features": features, "refused": True, "options": options}}
+
+
+_KINDS: Final = (
+    _default, _with_padding, _token_classification, _seq2seq, _causal, _masking, _flattening, _multiple_choice, _permutation, _words,
+    _masking, _refused, _masking, _default, _seq2seq, _permutation,
+)  # fmt: skip
