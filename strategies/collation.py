@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import functools
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from hypothesis import strategies as st
 
+from trainer_props.strategies.picking import Pick
 from trainer_props.zoo.vocabulary import SIZE, Vocabulary
 
 IGNORED = -100
 
 Parameters = dict[str, Any]
-T = TypeVar("T")
 
 _MOST_SAMPLES: Final = 4
 _LONGEST: Final = 6
@@ -30,56 +30,35 @@ _REPLACING: Final = (
 _FURTHER: Final = ("again", "first", "reversed")
 
 
-class _Pick:
-    """The choices of a case, a byte for each, all of one draw: one for each would cost more than to run the case, and Hypothesis makes later
-    cases of parts of earlier ones, in which the same choices meet again and again. Bytes shrink each by itself.
-    """
-
-    def __init__(self, draw: st.DrawFn) -> None:
-        self._draw = draw
-        self._bytes: Iterator[int] = iter(())
-
-    def integer(self, low: int, high: int) -> int:
-        """An integer between both bounds; `low` is the simplest."""
-        byte = next(self._bytes, None)
-        if byte is None:
-            self._bytes = iter(self._draw(_BYTES))
-            byte = next(self._bytes)
-        return low + (byte * (high - low + 1) >> 8)
-
-    def choose(self, options: Sequence[T]) -> T:
-        """One of the options; the first is the simplest."""
-        return options[self.integer(0, len(options) - 1)]
-
-    def content(self) -> random.Random:
-        """What values are made from."""
-        return random.Random(self.integer(0, 255))
-
-    def lengths(self, *, alike: bool = False, even: bool = False) -> list[int]:
-        """How long each of a few samples is."""
-        count = self.integer(1, _MOST_SAMPLES)
-        if alike:
-            return [self.integer(1, _LONGEST)] * count
-        return [self.integer(1, _LONGEST // 2) * 2 if even else self.integer(1, _LONGEST) for _ in range(count)]
-
-
-_BYTES: Final = st.binary(min_size=32, max_size=32)
-
-
 @functools.cache
 def collations() -> st.SearchStrategy[Parameters]:
     """Parameters of the experiment `collate`: a collator, its options, and samples that go together."""
 
     @st.composite
     def drawn(draw: st.DrawFn) -> Parameters:
-        pick = _Pick(draw)
+        pick = Pick(draw)
         return pick.choose(_KINDS)(pick)
 
     return drawn()
 
 
+def _lengths(pick: Pick, *, alike: bool = False, even: bool = False) -> list[int]:
+    """How long each of a few samples is."""
+    count = pick.integer(1, _MOST_SAMPLES)
+    if alike:
+        return [pick.integer(1, _LONGEST)] * count
+    return [pick.integer(1, _LONGEST // 2) * 2 if even else pick.integer(1, _LONGEST) for _ in range(count)]
+
+
 def _tokens(content: random.Random, length: int) -> list[int]:
     return [content.randrange(SIZE) for _ in range(length)]
+
+
+def _mostly_ordinary(content: random.Random, tokenizer: Parameters, features: list[Parameters]) -> None:
+    """Put ordinary tokens in the place of most others: special ones are not masked."""
+    ordinary = Vocabulary.of(tokenizer).ordinary
+    for each in features:
+        each["input_ids"] = [token if content.randrange(4) == 0 else content.choice(ordinary) for token in each["input_ids"]]
 
 
 def _bits(content: random.Random, length: int) -> list[int]:
@@ -96,7 +75,7 @@ def _given(**options: Any) -> Parameters:
     return {key: value for key, value in options.items() if value is not None}
 
 
-def _in_numpy(pick: _Pick, options: Parameters) -> Parameters:
+def _in_numpy(pick: Pick, options: Parameters) -> Parameters:
     """Ask for arrays, when the collator is made or when it is called; gives what is said at the call."""
     where = pick.integer(0, 4)
     if where == 3:
@@ -107,16 +86,16 @@ def _in_numpy(pick: _Pick, options: Parameters) -> Parameters:
     return {}
 
 
-def _tokenizer(pick: _Pick) -> Parameters:
+def _tokenizer(pick: Pick) -> Parameters:
     return _given(padding_side=pick.choose((None, "left")), specials=pick.choose((None, "last")))
 
 
-def _further(pick: _Pick) -> list[str]:
+def _further(pick: Pick) -> list[str]:
     which = pick.integer(0, len(_FURTHER))
     return [] if which == 0 else [_FURTHER[which - 1]]
 
 
-def _default(pick: _Pick) -> Parameters:
+def _default(pick: Pick) -> Parameters:
     content, count, length = pick.content(), pick.integer(1, _MOST_SAMPLES), pick.integer(1, 3)
     name = pick.choose(("default_data_collator", "DefaultDataCollator"))
     scalar: Mapping[str, Callable[[], Any]] = {
@@ -148,13 +127,13 @@ def _default(pick: _Pick) -> Parameters:
         call, options = {"return_tensors": "np"}, {}
     in_numpy = "np" in (*options.values(), *call.values())
     # a truth value of NumPy is no whole number
-    ways = ("objects", "mappings", *(() if label == "bool" else ("arrays",)), *(() if in_numpy else ("tensors",)))
+    ways = ("objects", "mappings", *(() if label == "bool" else ("arrays",)), "zero_dimensional" if in_numpy else "tensors")
     given_as = pick.choose((None, *ways))
     features = [{key: make() for key, make in keys.items()} for _ in range(count)]
     return _case(name, features, options=options, call=call, given_as=given_as, calls=_further(pick))
 
 
-def _padding(pick: _Pick, lengths: list[int]) -> tuple[Parameters, Parameters]:
+def _padding(pick: Pick, lengths: list[int]) -> tuple[Parameters, Parameters]:
     """Options of padding, and the tokenizer."""
     tokenizer, longest = _tokenizer(pick), max(lengths)
     multiple = pick.choose(_MULTIPLES)
@@ -167,14 +146,14 @@ def _padding(pick: _Pick, lengths: list[int]) -> tuple[Parameters, Parameters]:
     return _given(padding=way, max_length=length, pad_to_multiple_of=multiple), tokenizer
 
 
-def _rows(pick: _Pick, content: random.Random, lengths: list[int]) -> list[Parameters]:
+def _rows(pick: Pick, content: random.Random, lengths: list[int]) -> list[Parameters]:
     """Tokens, with or without what else there may be of each."""
     further = pick.choose(((), ("attention_mask",), ("token_type_ids",), ("attention_mask", "token_type_ids", "special_tokens_mask")))
     return [{"input_ids": _tokens(content, each), **{key: _bits(content, each) for key in further}} for each in lengths]
 
 
-def _with_padding(pick: _Pick) -> Parameters:
-    content, lengths = pick.content(), pick.lengths(alike=pick.integer(0, 3) == 3)
+def _with_padding(pick: Pick) -> Parameters:
+    content, lengths = pick.content(), _lengths(pick, alike=pick.integer(0, 3) == 3)
     options, tokenizer = _padding(pick, lengths)
     features = _rows(pick, content, lengths)
     labels = pick.choose(("", "label", "label_ids", "labels"))
@@ -189,8 +168,8 @@ def _with_padding(pick: _Pick) -> Parameters:
     return _case("DataCollatorWithPadding", features, options=options, tokenizer=tokenizer, given_as=given_as, calls=_further(pick))
 
 
-def _token_classification(pick: _Pick) -> Parameters:
-    content, lengths = pick.content(), pick.lengths(alike=pick.integer(0, 3) == 3)
+def _token_classification(pick: Pick) -> Parameters:
+    content, lengths = pick.content(), _lengths(pick, alike=pick.integer(0, 3) == 3)
     options, tokenizer = _padding(pick, lengths)
     features = _rows(pick, content, lengths)
     name = pick.choose(("labels", "label", ""))
@@ -205,9 +184,9 @@ def _token_classification(pick: _Pick) -> Parameters:
     )  # fmt: skip
 
 
-def _seq2seq(pick: _Pick) -> Parameters:
+def _seq2seq(pick: Pick) -> Parameters:
     content, alike = pick.content(), pick.integer(0, 3) == 3
-    lengths = pick.lengths(alike=alike)
+    lengths = _lengths(pick, alike=alike)
     of_labels = [pick.integer(1, _LONGEST)] * len(lengths) if alike else [pick.integer(1, _LONGEST) for _ in lengths]
     options, tokenizer = _padding(pick, [max(each) for each in zip(lengths, of_labels, strict=True)])
     if not alike and options.get("padding") in (False, "do_not_pad"):
@@ -227,7 +206,7 @@ def _seq2seq(pick: _Pick) -> Parameters:
     )  # fmt: skip
 
 
-def _multiple_choice(pick: _Pick) -> Parameters:
+def _multiple_choice(pick: Pick) -> Parameters:
     content, choices, count = pick.content(), pick.integer(1, 3), pick.integer(1, 3)
     lengths = [[pick.integer(1, _LONGEST) for _ in range(choices)] for _ in range(count)]
     options, tokenizer = _padding(pick, [length for each in lengths for length in each])
@@ -247,11 +226,11 @@ def _multiple_choice(pick: _Pick) -> Parameters:
 _ROWS: Final = ("rows", "row_tensors", "row_arrays", "matrix")
 
 
-def _causal(pick: _Pick) -> Parameters:
+def _causal(pick: Pick) -> Parameters:
     content, given_as = pick.content(), pick.choose((None, "tensors", "mappings", *_ROWS))
     bare = given_as in _ROWS
     without = ("mask_token", "pad_token") if bare and given_as != "matrix" and pick.integer(0, 2) == 2 else ()
-    lengths = pick.lengths( alike=bool(without) or given_as == "matrix")
+    lengths = _lengths(pick,  alike=bool(without) or given_as == "matrix")
     features = [{"input_ids": _tokens(content, each)} for each in lengths] if bare else _rows(pick, content, lengths)
     options = {"mlm": False, **_given(pad_to_multiple_of=None if without else pick.choose(_MULTIPLES))}
     call = {"return_tensors": "np"} if given_as not in ("row_tensors", "matrix", "tensors") and pick.integer(0, 3) == 3 else {}
@@ -266,16 +245,18 @@ def _causal(pick: _Pick) -> Parameters:
     return case
 
 
-def _masking(pick: _Pick) -> Parameters:
+def _masking(pick: Pick) -> Parameters:
     content, many = pick.content(), pick.integer(0, 2) > 0
     numbers = pick.integer(0, 2) == 2
     ways = (None, "mappings", "rows", "row_arrays") if numbers else (None, "tensors", *_ROWS)
     given_as = pick.choose(ways)
-    lengths = pick.lengths( alike=given_as == "matrix")
+    lengths = _lengths(pick,  alike=given_as == "matrix")
     if given_as in _ROWS:
         features: list[Parameters] = [{"input_ids": _tokens(content, each)} for each in lengths]
     else:
         features = _rows(pick, content, lengths)
+    tokenizer = _tokenizer(pick)
+    _mostly_ordinary(content, tokenizer, features)
     options = _replacing(pick) | _given(pad_to_multiple_of=pick.choose(_MULTIPLES))
     calls = ["again", "anew"]
     if options.get("seed") is not None:
@@ -283,21 +264,21 @@ def _masking(pick: _Pick) -> Parameters:
     if numbers:  # generators are made for what the collator was told when it was made
         options["return_tensors"] = "np"
     return _case(
-        "DataCollatorForLanguageModeling", features, options=options, tokenizer=_tokenizer(pick), given_as=given_as,
+        "DataCollatorForLanguageModeling", features, options=options, tokenizer=tokenizer, given_as=given_as,
         repeat=_MANY if many else None, seed=pick.integer(0, 99), calls=calls,
     )  # fmt: skip
 
 
-def _replacing(pick: _Pick) -> Parameters:
+def _replacing(pick: Pick) -> Parameters:
     masks, at_random = pick.choose(_REPLACING)
     probability = pick.choose(_PROBABILITIES)
     said = {"mlm_probability": probability, "mask_replace_prob": masks, "random_replace_prob": at_random}
     return {**said, **_given(seed=pick.choose((None, 0, 7, 41)))}
 
 
-def _words(pick: _Pick) -> Parameters:
+def _words(pick: Pick) -> Parameters:
     """Rows of equal length (offsets are not padded), in which some tokens touch the one before in the text."""
-    content, lengths = pick.content(), pick.lengths( alike=True)
+    content, lengths = pick.content(), _lengths(pick,  alike=True)
     features: list[Parameters] = []
     for length in lengths:
         offsets, end = [], 0
@@ -321,15 +302,15 @@ def _words(pick: _Pick) -> Parameters:
     )  # fmt: skip
 
 
-def _permutation(pick: _Pick) -> Parameters:
+def _permutation(pick: Pick) -> Parameters:
     content, numbers = pick.content(), pick.integer(0, 2) == 2
     many = pick.integer(0, 2) == 2
     given_as = pick.choose((None, "rows", "row_arrays", *(() if numbers else ("tensors", "row_tensors"))))
     tokenizer = _tokenizer(pick)
-    lengths = pick.lengths( even=True)
+    lengths = _lengths(pick,  even=True)
     if many:
         lengths = lengths[:1]
-    ordinary = sorted(set(range(SIZE)) - set(Vocabulary.of(tokenizer).identities.values()))
+    ordinary = Vocabulary.of(tokenizer).ordinary
     plain = pick.choose((True, False))
     rows = [[content.choice(ordinary) for _ in range(each)] if plain else _tokens(content, each) for each in lengths]
     options = _given(plm_probability=pick.choose((None, 0.5, 0.25, 1.0)), max_span_length=pick.choose((None, 1, 2, 3)))
@@ -341,15 +322,15 @@ def _permutation(pick: _Pick) -> Parameters:
     )  # fmt: skip
 
 
-def _flattening(pick: _Pick) -> Parameters:
-    content, lengths = pick.content(), pick.lengths()
+def _flattening(pick: Pick) -> Parameters:
+    content, lengths = pick.content(), _lengths(pick)
     labelled = pick.choose((False, True))
     features = [
         {"input_ids": _tokens(content, each), **({"labels": [content.randrange(9) for _ in range(each)]} if labelled else {})}
         for each in lengths
     ]
     options = _given(
-        return_position_ids=pick.choose((None, False)),
+        return_position_ids=pick.choose((None, None, False)),
         position_ids_start=pick.choose((None, 2)),
         separator_id=pick.choose((None, 5)),
         return_flash_attn_kwargs=pick.choose((None, True)),
@@ -380,7 +361,7 @@ _REFUSED: Final[tuple[Parameters, ...]] = (
 _OUTSIDE: Final = ("mlm_probability", "mask_replace_prob", "random_replace_prob", "sum")
 
 
-def _refused(pick: _Pick) -> Parameters:
+def _refused(pick: Pick) -> Parameters:
     """What can't be meant: a probability outside of its bounds, or what a tokenizer or samples are not made for."""
     content = pick.content()
     features: list[Parameters] = [{"input_ids": _tokens(content, 3)}, {"input_ids": _tokens(content, 1)}]
@@ -396,5 +377,5 @@ def _refused(pick: _Pick) -> Parameters:
 
 _KINDS: Final = (
     _default, _with_padding, _token_classification, _seq2seq, _causal, _masking, _flattening, _multiple_choice, _permutation, _words,
-    _masking, _refused, _masking, _default, _seq2seq, _permutation,
+    _masking, _refused, _masking, _default, _seq2seq, _permutation, _flattening,
 )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from trainer_props.case import Case
@@ -40,11 +40,11 @@ _BATCH_OF: Final = '''\
 def batch_of(batch):
     """Each entry of a batch: its type, and what it holds."""
     return {key: described(value) if hasattr(value, "tolist") else [type(value).__name__, value] for key, value in batch.items()}'''
-_SEED_ALL: Final = '''\
+_SEED_ALL: Final = """\
 def seed_all(seed):
     torch.manual_seed(seed)
     np.random.seed(seed)
-    random.seed(seed)'''
+    random.seed(seed)"""
 _AS_WORKER: Final = '''\
 @contextlib.contextmanager
 def as_worker(number):
@@ -56,9 +56,14 @@ def as_worker(number):
         yield
     finally:
         process.name, torch.utils.data.get_worker_info = name, usual'''
+_CONVERTED: Final = "[{{key: value if is_plain(value) else {} for key, value in each.items()}} for each in features]"
+_IS_PLAIN: Final = """\
+def is_plain(value):
+    return value is None or isinstance(value, str)"""
 _GIVEN_AS: Final[Mapping[str, str]] = {
-    "tensors": "[{key: value if value is None or isinstance(value, str) else torch.tensor(value) for key, value in each.items()} for each in features]",
-    "arrays": "[{key: value if value is None or isinstance(value, str) else np.array(value)[()] for key, value in each.items()} for each in features]",
+    "tensors": _CONVERTED.format("torch.tensor(value)"),
+    "arrays": _CONVERTED.format("np.array(value)[()]"),
+    "zero_dimensional": _CONVERTED.format("np.array(value)"),
     "objects": "[SimpleNamespace(**each) for each in features]",
     "mappings": "[UserDict(each) for each in features]",
     "rows": '[each["input_ids"] for each in features]',
@@ -112,7 +117,6 @@ class _Writer:
     def _refused(self) -> None:
         steps = [*self._features(), f"({self._collator()})({self._arguments('features')})"]
         self.lines += [
-            *[line for line in self.lines],
             "error = None",
             "try:",
             *(f"    {line}" for step in steps for line in step.splitlines()),
@@ -136,8 +140,7 @@ class _Writer:
             self.lines.append(f"batches.append({self._batch('collator', samples)})")
 
     def _batch(self, collator: str, features: str) -> str:
-        called = f"({collator})" if collator.startswith("lambda") else collator
-        return f"batch_of({called}({self._arguments(features)}))"
+        return f"batch_of({collator}({self._arguments(features)}))"
 
     def _arguments(self, features: str) -> str:
         return ", ".join([features, *_keywords(self._said["call"])])
@@ -152,6 +155,7 @@ class _Writer:
         if said["given_as"] in _GIVEN_AS:
             lines.append(f"features = {_GIVEN_AS[said['given_as']]}")
             self.imports += ["from collections import UserDict"] if said["given_as"] == "mappings" else []
+            self.definitions += [_IS_PLAIN] if "is_plain" in lines[-1] else []
         return lines
 
     def _collator(self) -> str:
@@ -182,7 +186,8 @@ class _Writer:
         vocabulary = Vocabulary.of(self._said["tokenizer"])
         tokens = ", ".join(f'{name}="{word}"' for name, word in vocabulary.tokens.items())
         more = [] if vocabulary.model_max_length is None else [f"model_max_length={vocabulary.model_max_length}"]
-        self.imports += ["from tokenizers import Tokenizer", "from tokenizers.models import WordLevel", "from transformers import PreTrainedTokenizerFast"]
+        self.imports += ["from tokenizers import Tokenizer", "from tokenizers.models import WordLevel"]
+        self.imports.append("from transformers import PreTrainedTokenizerFast")
         self.lines += [
             f"words = {' '.join(vocabulary.words).split()!r}".replace("'", '"'),
             'model_of_words = WordLevel({word: identity for identity, word in enumerate(words)}, unk_token="[UNK]")',
@@ -194,7 +199,7 @@ class _Writer:
         ]
 
 
-def _keywords(values: Mapping[str, Any]) -> Iterator[str] | list[str]:
+def _keywords(values: Mapping[str, Any]) -> list[str]:
     return [f"{name}={_quoted(value)}" for name, value in values.items()]
 
 

@@ -73,7 +73,8 @@ def decoder_sees_what_it_predicts() -> Any:
 def samples_run_into_each_other() -> Any:
     """Only the first sample of a flattened row begins with the separator: the others are predicted from the one before."""
     return with_source(
-        "DataCollatorWithFlattening", "__call__", "[separator_id] + input_ids[1:]", "([separator_id] if seq_idx == 0 else input_ids[:1]) + input_ids[1:]"
+        "DataCollatorWithFlattening", "__call__", "[separator_id] + input_ids[1:]",
+        "([separator_id] if seq_idx == 0 else input_ids[:1]) + input_ids[1:]",
     )  # fmt: skip
 
 
@@ -81,7 +82,8 @@ def samples_run_into_each_other() -> Any:
 def positions_go_on() -> Any:
     """Positions are counted through the whole flattened row."""
     return with_source(
-        "DataCollatorWithFlattening", "__call__", "[self.position_ids_start + i for", '[self.position_ids_start + len(batch["position_ids"]) + i for'
+        "DataCollatorWithFlattening", "__call__", "[self.position_ids_start + i for",
+        '[self.position_ids_start + len(batch["position_ids"]) + i for',
     )  # fmt: skip
 
 

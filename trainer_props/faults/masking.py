@@ -89,14 +89,14 @@ def first_token_of_a_word_alone() -> Any:
 @fault(property="masking.permuted_targets_are_hidden")
 def predictions_in_reverse() -> Any:
     """The i-th prediction is of the i-th token from the end."""
-    return with_source(_PLM, "torch_mask_tokens", "target_mapping[i] = torch.eye(labels.size(1))", "target_mapping[i] = torch.eye(labels.size(1)).flip(0)")
+    return with_source(_PLM, "torch_mask_tokens", "= torch.eye(labels.size(1))", "= torch.eye(labels.size(1)).flip(0)")
 
 
 @fault(property="masking.permuted_tokens_stand_in_an_order")
 def tokens_see_themselves() -> Any:
     """A chosen token may attend to itself."""
     return with_source(
-        _PLM, "torch_mask_tokens", "perm_index.reshape((labels.size(1), 1)) <= perm_index", "perm_index.reshape((labels.size(1), 1)) < perm_index"
+        _PLM, "torch_mask_tokens", "perm_index.reshape((labels.size(1), 1)) <=", "perm_index.reshape((labels.size(1), 1)) <"
     )  # fmt: skip
 
 

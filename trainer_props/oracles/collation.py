@@ -17,6 +17,7 @@ IGNORED: Final = -100
 PADDING: Final[Mapping[str, int]] = {"attention_mask": 0, "token_type_ids": 0, "special_tokens_mask": 1}
 """What stands where there is no token, besides the padding token itself."""
 _LABELS: Final = ("label", "label_ids", "labels")
+_ARRAYS: Final = ("arrays", "zero_dimensional")
 _NOT_PADDED: Final = (False, "do_not_pad")
 
 
@@ -29,7 +30,7 @@ class Call:
         samples: what it is given.
         options: keyword arguments that it was made with.
         told: keyword arguments of the call.
-        given_as: whether values are `lists`, `tensors` or `arrays`.
+        given_as: whether values are `lists`, `tensors` or `arrays`, or samples are nothing but `rows` of tokens ...
         padding_side: of the tokenizer.
         pad_token_id: of the tokenizer; None if it has none.
         model_max_length: of the tokenizer, if it is known.
@@ -68,7 +69,7 @@ def stacked(call: Call) -> dict[str, Entry]:
     for name in ("label", "label_ids"):
         if first.get(name) is not None:
             values = [each[name] for each in call.samples]
-            keeps = name == "label_ids" and call.given_as == ("arrays" if call.in_numpy else "tensors")
+            keeps = name == "label_ids" and call.given_as in (_ARRAYS if call.in_numpy else ("tensors",))
             batch["labels"] = (_own_type(call, values) if keeps else _label_type(call, values)), _as_numbers(values)
             break
     for key, value in first.items():
@@ -90,7 +91,7 @@ def _own_type(call: Call, values: Any) -> str:
     scalar = _scalar(values)
     kind = "bool" if isinstance(scalar, bool) else "int64" if isinstance(scalar, int) else "float"
     if kind == "float":
-        kind = "float64" if call.in_numpy or call.given_as == "arrays" else "float32"
+        kind = "float64" if call.in_numpy or call.given_as in _ARRAYS else "float32"
     return f"{'numpy' if call.in_numpy else 'torch'}.{kind}"
 
 

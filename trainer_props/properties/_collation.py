@@ -91,7 +91,8 @@ def entries_are(record: Record, predicted: Mapping[str, Entry], call: int = 0) -
         observed = batch[key][1] if key in batch else None
         if isinstance(expected, list) and isinstance(observed, list) and len(expected) == len(observed) and expected != observed:
             for number, row in enumerate(expected):
-                yield same(key, expected=row, observed=measures.row(record, call, key, number), at=f"row {number}, place", symptom="different")
+                found = measures.row(record, call, key, number)
+                yield same(key, expected=row, observed=found, at=f"row {number}, place", symptom="different")
         else:
             yield same(key, expected=expected, observed=measures.value(record, call, key), at="row")
 
@@ -101,9 +102,8 @@ def judged(quantity: str, record: Record, *predicted: Mapping[str, Entry]) -> Ju
     return holds_for_all(quantity, (judgement for each in predicted for judgement in entries_are(record, each)))
 
 
-def promised(record: Record) -> dict[str, Entry] | None:
-    """All entries of the batch, of which those that are drawn have a type alone; None where nobody says."""
-    call = call_of(record)
+def promised(call: Call) -> dict[str, Entry]:
+    """All entries of a batch; those that are drawn have a type, and no value that is theirs."""
     if call.collator in DEFAULT:
         return collation.stacked(call)
     if call.collator == FLATTENING:

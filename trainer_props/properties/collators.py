@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Final
 
 from trainer_props.judgement import HOLDS, Judgement, holds_for_all, is_true, not_applicable, same
 from trainer_props.measures import collators as measures
 from trainer_props.oracles import collation
+from trainer_props.oracles.collation import Sample
 from trainer_props.properties._collation import (
     BATCHED,
     COLLATE,
@@ -17,6 +19,7 @@ from trainer_props.properties._collation import (
     PADDING,
     SEQ2SEQ,
     call_of,
+    entries_are,
     is_causal,
     is_masked,
     is_one_of,
@@ -75,10 +78,7 @@ def batches_have_the_promised_entries(record: Record, scenario: Scenario) -> Jud
     Labels are whole numbers of 64 bits or, of the default collator, numbers of single precision; so are all entries that say which tokens
     there are; what tells kernels where samples begin is of 32 bits. NumPy is asked for by `return_tensors`.
     """
-    predicted = promised(record)
-    if predicted is None:
-        return not_applicable("nobody says what there is")
-    expected = {key: kind for key, (kind, _) in sorted(predicted.items())}
+    expected = {key: kind for key, (kind, _) in sorted(promised(call_of(record)).items())}
     return same("entries and their types", expected=expected, observed=measures.types(record, 0), symptom="different")
 
 
@@ -155,41 +155,21 @@ def _further(record: Record) -> list[tuple[int, str]]:
 
 @trainer_property(source=_PAGE, experiments=COLLATE, needs=[BATCHED, REPEATED, DRAWS_NOTHING], catalogue=[83, 84, 86, 87])
 def batches_owe_nothing_to_earlier_ones(record: Record, scenario: Scenario) -> Judgement:
-    """A collator that draws nothing makes of the same samples the same batch again; of the same samples in another order the same rows in
-    that order; and of one sample alone its row, without padding that only the others needed.
+    """A collator that draws nothing makes of its next samples what it would have made of them first: of the same ones the same batch, of
+    the same ones in another order their rows in that order, and of one sample alone its row, without the padding that the others needed.
     """
-    return holds_for_all("further batches", (each for number, which in _further(record) for each in _as_before(record, number, which)))
+    call = call_of(record)
+    judgements = (
+        judgement
+        for number, which in _further(record)
+        for judgement in entries_are(record, promised(replace(call, samples=_SAMPLES[which](call.samples))), number)
+    )
+    return holds_for_all("further batches", judgements)
 
 
-def _as_before(record: Record, number: int, which: str) -> Iterator[Judgement]:
-    first, later = record.results["batches"][0], record.results["batches"][number]
-    left, right = measures.types(record, 0), measures.types(record, number)
-    yield same("entries", expected=left, observed=right, at=f"{which}, entry", symptom=which)
-    flattens = call_of(record).collator == FLATTENING
-    for key in sorted(first):
-        moves = flattens or (key == "decoder_input_ids" and which == "first")  # begins with a token of its own, wherever padding is
-        if key not in later or (moves and which != "again"):
-            continue
-        expected, observed = _expected(record, key, first[key][1], later[key][1], which), measures.value(record, number, key)
-        yield same(key, expected=expected, observed=observed, at=f"{which}, row", symptom=which)
-
-
-def _expected(record: Record, key: str, value: Any, later: Any, which: str) -> Any:
-    if which == "again" or not isinstance(value, list):
-        return value
-    if which == "reversed":
-        return value[::-1]
-    return _cut(value[:1], later[:1], from_left=call_of(record).padding_side == "left")
-
-
-def _cut(rows: Any, shorter: Any, *, from_left: bool) -> Any:
-    """Rows as short as other ones, without what stands at the padding side."""
-    if not (isinstance(rows, list) and isinstance(shorter, list)) or not rows or not shorter:
-        return rows
-    if isinstance(rows[0], list):
-        other = shorter[0]
-        return [_cut(row, other, from_left=from_left) for row in rows]
-    return rows if len(shorter) >= len(rows) else rows[len(rows) - len(shorter) :] if from_left else rows[: len(shorter)]
+_SAMPLES: Final[Mapping[str, Callable[[Sequence[Sample]], Sequence[Sample]]]] = {
+    "again": lambda samples: samples, "first": lambda samples: samples[:1], "reversed": lambda samples: samples[::-1],
+}  # fmt: skip
 
 
 @trainer_property(source=_PAGE, experiments=COLLATE, needs=[BATCHED], catalogue=[83, 84, 85, 86, 87])

@@ -24,7 +24,7 @@ from trainer_props.record import Failure, Record
 from trainer_props.running.output import output_directory
 from trainer_props.scenario import Scenario
 from trainer_props.subjects import Parts, Subject, SubjectError
-from trainer_props.zoo.vocabulary import ADDED, SIZE, Vocabulary
+from trainer_props.zoo.vocabulary import ADDED, SIZE, SPECIALS, Vocabulary
 
 T5: Final[Mapping[str, Any]] = {
     "vocab_size": SIZE, "d_model": 4, "d_kv": 2, "d_ff": 4, "num_layers": 1, "num_heads": 1, "decoder_start_token_id": 1,
@@ -142,6 +142,7 @@ _GIVEN_AS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "lists": lambda samples: samples,
     "tensors": lambda samples: _converted(samples, torch.tensor),
     "arrays": lambda samples: _converted(samples, lambda value: np.array(value)[()]),
+    "zero_dimensional": lambda samples: _converted(samples, np.array),
     "objects": lambda samples: [SimpleNamespace(**each) for each in samples],
     "mappings": lambda samples: [UserDict(each) for each in samples],
     "rows": lambda samples: [each["input_ids"] for each in samples],
@@ -185,7 +186,7 @@ def tokenizer_of(vocabulary: Vocabulary) -> Any:
     words = {word: identity for identity, word in enumerate(vocabulary.words)}
     longest = {} if vocabulary.model_max_length is None else {"model_max_length": vocabulary.model_max_length}
     tokenizer = transformers.PreTrainedTokenizerFast(
-        tokenizer_object=Tokenizer(WordLevel(words, unk_token="[UNK]")), padding_side=vocabulary.padding_side,
+        tokenizer_object=Tokenizer(WordLevel(words, unk_token=SPECIALS["unk_token"])), padding_side=vocabulary.padding_side,
         verbose=False, **longest, **vocabulary.tokens,
     )  # fmt: skip
     tokenizer.add_tokens([ADDED])

@@ -9,8 +9,8 @@ from typing import Any, Final
 SPECIALS: Final[Mapping[str, str]] = {
     "pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]",
 }  # fmt: skip
-_LETTERS: Final = tuple("abcdefgh")
-ADDED: Final = "i"
+_LETTERS: Final = tuple("abcd")
+ADDED: Final = "e"
 """It makes the tokenizer longer than its model is."""
 SIZE: Final = len(SPECIALS) + len(_LETTERS) + 1
 """Tokens of a tokenizer: identities are 0 to one less."""
@@ -51,6 +51,11 @@ class Vocabulary:
     def tokens(self) -> dict[str, str]:
         """Its special tokens: name -> word."""
         return {name: word for name, word in SPECIALS.items() if name not in self.without}
+
+    @property
+    def ordinary(self) -> list[int]:
+        """Identities of tokens that are not special."""
+        return sorted(set(range(SIZE)) - set(self.identities.values()))
 
     @property
     def identities(self) -> dict[str, int]:
