@@ -103,7 +103,7 @@ def _default(pick: Pick) -> Parameters:
         "None": lambda: None,
     }  # fmt: skip
     keys: dict[str, Callable[[], Any]] = {}
-    label = pick.choose(("int", "float", "bool", "None", ""))
+    label = pick.choose(("int", "int", "float", "bool", "None", ""))
     label_ids = pick.choose(("", "int", "float", "None"))
     if label:
         keys["label"] = scalar[label]
@@ -137,7 +137,7 @@ def _padding(pick: Pick, lengths: list[int]) -> tuple[Parameters, Parameters]:
     """Options of padding, and the tokenizer."""
     tokenizer, longest = _tokenizer(pick), max(lengths)
     multiple = pick.choose(_MULTIPLES)
-    ways = (None, "longest", "max_length", "model", *((False, "do_not_pad") if len(set(lengths)) == 1 else ()))
+    ways = (None, "longest", "max_length", "model", *((False, "do_not_pad") * 3 if len(set(lengths)) == 1 else ()))
     way = pick.choose(ways)
     if way == "model":
         tokenizer["model_max_length"] = longest + pick.integer(0, 3)
@@ -177,7 +177,7 @@ def _token_classification(pick: Pick) -> Parameters:
         each[name] = [content.randrange(9) for _ in range(length)]
     options |= _given(label_pad_token_id=pick.choose((None, -1)))
     call = _in_numpy(pick, options)
-    given_as = pick.choose((None, "tensors", "arrays"))
+    given_as = pick.choose((None, "tensors", "arrays", "short_arrays"))
     return _case(
         "DataCollatorForTokenClassification", features, options=options, call=call, tokenizer=tokenizer, given_as=given_as,
         calls=_further(pick),
@@ -199,7 +199,7 @@ def _seq2seq(pick: Pick) -> Parameters:
     model = pick.choose((None, "t5", "t5", "linear"))
     options |= _given(label_pad_token_id=None if model == "t5" else pick.choose((None, -1)))
     call = {} if model == "t5" else _in_numpy(pick, options)
-    given_as = pick.choose((None, "tensors", "arrays"))
+    given_as = pick.choose((None, "tensors", "arrays", "short_arrays"))
     return _case(
         "DataCollatorForSeq2Seq", features, options=options, call=call, tokenizer=tokenizer, given_as=given_as, model=model,
         calls=_further(pick),
@@ -230,9 +230,10 @@ def _causal(pick: Pick) -> Parameters:
     content, given_as = pick.content(), pick.choose((None, "tensors", "mappings", *_ROWS))
     bare = given_as in _ROWS
     without = ("mask_token", "pad_token") if bare and given_as != "matrix" and pick.integer(0, 2) == 2 else ()
-    lengths = _lengths(pick,  alike=bool(without) or given_as == "matrix")
+    lengths = _lengths(pick, alike=bool(without) or given_as == "matrix")
     features = [{"input_ids": _tokens(content, each)} for each in lengths] if bare else _rows(pick, content, lengths)
-    options = {"mlm": False, **_given(pad_to_multiple_of=None if without else pick.choose(_MULTIPLES))}
+    # without a padding token rows go together that need none
+    options = {"mlm": False, **_given(pad_to_multiple_of=pick.choose((None, lengths[0]) if without else _MULTIPLES))}
     call = {"return_tensors": "np"} if given_as not in ("row_tensors", "matrix", "tensors") and pick.integer(0, 3) == 3 else {}
     tokenizer = _tokenizer(pick)
     case = _case(
@@ -250,7 +251,7 @@ def _masking(pick: Pick) -> Parameters:
     numbers = pick.integer(0, 2) == 2
     ways = (None, "mappings", "rows", "row_arrays") if numbers else (None, "tensors", *_ROWS)
     given_as = pick.choose(ways)
-    lengths = _lengths(pick,  alike=given_as == "matrix")
+    lengths = _lengths(pick, alike=given_as == "matrix")
     if given_as in _ROWS:
         features: list[Parameters] = [{"input_ids": _tokens(content, each)} for each in lengths]
     else:
@@ -258,9 +259,9 @@ def _masking(pick: Pick) -> Parameters:
     tokenizer = _tokenizer(pick)
     _mostly_ordinary(content, tokenizer, features)
     options = _replacing(pick) | _given(pad_to_multiple_of=pick.choose(_MULTIPLES))
-    calls = ["again", "anew"]
+    calls = ["again", "anew", "other"]
     if options.get("seed") is not None:
-        calls = pick.choose((calls, ["again", "worker0", "worker1"], [*calls, "worker1", "worker2", "worker1"]))
+        calls = pick.choose((calls, ["again", "worker0", "worker1"], ["again", "anew", "worker1", "worker2", "worker1", "other_worker1"]))
     if numbers:  # generators are made for what the collator was told when it was made
         options["return_tensors"] = "np"
     return _case(
@@ -277,27 +278,28 @@ def _replacing(pick: Pick) -> Parameters:
 
 
 def _words(pick: Pick) -> Parameters:
-    """Rows of equal length (offsets are not padded), in which some tokens touch the one before in the text."""
-    content, lengths = pick.content(), _lengths(pick,  alike=True)
+    """Rows of equal length (offsets are not padded), in which some tokens touch the one before in the text; special ones stand nowhere."""
+    content, lengths, tokenizer = pick.content(), _lengths(pick, alike=True), _tokenizer(pick)
+    said, specials = pick.choose((False, True)), set(Vocabulary.of(tokenizer).identities.values())
     features: list[Parameters] = []
     for length in lengths:
+        each: Parameters = {"input_ids": _tokens(content, length)}
+        features.append(each)
+    _mostly_ordinary(content, tokenizer, features)
+    for each in features:
+        special = [int(content.randrange(4) == 0 if said else token in specials) for token in each["input_ids"]]
         offsets, end = [], 0
-        for _ in range(length):
+        for is_special in special:
             start = end + content.randrange(2)
-            end = start + 1 + content.randrange(2)
-            offsets.append([start, end])
-        features.append({"input_ids": _tokens(content, length), "offset_mapping": offsets})
-    if pick.choose((False, True)):
-        for each in features:
-            each["special_tokens_mask"] = [int(content.randrange(4) == 0) for _ in range(lengths[0])]
+            offsets.append([0, 0] if is_special else [start, start + 1])
+            end = end if is_special else start + 1
+        each |= {"offset_mapping": offsets, **({"special_tokens_mask": special} if said else {})}
     options = {"whole_word_mask": True, **_replacing(pick)}
+    ways = (None, "tensors", "arrays")
     if pick.integer(0, 2) == 2:
-        options["return_tensors"] = "np"
-    given_as = pick.choose((None, "tensors", "arrays"))
-    if "return_tensors" in options and given_as == "tensors":
-        given_as = None
+        options["return_tensors"], ways = "np", (None, "arrays")
     return _case(
-        "DataCollatorForLanguageModeling", features, options=options, tokenizer=_tokenizer(pick), given_as=given_as,
+        "DataCollatorForLanguageModeling", features, options=options, tokenizer=tokenizer, given_as=pick.choose(ways),
         seed=pick.integer(0, 99), calls=["again", "anew"], copies=_COPIES if pick.integer(0, 2) == 2 else None,
     )  # fmt: skip
 
@@ -307,11 +309,10 @@ def _permutation(pick: Pick) -> Parameters:
     many = pick.integer(0, 2) == 2
     given_as = pick.choose((None, "rows", "row_arrays", *(() if numbers else ("tensors", "row_tensors"))))
     tokenizer = _tokenizer(pick)
-    lengths = _lengths(pick,  even=True)
-    if many:
-        lengths = lengths[:1]
+    lengths, plain = _lengths(pick, even=True), pick.choose((True, True, False))
+    if many or plain:
+        lengths = lengths[:1] * (1 if many else len(lengths))
     ordinary = Vocabulary.of(tokenizer).ordinary
-    plain = pick.choose((True, False))
     rows = [[content.choice(ordinary) for _ in range(each)] if plain else _tokens(content, each) for each in lengths]
     options = _given(plm_probability=pick.choose((None, 0.5, 0.25, 1.0)), max_span_length=pick.choose((None, 1, 2, 3)))
     if numbers:
@@ -337,7 +338,7 @@ def _flattening(pick: Pick) -> Parameters:
         return_seq_idx=pick.choose((None, True)),
     )
     call = _in_numpy(pick, options) | _given(separator_id=pick.choose((None, -1)))
-    given_as = pick.choose((None, "tensors", "arrays"))
+    given_as = pick.choose((None, "tensors", "arrays", "short_arrays"))
     return _case("DataCollatorWithFlattening", features, options=options, call=call, given_as=given_as, calls=_further(pick))
 
 

@@ -25,7 +25,7 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
     are, where one can't be without the other; `refused`: the options are to be refused), `options` and `call` (keyword arguments of the
     collator and of each call), `tokenizer` (what it is like: `zoo.vocabulary.Vocabulary`), `given_as` (lists, tensors ...), `repeat` (how
     often each list is repeated), `copies` (how many there are of the samples), `model` (of the collator), `seed` (of global generators),
-    `calls` (further ones: `again`, `reversed`, `first`, `anew`, or in `worker0` ...).
+    `calls` (further ones: `again`, `reversed`, `first`; by new collators `zoo.seeding.seeding`).
     """
     return collation.collations().map(_case)
 

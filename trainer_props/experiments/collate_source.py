@@ -8,6 +8,7 @@ from typing import Any, Final
 from trainer_props.case import Case
 from trainer_props.experiments.registry import Body, Wanted
 from trainer_props.scenario import thaw
+from trainer_props.zoo.seeding import seeding
 from trainer_props.zoo.vocabulary import ADDED, Vocabulary
 
 DEFAULTS: Final[Mapping[str, Any]] = {
@@ -63,6 +64,7 @@ def is_plain(value):
 _GIVEN_AS: Final[Mapping[str, str]] = {
     "tensors": _CONVERTED.format("torch.tensor(value)"),
     "arrays": _CONVERTED.format("np.array(value)[()]"),
+    "short_arrays": _CONVERTED.format("np.array(value, dtype=np.int32)"),
     "zero_dimensional": _CONVERTED.format("np.array(value)"),
     "objects": "[SimpleNamespace(**each) for each in features]",
     "mappings": "[UserDict(each) for each in features]",
@@ -126,15 +128,16 @@ class _Writer:
         ]
 
     def _further(self, which: str) -> None:
-        made, seed = self._collator(), self._said["seed"]
-        if which == "anew":
-            reseeded = seed + (self._said["options"].get("seed") is not None)
-            self.lines += [f"seed_all({reseeded})", f"batches.append({self._batch(made, 'features')})"]
-        elif which.startswith("worker"):
-            if _AS_WORKER not in self.definitions:
-                self.definitions.append(_AS_WORKER)
-                self.imports += ["import contextlib", "import multiprocessing", "import torch.utils.data"]
-            self.lines += [f"with as_worker({which.removeprefix('worker')}):", f"    batches.append({self._batch(made, 'features')})"]
+        seeds = seeding(which, self._said["options"].get("seed"), self._said["seed"])
+        if seeds is not None:
+            made = self._collator(**({} if seeds.own is None else {"seed": seeds.own}))
+            self.lines.append(f"seed_all({seeds.everywhere})")
+            if seeds.worker is not None:
+                self.lines.append(f"with as_worker({seeds.worker}):")
+                if _AS_WORKER not in self.definitions:
+                    self.definitions.append(_AS_WORKER)
+                    self.imports += ["import contextlib", "import multiprocessing", "import torch.utils.data"]
+            self.lines.append(f"{'' if seeds.worker is None else '    '}batches.append({self._batch(made, 'features')})")
         else:
             samples = "features.flip(0)" if which == "reversed" and self._said["given_as"] == "matrix" else _SAMPLES[which]
             self.lines.append(f"batches.append({self._batch('collator', samples)})")
@@ -158,11 +161,11 @@ class _Writer:
             self.definitions += [_IS_PLAIN] if "is_plain" in lines[-1] else []
         return lines
 
-    def _collator(self) -> str:
+    def _collator(self, **seeds: int) -> str:
         said = self._said
         if said["collator"] == "default_data_collator":
             return "default_data_collator"
-        options = _keywords(said["options"])
+        options = _keywords({**said["options"], **seeds})
         if said["collator"] not in WITHOUT_TOKENIZER:
             self._tokenizer()
             options = ["tokenizer", *options]

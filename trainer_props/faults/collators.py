@@ -100,24 +100,21 @@ def padding_is_learnt() -> Any:
 
 
 @fault(property="collators.batches_owe_nothing_to_earlier_ones")
-def width_is_remembered() -> Any:
-    """To spare memory from being split up, rows are padded to the longest that a collator has ever seen."""
-    from transformers import DataCollatorWithPadding
+def positions_go_on_from_batch_to_batch() -> Any:
+    """The positions of a flattened batch begin where those of the batch before it ended."""
+    from transformers import DataCollatorWithFlattening
 
-    class Remembers(DataCollatorWithPadding):
-        longest = 0
+    class GoesOn(DataCollatorWithFlattening):
+        seen = 0
 
-        def __call__(self, features: Any) -> Any:
-            self.longest = max(self.longest, *(len(each["input_ids"]) for each in features), 0)
-            usual = self.padding, self.max_length
-            if self.padding in (True, "longest"):
-                self.padding, self.max_length = "max_length", self.longest
-            try:
-                return super().__call__(features)
-            finally:
-                self.padding, self.max_length = usual
+        def __call__(self, features: Any, return_tensors: Any = None, separator_id: Any = None) -> Any:
+            batch = super().__call__(features, return_tensors, separator_id)
+            if "position_ids" in batch:
+                batch["position_ids"] = batch["position_ids"] + self.seen
+            self.seen += batch["input_ids"].shape[1]
+            return batch
 
-    return bringing(Remembers)
+    return bringing(GoesOn)
 
 
 @fault(property="collators.samples_stay_as_they_are")

@@ -52,6 +52,12 @@ def replacements_from_the_global_generator() -> Any:
     )  # fmt: skip
 
 
+@fault(property="masking.another_seed_another_choice")
+def workers_forget_the_seed() -> Any:
+    """A worker of a DataLoader masks with its number for a seed."""
+    return with_source(_LM, "create_rng", "self.seed + worker_info.id", "worker_info.id")
+
+
 @fault(property="masking.seeded_collators_draw_from_their_own")
 def seeds_the_global_generator() -> Any:
     """A seed is given to the global generator, from which a model draws its dropout too."""

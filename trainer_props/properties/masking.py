@@ -158,9 +158,9 @@ def random_tokens_are_any_of_the_tokenizer(record: Record, scenario: Scenario) -
     return holds_for_all("random tokens", judgements)
 
 
-def _anew(record: Record) -> int | None:
+def _number_of(record: Record, which: str) -> int | None:
     calls = record.results["parameters"]["calls"]
-    return calls.index("anew") + 1 if "anew" in calls else None
+    return calls.index(which) + 1 if which in calls else None
 
 
 @trainer_property(source=page(LANGUAGE), experiments=COLLATE, needs=[MASKED], catalogue=[85])
@@ -168,7 +168,7 @@ def same_seed_same_choice(record: Record, scenario: Scenario) -> Judgement:
     """A new collator with the same `seed` chooses the same tokens and puts the same in their place, whatever the global generators do;
     without a seed, these decide.
     """
-    number = _anew(record)
+    number = _number_of(record, "anew")
     if number is None:
         return not_applicable("no second collator was made")
     batch = record.results["batches"][0]
@@ -177,6 +177,24 @@ def same_seed_same_choice(record: Record, scenario: Scenario) -> Judgement:
         for key, entry in sorted(batch.items())
     )
     return holds_for_all("batches", judgements)
+
+
+@trainer_property(source=page(LANGUAGE), experiments=COLLATE, needs=[PIECES], catalogue=[85])
+def another_seed_another_choice(record: Record, scenario: Scenario) -> Judgement:
+    """A collator with another `seed` chooses other tokens of the same samples, in the main process and in a worker; without a seed that of
+    the global generators decides.
+
+    Judged where they are the same by chance once in 10^10 times at most.
+    """
+    if _too_alike(record):
+        return not_applicable("too few tokens")
+    pairs = [(0, _number_of(record, "other")), (_number_of(record, "worker1"), _number_of(record, "other_worker1"))]
+    judgements = (
+        is_true("the same tokens by another seed", measures.differ(record, [one, other]), expected=False, observed=True, symptom="the same")
+        for one, other in pairs
+        if one is not None and other is not None
+    )
+    return holds_for_all("seeds", judgements)
 
 
 @trainer_property(source=page(LANGUAGE), experiments=COLLATE, needs=[BERT], catalogue=[85])

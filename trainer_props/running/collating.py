@@ -24,6 +24,7 @@ from trainer_props.record import Failure, Record
 from trainer_props.running.output import output_directory
 from trainer_props.scenario import Scenario
 from trainer_props.subjects import Parts, Subject, SubjectError
+from trainer_props.zoo.seeding import seeding
 from trainer_props.zoo.vocabulary import ADDED, SIZE, SPECIALS, Vocabulary
 
 T5: Final[Mapping[str, Any]] = {
@@ -81,14 +82,13 @@ def _call(kind: Any, vocabulary: Vocabulary, parameters: Mapping[str, Any], reco
         batches.append(batch_of(collator(features, **call)))
         results["random"] = not torch.equal(before, torch.get_rng_state())
         for which in parameters["calls"]:
-            if which == "anew":  # the same seed: of the collator if it has one, whatever that of all others is
-                seed_all(seed + (parameters["options"].get("seed") is not None))
-                batches.append(batch_of(made()(features, **call)))
-            elif which.startswith("worker"):
-                with as_worker(int(which.removeprefix("worker"))):
-                    batches.append(batch_of(made()(features, **call)))
-            else:
+            seeds = seeding(which, parameters["options"].get("seed"), seed)
+            if seeds is None:
                 batches.append(batch_of(collator(chosen(features, which), **call)))
+                continue
+            seed_all(seeds.everywhere)
+            with as_worker(seeds.worker) if seeds.worker is not None else contextlib.nullcontext():
+                batches.append(batch_of(made(**({} if seeds.own is None else {"seed": seeds.own}))(features, **call)))
         results["after"] = [state_of(tokenizer), described(features)]
     finally:
         if state_of(tokenizer)[:1] != [vocabulary.padding_side]:
@@ -103,11 +103,11 @@ def _refusal(kind: Any, vocabulary: Vocabulary, parameters: Mapping[str, Any]) -
     return None
 
 
-def _collator(kind: Any, tokenizer: Any, parameters: Mapping[str, Any]) -> Any:
+def _collator(kind: Any, tokenizer: Any, parameters: Mapping[str, Any], **seeds: int) -> Any:
     name = parameters["collator"]
     if name == "default_data_collator":
         return kind
-    options = dict(parameters["options"])
+    options = {**parameters["options"], **seeds}
     if parameters["model"]:
         options["model"] = model_of(parameters["model"])
     return kind(**options) if name in _WITHOUT_TOKENIZER else kind(tokenizer, **options)
@@ -142,6 +142,7 @@ _GIVEN_AS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "lists": lambda samples: samples,
     "tensors": lambda samples: _converted(samples, torch.tensor),
     "arrays": lambda samples: _converted(samples, lambda value: np.array(value)[()]),
+    "short_arrays": lambda samples: _converted(samples, lambda value: np.array(value, dtype=np.int32)),
     "zero_dimensional": lambda samples: _converted(samples, np.array),
     "objects": lambda samples: [SimpleNamespace(**each) for each in samples],
     "mappings": lambda samples: [UserDict(each) for each in samples],
