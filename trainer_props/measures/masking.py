@@ -119,6 +119,16 @@ def seen_by(record: Record, call: int, number: int, columns: list[int]) -> list[
 
 
 @measure
+def shape(record: Record, call: int, key: str) -> list[int]:
+    """The numbers of rows, and of what is in the first of them, and so on."""
+    sizes, found = [], record.results["batches"][call][key][1]
+    while isinstance(found, list):
+        sizes.append(len(found))
+        found = found[0] if found else None
+    return sizes
+
+
+@measure
 def orders(record: Record, call: int, number: int) -> list[int]:
     """Of the chosen tokens of a row, how many chosen ones each may attend to, in rising order: 0, 1, 2 ... if they stand in an order."""
     batch = record.results["batches"][call]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
-from trainer_props.judgement import Judgement, at_least, at_most, holds_for_all, is_true, not_applicable, same
+from trainer_props.judgement import Judgement, Violated, at_least, at_most, holds_for_all, is_true, not_applicable, same
 from trainer_props.measures import collators as of_batches
 from trainer_props.measures import masking as measures
 from trainer_props.oracles import collation, masking
@@ -39,6 +39,15 @@ WORDS = Need(
     lambda record, scenario: is_masked(record) and bool(_options(record).get("whole_word_mask")),
 )  # fmt: skip
 PERMUTED = made_by("permuted", "nothing is permuted", PERMUTATION)
+SQUARE = Need(
+    "square", "perm_mask does not have a place for each pair of tokens (masking.permuted_targets_are_hidden says so)",
+    lambda record, scenario: measures.shape(record, 0, "perm_mask").value == _squares(record),
+)  # fmt: skip
+
+
+def _squares(record: Record) -> list[int]:
+    call = call_of(record)
+    return [len(call.samples), *[collation.width(call)] * 2]
 
 
 def _is_bert(record: Record) -> bool:
@@ -269,11 +278,17 @@ def words_are_chosen_whole(record: Record, scenario: Scenario) -> Judgement:
     return holds_for_all("words", [*torn, *_between("chosen words", bounds, measures.beginnings(record, calls, places))])
 
 
+_SQUARES: Final = ("target_mapping", "perm_mask")
+
+
 @trainer_property(source=page(PERMUTATION), experiments=COLLATE, needs=[PERMUTED], catalogue=[85])
 def permuted_targets_are_hidden(record: Record, scenario: Scenario) -> Judgement:
     """For permutation language modeling all chosen tokens are masked, the i-th prediction is of the i-th token, and what was not chosen may
     be attended to by all.
     """
+    sizes = [same(key, expected=_squares(record), observed=measures.shape(record, 0, key), symptom="size") for key in _SQUARES]
+    if any(isinstance(each, Violated) for each in sizes):
+        return holds_for_all("sizes", sizes)
     mask = record.results["tokens"]["mask_token"]
     length = collation.width(call_of(record))
     identity = [[float(row == column) for column in range(length)] for row in range(length)]
@@ -297,7 +312,7 @@ def permuted_targets_are_hidden(record: Record, scenario: Scenario) -> Judgement
     return holds_for_all("rows", _rows(record, judge))
 
 
-@trainer_property(source=page(PERMUTATION), experiments=COLLATE, needs=[PERMUTED], catalogue=[85])
+@trainer_property(source=page(PERMUTATION), experiments=COLLATE, needs=[PERMUTED, SQUARE], catalogue=[85])
 def permuted_tokens_stand_in_an_order(record: Record, scenario: Scenario) -> Judgement:
     """The chosen tokens of a row stand in an order that is drawn: each attends to those before it, and not to itself.
 
@@ -334,21 +349,23 @@ def permuted_spans_are_as_long_as_promised(record: Record, scenario: Scenario) -
     `plm_probability`: so many of a row, and of each of its beginnings, up to the last context. With spans of one token, any place is as
     likely.
 
-    Judged of rows without special tokens, of tensors. Numbers of places may leave their bounds by chance, once in 10^10 times at most.
+    Judged of rows without special tokens. Numbers of places may leave their bounds by chance, once in 10^10 times at most. Of arrays spans
+    may be longer by one, and begin later by one, since Python's `randint` draws its upper bound too: with a part of 1, all that is sure of
+    them is that one of the first two tokens is chosen.
     """
     call, options = call_of(record), _options(record)
     longest, probability = options.get("max_span_length", 5), options.get("plm_probability", 1 / 6)
-    if call.in_numpy:
-        return not_applicable("Python draws the lengths of spans")
     plain = [number for number, row in enumerate(specials(record, call)) if not any(row)]
     judgements: list[Judgement] = []
     for number in plain:
         observed = measures.chosen_before(record, 0, number)
-        limits = [masking.spans(length, longest, probability) for length in range(1, len(observed.value) + 1)]
+        limits = [masking.spans(length, longest + call.in_numpy, probability) for length in range(1, len(observed.value) + 1)]
+        if call.in_numpy:
+            limits = [(int(probability == 1 and length > 1), most) for length, (_, most) in enumerate(limits, 1)]
         expected = [min(max(count, least), most) for count, (least, most) in zip(observed.value, limits, strict=True)]
         at = f"row {number}, place"
         judgements.append(same("tokens chosen so far", expected=expected, observed=observed, at=at, symptom="too many or few"))
-    if longest == 1 and plain:
+    if longest == 1 and plain and not call.in_numpy:
         context = int(1 / probability)
         for place in range(min(context, collation.width(call))):
             places = [[number, place] for number in plain]
