@@ -67,7 +67,17 @@ def _bits(content: random.Random, length: int) -> list[int]:
 
 def _case(collator: str, features: list[Parameters], **more: Any) -> Parameters:
     """Parameters of which each that is empty is left out, and each that is left out has a default that goes with the others."""
-    return {"collate": {"collator": collator, "features": features}, **{key: value for key, value in more.items() if value}}
+    said = {key: value for key, value in more.items() if value}
+    ties = _TIES & {*said.get("tokenizer", ()), said.get("given_as")}
+    tied = ("options", "call", "tokenizer", "given_as") if ties else ()
+    return {
+        "collate": {"collator": collator, "features": features, **{key: said.pop(key) for key in tied if key in said}},
+        **said,
+    }
+
+
+_TIES: Final = frozenset({"model_max_length", "without", "zero_dimensional"})
+"""What a tokenizer or samples are like where options can't be what they are without it, or it not without these."""
 
 
 def _given(**options: Any) -> Parameters:
@@ -235,15 +245,11 @@ def _causal(pick: Pick) -> Parameters:
     # without a padding token rows go together that need none
     options = {"mlm": False, **_given(pad_to_multiple_of=pick.choose((None, lengths[0]) if without else _MULTIPLES))}
     call = {"return_tensors": "np"} if given_as not in ("row_tensors", "matrix", "tensors") and pick.integer(0, 3) == 3 else {}
-    tokenizer = _tokenizer(pick)
-    case = _case(
+    tokenizer = {**_tokenizer(pick), **({"without": without} if without else {})}
+    return _case(
         "DataCollatorForLanguageModeling", features, options=options, call=call, tokenizer=tokenizer, given_as=given_as,
         calls=_further(pick),
     )  # fmt: skip
-    if without:  # none of these can be left out alone
-        case["collate"] |= {name: case.pop(name) for name in ("options", "given_as")} | {"tokenizer": {**tokenizer, "without": without}}
-        case.pop("tokenizer", None)
-    return case
 
 
 def _masking(pick: Pick) -> Parameters:

@@ -20,9 +20,9 @@ _GENERATORS: Final = ("DataCollatorForLanguageModeling", "DataCollatorForPermuta
 
 
 def complete(case: Case) -> dict[str, Any]:
-    """What a case says, and what follows where it says nothing."""
+    """What a case says, and what follows where it says nothing. Without samples the rest means nothing."""
     said = thaw(case.parameters)
-    return {**DEFAULTS, **said.pop("collate", {}), **said}
+    return {**DEFAULTS, **said.pop("collate"), **said} if "collate" in said else dict(DEFAULTS)
 
 
 _DESCRIBED: Final = '''\
