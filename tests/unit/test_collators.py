@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import multiprocessing
 import random
+import warnings
 from collections import Counter
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,12 +20,13 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from trainer_props import subjects
 from trainer_props.case import Case
 from trainer_props.engine.judging import Judged, judge
-from trainer_props.experiments import EXPERIMENTS, Held, suitable
+from trainer_props.experiments import EXPERIMENTS, Held, Wanted, suitable
 from trainer_props.experiments.collate_source import complete
 from trainer_props.oracles import collation, masking
 from trainer_props.oracles.collation import Call
 from trainer_props.properties import PROPERTIES
 from trainer_props.running import collating, prepared
+from trainer_props.scripts import relations
 from trainer_props.subjects import Parts, Subject
 from trainer_props.zoo.vocabulary import SIZE, Vocabulary
 
@@ -310,6 +313,27 @@ def test_a_subject_that_makes_no_trainer_refuses() -> None:
         raise ValueError("not today")
 
     assert judged(case("DataCollatorWithPadding", TWO), subjects.wrap(make)).refused == "ValueError: not today"
+
+
+# Scripts.
+
+
+def test_scripts_do_what_is_run() -> None:
+    """All steps in source give the results that the steps themselves give."""
+    kept = ("batches", "after", "random", "refusal")
+    wanted = Wanted(frozenset({"results"}), frozenset(kept))
+    for each in drawn(150):
+        body = EXPERIMENT.body(each, wanted)
+        lines = [*body.imports, *body.definitions, f"from transformers import {complete(each)['collator']}", *body.lines]
+        record = SimpleNamespace(results={})
+        with collating._as_main_process(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            exec(compile("\n".join(lines), "script.py", "exec"), {"record": record})  # noqa: S102  what a script is for
+        found = EXPERIMENT.run(each, STOCK).results
+        assert found["batches"] or "refusal" in found
+        assert relations.plain({key: record.results[key] for key in kept if key in record.results}) == relations.plain(
+            {key: found[key] for key in kept if key in record.results}
+        )
 
 
 def test_a_case_says_what_goes_together_in_one() -> None:

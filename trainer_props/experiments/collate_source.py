@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from trainer_props.case import Case
@@ -40,7 +40,15 @@ def described(value):
 _BATCH_OF: Final = '''\
 def batch_of(batch):
     """Each entry of a batch: its type, and what it holds."""
-    return {key: described(value) if hasattr(value, "tolist") else [type(value).__name__, value] for key, value in batch.items()}'''
+    entries = {}
+    for key, value in batch.items():
+        if isinstance(value, torch.Tensor):
+            entries[key] = [str(value.dtype), value.tolist()]
+        elif isinstance(value, np.ndarray):
+            entries[key] = [f"numpy.{value.dtype}", value.tolist()]
+        else:
+            entries[key] = [type(value).__name__, value]
+    return entries'''
 _SEED_ALL: Final = """\
 def seed_all(seed):
     torch.manual_seed(seed)
@@ -73,6 +81,7 @@ _GIVEN_AS: Final[Mapping[str, str]] = {
     "row_arrays": '[np.array(each["input_ids"]) for each in features]',
     "matrix": 'torch.tensor([each["input_ids"] for each in features])',
 }
+_WIDTH: Final = 90
 _SAMPLES: Final[Mapping[str, str]] = {"again": "features", "reversed": "features[::-1]", "first": "features[:1]"}
 
 
@@ -87,9 +96,10 @@ class _Writer:
     """Writes the steps of `running.collating`, those alone whose results are wanted."""
 
     def __init__(self, said: Mapping[str, Any], wanted: Wanted) -> None:
-        self._said, self._words = said, wanted.words if "results" in wanted.fields else frozenset[str]()
+        self._keeps = "results" in wanted.fields
+        self._said, self._words = said, wanted.words if self._keeps else frozenset[str]()
         self.lines: list[str] = []
-        self.imports = ["import numpy as np", "import torch", "from collections.abc import Mapping", "from types import SimpleNamespace"]
+        self.imports = ["import numpy as np", "import torch"]
         self.definitions: list[str] = []
 
     def write(self) -> None:
@@ -98,16 +108,21 @@ class _Writer:
             self._refused()
             return
         draws = said["collator"] in _GENERATORS
-        self.definitions += [_DESCRIBED, _BATCH_OF, *([_SEED_ALL] if draws else [])]
+        self.definitions += [_BATCH_OF, *([_SEED_ALL] if draws else [])]
         self.imports += ["import random"] if draws else []
+        if "after" in self._words:
+            self.definitions.insert(0, _DESCRIBED)
+            self.imports += ["from collections.abc import Mapping", "from types import SimpleNamespace"]
         if "after" in self._words and said["collator"] in WITHOUT_TOKENIZER:
             self._tokenizer()
-        self.lines += [*self._features(), f"collator = {self._collator()}"]
+        self.lines += self._features()
+        self.lines += f"collator = {self._collator()}".splitlines()
         if draws:
             self.lines.append(f"seed_all({said['seed']})")
         if "random" in self._words:
             self.lines.append("before = torch.get_rng_state()")
-        self.lines.append(f'batches = record.results["batches"] = [{self._batch("collator", "features")}]')
+        kept = 'record.results["batches"] = ' if self._keeps else ""
+        self.lines.append(f"batches = {kept}[{self._batch('collator', 'features')}]")
         if "random" in self._words:
             self.lines.append('record.results["random"] = not torch.equal(before, torch.get_rng_state())')
         for which in said["calls"]:
@@ -131,13 +146,14 @@ class _Writer:
         seeds = seeding(which, self._said["options"].get("seed"), self._said["seed"])
         if seeds is not None:
             made = self._collator(**({} if seeds.own is None else {"seed": seeds.own}))
-            self.lines.append(f"seed_all({seeds.everywhere})")
+            self.lines += [*f"another = {made}".splitlines(), f"seed_all({seeds.everywhere})"]
             if seeds.worker is not None:
                 self.lines.append(f"with as_worker({seeds.worker}):")
                 if _AS_WORKER not in self.definitions:
                     self.definitions.append(_AS_WORKER)
                     self.imports += ["import contextlib", "import multiprocessing", "import torch.utils.data"]
-            self.lines.append(f"{'' if seeds.worker is None else '    '}batches.append({self._batch(made, 'features')})")
+                    self.imports.append("from types import SimpleNamespace")
+            self.lines.append(f"{'' if seeds.worker is None else '    '}batches.append({self._batch('another', 'features')})")
         else:
             samples = "features.flip(0)" if which == "reversed" and self._said["given_as"] == "matrix" else _SAMPLES[which]
             self.lines.append(f"batches.append({self._batch('collator', samples)})")
@@ -158,6 +174,7 @@ class _Writer:
         if said["given_as"] in _GIVEN_AS:
             lines.append(f"features = {_GIVEN_AS[said['given_as']]}")
             self.imports += ["from collections import UserDict"] if said["given_as"] == "mappings" else []
+            self.imports += ["from types import SimpleNamespace"] if said["given_as"] == "objects" else []
             self.definitions += [_IS_PLAIN] if "is_plain" in lines[-1] else []
         return lines
 
@@ -171,7 +188,7 @@ class _Writer:
             options = ["tokenizer", *options]
         if said["model"]:
             options.append(f"model={self._model()}")
-        return f"{said['collator']}({', '.join(options)})"
+        return _call(said["collator"], options)
 
     def _model(self) -> str:
         if self._said["model"] != "t5":
@@ -195,11 +212,20 @@ class _Writer:
             f"words = {' '.join(vocabulary.words).split()!r}".replace("'", '"'),
             'model_of_words = WordLevel({word: identity for identity, word in enumerate(words)}, unk_token="[UNK]")',
             "tokenizer = PreTrainedTokenizerFast(",
-            f"    tokenizer_object=Tokenizer(model_of_words), {tokens},",
+            "    tokenizer_object=Tokenizer(model_of_words),",
+            f"    {tokens},",
             f"    {', '.join([f'padding_side={_quoted(vocabulary.padding_side)}', 'verbose=False', *more])},",
             ")",
             f'tokenizer.add_tokens(["{ADDED}"])',
         ]
+
+
+def _call(function: str, arguments: Sequence[str]) -> str:
+    """A call, on one line if that is not too long."""
+    line = f"{function}({', '.join(arguments)})"
+    if len(line) <= _WIDTH:
+        return line
+    return "\n".join([f"{function}(", *(f"    {each}," for each in arguments), ")"])
 
 
 def _keywords(values: Mapping[str, Any]) -> list[str]:

@@ -180,11 +180,12 @@ def same_seed_same_choice(record: Record, scenario: Scenario) -> Judgement:
     number = _number_of(record, "anew")
     if number is None:
         return not_applicable("no second collator was made")
-    batch = record.results["batches"][0]
     judgements = (
-        same(key, expected=entry[1], observed=of_batches.value(record, number, key), at="row", symptom="different")
-        for key, entry in sorted(batch.items())
-    )
+        same(
+            key, expected=of_batches.value(record, 0, key), observed=of_batches.value(record, number, key), at="row", symptom="different"
+        )
+        for key in sorted(record.results["batches"][0])
+    )  # fmt: skip
     return holds_for_all("batches", judgements)
 
 
@@ -246,7 +247,7 @@ def workers_choose_on_their_own(record: Record, scenario: Scenario) -> Judgement
         return not_applicable("too few tokens or workers, or no seed")
     first = {which: number for number, which in reversed(calls)}
     again = (
-        same(f"labels of {which}", expected=record.results["batches"][first[which]]["labels"][1],
+        same(f"labels of {which}", expected=of_batches.value(record, first[which], "labels"),
              observed=of_batches.value(record, number, "labels"), at="row", symptom="different")
         for number, which in calls if number != first[which]
     )  # fmt: skip
