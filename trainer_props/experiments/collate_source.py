@@ -8,14 +8,13 @@ from typing import Any, Final
 from trainer_props.case import Case
 from trainer_props.experiments.registry import Body, Wanted
 from trainer_props.scenario import thaw
-from trainer_props.zoo.seeding import seeding
+from trainer_props.zoo.collators import COLLATORS, seeding
 from trainer_props.zoo.vocabulary import ADDED, Vocabulary
 
 DEFAULTS: Final[Mapping[str, Any]] = {
     "collator": "default_data_collator", "features": [{"label": 0}], "options": {}, "call": {}, "tokenizer": {}, "given_as": "lists",
     "repeat": 1, "copies": 1, "model": None, "seed": 0, "calls": [], "refused": False,
 }  # fmt: skip
-WITHOUT_TOKENIZER: Final = frozenset({"default_data_collator", "DefaultDataCollator", "DataCollatorWithFlattening"})
 _GENERATORS: Final = ("DataCollatorForLanguageModeling", "DataCollatorForPermutationLanguageModeling")
 
 
@@ -113,7 +112,7 @@ class _Writer:
         if "after" in self._words:
             self.definitions.insert(0, _DESCRIBED)
             self.imports += ["from collections.abc import Mapping", "from types import SimpleNamespace"]
-        if "after" in self._words and said["collator"] in WITHOUT_TOKENIZER:
+        if "after" in self._words and not COLLATORS[said["collator"]]:
             self._tokenizer()
         self.lines += self._features()
         self.lines += f"collator = {self._collator()}".splitlines()
@@ -183,7 +182,7 @@ class _Writer:
         if said["collator"] == "default_data_collator":
             return "default_data_collator"
         options = _keywords({**said["options"], **seeds})
-        if said["collator"] not in WITHOUT_TOKENIZER:
+        if COLLATORS[said["collator"]]:
             self._tokenizer()
             options = ["tokenizer", *options]
         if said["model"]:

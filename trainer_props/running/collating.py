@@ -20,11 +20,13 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 
 from trainer_props import compat
+from trainer_props.arguments import nearest
 from trainer_props.record import Failure, Record
 from trainer_props.running.output import output_directory
 from trainer_props.scenario import Scenario
 from trainer_props.subjects import Parts, Subject, SubjectError
-from trainer_props.zoo.seeding import seeding
+from trainer_props.zoo.collators import COLLATORS, seeding
+from trainer_props.zoo.kinds import UnknownName
 from trainer_props.zoo.vocabulary import ADDED, SIZE, SPECIALS, Vocabulary
 
 T5: Final[Mapping[str, Any]] = {
@@ -32,7 +34,6 @@ T5: Final[Mapping[str, Any]] = {
     "pad_token_id": 0,
 }  # fmt: skip
 """The configuration of a model that makes inputs of a decoder from labels."""
-_WITHOUT_TOKENIZER: Final = frozenset({"default_data_collator", "DefaultDataCollator", "DataCollatorWithFlattening"})
 _PADDING_WARNING: Final = "Asking-to-pad-a-fast-tokenizer"
 
 
@@ -46,7 +47,10 @@ def collate(parameters: Mapping[str, Any], subject: Subject) -> Record:
 
     Raises:
         SubjectError: the subject gave no Trainer.
+        zoo.UnknownName: there is no such collator.
     """
+    if parameters["collator"] not in COLLATORS:
+        raise UnknownName(f"there is no collator {parameters['collator']!r}{nearest(parameters['collator'], list(COLLATORS))}")
     kind = collator_of(subject, parameters["collator"])
     if isinstance(kind, Failure):
         return Record(failure=kind)
@@ -110,7 +114,7 @@ def _collator(kind: Any, tokenizer: Any, parameters: Mapping[str, Any], **seeds:
     options = {**parameters["options"], **seeds}
     if parameters["model"]:
         options["model"] = model_of(parameters["model"])
-    return kind(**options) if name in _WITHOUT_TOKENIZER else kind(tokenizer, **options)
+    return kind(tokenizer, **options) if COLLATORS[name] else kind(**options)
 
 
 def chosen(features: Any, which: str) -> Any:
@@ -231,7 +235,7 @@ def _kind_of(make: Callable[[Parts, str], Any], name: str) -> Any:
     if name == "default_data_collator":
         return stock
     try:
-        usual = stock() if name in _WITHOUT_TOKENIZER else stock(tokenizer_of(Vocabulary()))
+        usual = stock(tokenizer_of(Vocabulary())) if COLLATORS[name] else stock()
     except Exception:  # noqa: BLE001  not the trainer's: it will be raised again where the case makes one
         return stock
     with output_directory() as output_dir:

@@ -1,8 +1,23 @@
-"""Which seeds the further calls of collators that draw are made with."""
+"""The collators of transformers that are called by themselves, and which seeds further calls of those that draw are made with."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
+
+COLLATORS: Final[Mapping[str, bool]] = {
+    "default_data_collator": False,
+    "DefaultDataCollator": False,
+    "DataCollatorWithPadding": True,
+    "DataCollatorForTokenClassification": True,
+    "DataCollatorForSeq2Seq": True,
+    "DataCollatorForMultipleChoice": True,
+    "DataCollatorForLanguageModeling": True,
+    "DataCollatorForPermutationLanguageModeling": True,
+    "DataCollatorWithFlattening": False,
+}
+"""Their names, and whether they take a tokenizer."""
 
 
 @dataclass(frozen=True)
