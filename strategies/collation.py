@@ -202,11 +202,11 @@ def _seq2seq(pick: Pick) -> Parameters:
     if not alike and options.get("padding") in (False, "do_not_pad"):
         del options["padding"]
     features = _rows(pick, content, lengths)
-    name = pick.choose(("labels", "label", "labels", "None", ""))
+    name = pick.choose(("labels", "labels", "labels", "label", "None", ""))
     for each, length in zip(features, of_labels, strict=True) if name else ():
         labels = [IGNORED if content.randrange(5) == 0 else content.randrange(SIZE) for _ in range(length)]
         each["labels" if name == "None" else name] = None if name == "None" else labels
-    model = pick.choose((None, "t5", "t5", "linear"))
+    model = pick.choose((None, "t5", "t5", "t5", "linear"))
     options |= _given(label_pad_token_id=None if model == "t5" else pick.choose((None, -1)))
     call = {} if model == "t5" else _in_numpy(pick, options)
     given_as = pick.choose((None, "tensors", "arrays", "short_arrays"))
@@ -301,9 +301,10 @@ def _words(pick: Pick) -> Parameters:
             end = end if is_special else start + 1
         each |= {"offset_mapping": offsets, **({"special_tokens_mask": special} if said else {})}
     options = {"whole_word_mask": True, **_replacing(pick)}
-    ways = (None, "tensors", "arrays")
-    if pick.integer(0, 2) == 2:
-        options["return_tensors"], ways = "np", (None, "arrays")
+    in_numpy = pick.integer(0, 2) == 2
+    if in_numpy:
+        options["return_tensors"] = "np"
+    ways = (None, "arrays") if in_numpy else (None, "arrays", "tensors")
     return _case(
         "DataCollatorForLanguageModeling", features, options=options, tokenizer=tokenizer, given_as=pick.choose(ways),
         seed=pick.integer(0, 99), calls=["again", "anew"], copies=_COPIES if pick.integer(0, 2) == 2 else None,

@@ -184,6 +184,7 @@ def _check_collating(parameters: Mapping[str, Any]) -> None:
     if not rows or not all(isinstance(said[name], Mapping) for name in ("options", "call", "tokenizer")):
         raise serialization.InvalidData("parameters: features are objects in a list; options, call and tokenizer are objects")
     sizes = [said[name] for name in ("repeat", "copies", "seed")]
+    sizes += [tokenizer.get("model_max_length") or 0]
     sizes += [options[name] for name in ("max_length", "pad_to_multiple_of", "max_span_length") if options.get(name) is not None]
     if not _are_numbers(sizes) or max(sizes) > MOST_COLLATED or said["repeat"] * said["copies"] * len(str(features)) > MOST_SAMPLES:
         raise serialization.InvalidData(f"parameters: sizes of batches and seeds are numbers, at most {MOST_COLLATED}")
