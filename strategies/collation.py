@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from hypothesis import strategies as st
 
+from trainer_props.strategies.impossible_collations import refused
 from trainer_props.strategies.picking import Pick
 from trainer_props.zoo.vocabulary import SIZE, Vocabulary
 
@@ -76,7 +77,7 @@ def _case(collator: str, features: list[Parameters], **more: Any) -> Parameters:
     }
 
 
-_TIES: Final = frozenset({"model_max_length", "without", "zero_dimensional"})
+_TIES: Final = frozenset({"model_max_length", "speech", "without", "zero_dimensional"})
 """What a tokenizer or samples are like where options can't be what they are without it, or it not without these."""
 
 
@@ -165,6 +166,8 @@ def _rows(pick: Pick, content: random.Random, lengths: list[int]) -> list[Parame
 def _with_padding(pick: Pick) -> Parameters:
     content, lengths = pick.content(), _lengths(pick, alike=pick.integer(0, 3) == 3)
     options, tokenizer = _padding(pick, lengths)
+    if pick.integer(0, 4) == 4 and "model_max_length" not in tokenizer:
+        return _speech(pick, content, lengths, options)
     features = _rows(pick, content, lengths)
     labels = pick.choose(("", "label", "label_ids", "labels"))
     floats = labels and pick.choose((False, True))
@@ -176,6 +179,21 @@ def _with_padding(pick: Pick) -> Parameters:
         options["return_tensors"] = "np"
     given_as = pick.choose((None, "mappings") if floats else (None, "tensors", "arrays", "mappings"))
     return _case("DataCollatorWithPadding", features, options=options, tokenizer=tokenizer, given_as=given_as, calls=_further(pick))
+
+
+def _speech(pick: Pick, content: random.Random, lengths: list[int], options: Parameters) -> Parameters:
+    """Waves, and a feature extractor that pads them."""
+    name = pick.choose(("", "label"))
+    features: list[Parameters] = [
+        {"input_values": [content.randrange(-8, 8) / 4 for _ in range(each)], **({name: content.randrange(9)} if name else {})}
+        for each in lengths
+    ]
+    if pick.integer(0, 3) == 3:
+        options["return_tensors"] = "np"
+    return _case(
+        "DataCollatorWithPadding", features, options=options, calls=_further(pick),
+        tokenizer={"speech": True, **_given(padding_side=pick.choose((None, "left")))},
+    )  # fmt: skip
 
 
 def _token_classification(pick: Pick) -> Parameters:
@@ -349,41 +367,7 @@ def _flattening(pick: Pick) -> Parameters:
     return _case("DataCollatorWithFlattening", features, options=options, call=call, given_as=given_as, calls=_further(pick))
 
 
-_LM: Final = "DataCollatorForLanguageModeling"
-_PLM: Final = "DataCollatorForPermutationLanguageModeling"
-_REFUSED: Final[tuple[Parameters, ...]] = (
-    {"collator": _LM, "tokenizer": {"without": ["mask_token"]}},
-    {"collator": _LM, "options": {"mlm": False, "whole_word_mask": True}},
-    {"collator": _LM, "options": {"mlm": False}, "tokenizer": {"without": ["pad_token"]}},
-    {"collator": _LM, "options": {"mlm": False}, "tokenizer": {"without": ["pad_token"]}, "given_as": "rows"},
-    {"collator": _LM, "options": {"mlm": False, "return_tensors": "np"}, "tokenizer": {"without": ["pad_token"]}, "given_as": "rows"},
-    {"collator": _LM, "options": {"return_tensors": "tf"}},
-    {"collator": "DataCollatorWithPadding", "tokenizer": {"without": ["pad_token"]}},
-    {"collator": "DataCollatorForTokenClassification", "options": {"return_tensors": "tf"}},
-    {"collator": "DataCollatorWithFlattening", "options": {"return_tensors": "tf"}},
-    {"collator": _PLM, "tokenizer": {"without": ["mask_token"]}},
-    {"collator": _PLM, "tokenizer": {"without": ["mask_token"]}, "options": {"return_tensors": "np"}},
-    {"collator": _PLM},
-    {"collator": _PLM, "options": {"return_tensors": "np"}},
-)
-_OUTSIDE: Final = ("mlm_probability", "mask_replace_prob", "random_replace_prob", "sum")
-
-
-def _refused(pick: Pick) -> Parameters:
-    """What can't be meant: a probability outside of its bounds, or what a tokenizer or samples are not made for."""
-    content = pick.content()
-    features: list[Parameters] = [{"input_ids": _tokens(content, 3)}, {"input_ids": _tokens(content, 1)}]
-    if pick.choose((True, False)):
-        return {"collate": {"features": features, "refused": True, **pick.choose(_REFUSED)}}
-    name, beyond = pick.choose(_OUTSIDE), pick.integer(1, 8) / 8
-    if name == "sum":
-        options = {"mask_replace_prob": 0.5 + beyond / 2, "random_replace_prob": 0.5}
-    else:
-        options = {"mask_replace_prob": 0.0, "random_replace_prob": 0.0, name: pick.choose((1 + beyond, -beyond))}
-    return {"collate": {"collator": _LM, "features": features, "refused": True, "options": options}}
-
-
 _KINDS: Final = (
     _default, _with_padding, _token_classification, _seq2seq, _causal, _masking, _flattening, _multiple_choice, _permutation, _words,
-    _masking, _refused, _masking, _default, _seq2seq, _permutation, _flattening,
+    _masking, refused, _masking, _default, _seq2seq, _permutation, _flattening,
 )  # fmt: skip

@@ -88,6 +88,13 @@ def test_rows(side: str, rows: list[list[int]]) -> None:
     assert made == {"input_ids": ("torch.int64", rows), "attention_mask": ("torch.int64", mask)}
 
 
+def test_waves_are_padded_with_silence() -> None:
+    samples = [{"input_values": [0.5, 0.25]}, {"input_values": [1.0]}]
+    assert collation.rows(call(samples=samples, padding_side="left")) == {
+        "input_values": ("torch.float32", [[0.5, 0.25], [0.0, 1.0]]), "attention_mask": ("torch.int32", [[1, 1], [0, 1]]),
+    }  # fmt: skip
+
+
 def test_choices_are_rows_of_one_batch() -> None:
     samples = [{"input_ids": [[5], [6, 7]], "label": 1}, {"input_ids": [[8, 8, 8], [9]], "label": 0}]
     given_call = call("DataCollatorForMultipleChoice", samples)

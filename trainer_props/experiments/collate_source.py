@@ -127,7 +127,8 @@ class _Writer:
         for which in said["calls"]:
             self._further(which)
         if "after" in self._words:
-            state = 'tokenizer.padding_side, tokenizer.deprecation_warnings.get("Asking-to-pad-a-fast-tokenizer", False)'
+            warned = 'getattr(tokenizer, "deprecation_warnings", {}).get("Asking-to-pad-a-fast-tokenizer", False)'
+            state = f"tokenizer.padding_side, {warned}"
             self.lines.append(f'record.results["after"] = [[{state}], described(features)]')
 
     def _refused(self) -> None:
@@ -203,6 +204,11 @@ class _Writer:
         if any(line.startswith("tokenizer = ") for line in self.lines):
             return
         vocabulary = Vocabulary.of(self._said["tokenizer"])
+        if vocabulary.speech:
+            self.imports.append("from transformers import Wav2Vec2FeatureExtractor")
+            side = _quoted(vocabulary.padding_side)
+            self.lines.append(f"tokenizer = Wav2Vec2FeatureExtractor(padding_side={side}, return_attention_mask=True)")
+            return
         tokens = ", ".join(f'{name}="{word}"' for name, word in vocabulary.tokens.items())
         more = [] if vocabulary.model_max_length is None else [f"model_max_length={vocabulary.model_max_length}"]
         self.imports += ["from tokenizers import Tokenizer", "from tokenizers.models import WordLevel"]

@@ -16,6 +16,8 @@ IGNORED: Final = -100
 """The label that losses pass over."""
 PADDING: Final[Mapping[str, int]] = {"attention_mask": 0, "token_type_ids": 0, "special_tokens_mask": 1}
 """What stands where there is no token, besides the padding token itself."""
+WAVES: Final = "input_values"
+"""The input of models of speech: numbers of single precision, with 0 for silence; the mask beside it is of 32 bits."""
 _LABELS: Final = ("label", "label_ids", "labels")
 _ARRAYS: Final = ("arrays", "zero_dimensional")
 _NOT_PADDED: Final = (False, "do_not_pad")
@@ -116,17 +118,22 @@ def width(call: Call) -> int:
     return _next_multiple(longest, call.option("pad_to_multiple_of"))
 
 
-def _inputs(call: Call) -> list[list[int]]:
-    """The tokens of each row; of each choice, where samples have several."""
-    rows = [each["input_ids"] for each in call.samples]
+def _inputs(call: Call) -> list[list[Any]]:
+    """The tokens (or the wave) of each row; of each choice, where samples have several."""
+    rows = [each[main_input(call)] for each in call.samples]
     return [choice for row in rows for choice in row] if call.collator == "DataCollatorForMultipleChoice" else rows
+
+
+def main_input(call: Call) -> str:
+    """What is padded first of all: tokens, or waves."""
+    return WAVES if WAVES in call.samples[0] else "input_ids"
 
 
 def _next_multiple(length: int, multiple: int | None) -> int:
     return length if multiple is None else -(-length // multiple) * multiple
 
 
-def padded(call: Call, rows: Sequence[Sequence[int]], length: int, value: Any) -> list[list[int]]:
+def padded(call: Call, rows: Sequence[Sequence[Any]], length: int, value: Any) -> list[list[Any]]:
     """Rows with so much of a value at the padding side that they are so long."""
     return [
         [*row, *[value] * (length - len(row))] if call.padding_side == "right" else [*[value] * (length - len(row)), *row] for row in rows
@@ -136,7 +143,7 @@ def padded(call: Call, rows: Sequence[Sequence[int]], length: int, value: Any) -
 def rows(call: Call) -> dict[str, Entry]:
     """What a collator that pads makes of everything but the labels: the samples, and padding."""
     length, inputs = width(call), _inputs(call)
-    filling = {"input_ids": call.pad_token_id, **PADDING}
+    filling = {"input_ids": call.pad_token_id, WAVES: 0.0, **PADDING}
     lists = {key: [each[key] for each in call.samples] for key in call.samples[0] if key not in _LABELS}
     if call.collator == "DataCollatorForMultipleChoice":
         lists = {key: [choice for each in values for choice in each] for key, values in lists.items()}
@@ -148,6 +155,9 @@ def rows(call: Call) -> dict[str, Entry]:
         made = {key: [values[at : at + choices] for at in range(0, len(values), choices)] for key, values in made.items()}
     if call.collator == "DataCollatorForLanguageModeling":
         made.pop("special_tokens_mask", None)
+    if main_input(call) == WAVES:
+        small = call.integers().replace("64", "32")
+        return {key: (small.replace("int", "float") if key == WAVES else small, values) for key, values in made.items()}
     return {key: (call.integers(), values) for key, values in made.items()}
 
 

@@ -175,7 +175,7 @@ def batch_of(batch: Any) -> dict[str, Any]:
 
 def state_of(tokenizer: Any) -> list[Any]:
     """What of a tokenizer a collator may change for a while, and has to put back."""
-    return [tokenizer.padding_side, tokenizer.deprecation_warnings.get(_PADDING_WARNING, False)]
+    return [tokenizer.padding_side, getattr(tokenizer, "deprecation_warnings", {}).get(_PADDING_WARNING, False)]
 
 
 def seed_all(seed: int) -> None:
@@ -187,7 +187,9 @@ def seed_all(seed: int) -> None:
 
 @functools.lru_cache(maxsize=32)
 def tokenizer_of(vocabulary: Vocabulary) -> Any:
-    """A real fast tokenizer with these words."""
+    """A real fast tokenizer with these words, or a feature extractor."""
+    if vocabulary.speech:
+        return transformers.Wav2Vec2FeatureExtractor(padding_side=vocabulary.padding_side, return_attention_mask=True)
     words = {word: identity for identity, word in enumerate(vocabulary.words)}
     longest = {} if vocabulary.model_max_length is None else {"model_max_length": vocabulary.model_max_length}
     tokenizer = transformers.PreTrainedTokenizerFast(

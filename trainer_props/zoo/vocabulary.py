@@ -25,12 +25,14 @@ class Vocabulary:
         specials: whether the special tokens come `first` among the words, or `last`.
         without: names of special tokens (`mask_token`) that it does not have: their words are words like any other.
         model_max_length: how long an input may be; None: as long as it likes.
+        speech: it is a feature extractor of speech, which pads waves instead of tokens, and knows no words.
     """
 
     padding_side: str = "right"
     specials: str = "first"
     without: tuple[str, ...] = ()
     model_max_length: int | None = None
+    speech: bool = False
 
     @classmethod
     def of(cls, said: Mapping[str, Any]) -> Vocabulary:
