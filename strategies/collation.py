@@ -28,6 +28,7 @@ _PROBABILITIES: Final = (0.5, 0.15, 1.0, 0.75, 0.25, 0.0, 0.5, 0.25)
 _REPLACING: Final = (
     (0.8, 0.1), (0.5, 0.5), (1.0, 0.0), (0.0, 1.0), (0.0, 0.0), (0.5, 0.25), (0.25, 0.75), (0.75, 0.0), (0.0, 0.5), (0.25, 0.5),
 )  # fmt: skip
+"""Parts that are masked and replaced at random: what is left of 1 is exact, since NumPy refuses probabilities of 1 + 2**-52."""
 _FURTHER: Final = ("again", "first", "reversed")
 
 
@@ -220,7 +221,7 @@ def _seq2seq(pick: Pick) -> Parameters:
     if not alike and options.get("padding") in (False, "do_not_pad"):
         del options["padding"]
     features = _rows(pick, content, lengths)
-    name = pick.choose(("labels", "labels", "labels", "label", "None", ""))
+    name = pick.choose(("labels", "labels", "labels", "label", "labels", "label", "None", ""))
     for each, length in zip(features, of_labels, strict=True) if name else ():
         labels = [IGNORED if content.randrange(5) == 0 else content.randrange(SIZE) for _ in range(length)]
         each["labels" if name == "None" else name] = None if name == "None" else labels
@@ -276,6 +277,7 @@ def _masking(pick: Pick) -> Parameters:
     ways = (None, "mappings", "rows", "row_arrays") if numbers else (None, "tensors", *_ROWS)
     given_as = pick.choose(ways)
     lengths = _lengths(pick, alike=given_as == "matrix")
+    lengths = lengths[:2] if many else lengths
     if given_as in _ROWS:
         features: list[Parameters] = [{"input_ids": _tokens(content, each)} for each in lengths]
     else:
@@ -285,7 +287,7 @@ def _masking(pick: Pick) -> Parameters:
     options = _replacing(pick) | _given(pad_to_multiple_of=pick.choose(_MULTIPLES))
     calls = ["again", "anew", "other"]
     if options.get("seed") is not None:
-        calls = pick.choose((calls, ["again", "worker0", "worker1"], ["again", "anew", "worker1", "worker2", "worker1", "other_worker1"]))
+        calls = pick.choose(([*calls, "worker0", "worker1"], ["again", "anew", "worker1", "worker2", "worker1", "other_worker1"]))
     if numbers:  # generators are made for what the collator was told when it was made
         options["return_tensors"] = "np"
     return _case(
@@ -356,10 +358,10 @@ def _flattening(pick: Pick) -> Parameters:
         for each in lengths
     ]
     options = _given(
-        return_position_ids=pick.choose((None, None, False)),
+        return_position_ids=pick.choose((None, None, None, False)),
         position_ids_start=pick.choose((None, 2)),
         separator_id=pick.choose((None, 5)),
-        return_flash_attn_kwargs=pick.choose((None, True)),
+        return_flash_attn_kwargs=pick.choose((None, True, True)),
         return_seq_idx=pick.choose((None, True)),
     )
     call = _in_numpy(pick, options) | _given(separator_id=pick.choose((None, -1)))
@@ -368,6 +370,7 @@ def _flattening(pick: Pick) -> Parameters:
 
 
 _KINDS: Final = (
-    _default, _with_padding, _token_classification, _seq2seq, _causal, _masking, _flattening, _multiple_choice, _permutation, _words,
-    _masking, refused, _masking, _default, _seq2seq, _permutation, _flattening,
-)  # fmt: skip
+    *(_default, _with_padding, _token_classification, _seq2seq, _causal, _masking, _flattening, _multiple_choice, _permutation, _words),
+    *(_default, refused, _seq2seq, _causal, _masking, _flattening, _permutation, _words, _masking, refused, _masking),
+)
+"""What only one of them shows is drawn about as often as what only another one shows."""

@@ -48,7 +48,7 @@ register(
         "test_trainer_data",
         cases,
         run,
-        share=0.4,
+        share=0.6,
         body=body,
         trains=False,
     )
