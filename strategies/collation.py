@@ -201,7 +201,7 @@ def _token_classification(pick: Pick) -> Parameters:
     content, lengths = pick.content(), _lengths(pick, alike=pick.integer(0, 3) == 3)
     options, tokenizer = _padding(pick, lengths)
     features = _rows(pick, content, lengths)
-    name = pick.choose(("labels", "label", ""))
+    name = pick.choose(("labels", "label", "labels", "label", ""))
     for each, length in zip(features, lengths, strict=True) if name else ():
         each[name] = [content.randrange(9) for _ in range(length)]
     options |= _given(label_pad_token_id=pick.choose((None, -1)))
@@ -372,5 +372,6 @@ def _flattening(pick: Pick) -> Parameters:
 _KINDS: Final = (
     *(_default, _with_padding, _token_classification, _seq2seq, _causal, _masking, _flattening, _multiple_choice, _permutation, _words),
     *(_default, refused, _seq2seq, _causal, _masking, _flattening, _permutation, _words, _masking, refused, _masking),
+    _token_classification,
 )
 """What only one of them shows is drawn about as often as what only another one shows."""
