@@ -1,6 +1,7 @@
 """The planted faults as a module that a script can import: `faulty:patience_off_by_one` is a subject like any user's.
 
-`faulty.ArgumentsOf_json_is_rounded` is the class of TrainingArguments that a faulty trainer brings along, if it brings one.
+`faulty.ArgumentsOf_json_is_rounded` is the class of TrainingArguments that a faulty trainer brings along, if it brings one, and
+`faulty.CollatorOf_padding_is_learnt` that of its collator.
 """
 
 from __future__ import annotations
@@ -11,15 +12,27 @@ from typing import Any, Final
 
 from trainer_props.faults import FAULTS
 
-_ARGUMENTS: Final = "ArgumentsOf_"
+_BROUGHT: Final = {"ArgumentsOf_": "kind", "CollatorOf_": "collator"}
+"""What a factory closes over, by the beginning of its name here."""
 
 
 def __getattr__(name: str) -> Any:
-    made = _subject(name.removeprefix(_ARGUMENTS))
-    found = _arguments_class(made) if made is not None and name.startswith(_ARGUMENTS) else made
+    prefix = next((prefix for prefix in _BROUGHT if name.startswith(prefix)), "")
+    made = _subject(name.removeprefix(prefix))
+    found = _brought(made, prefix) if made is not None and prefix else made
     if found is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return found
+
+
+def stock_of(name: str) -> str:
+    """What the class of that name here is called in transformers, where it is derived from a class of it.
+
+    Raises:
+        AttributeError: there is no such class.
+    """
+    found = __getattr__(name)
+    return next(each.__name__ for each in found.__mro__ if each.__module__.startswith("transformers."))
 
 
 def __dir__() -> list[str]:
@@ -34,15 +47,16 @@ def _subject(name: str) -> Any:
         return None
     made = fault.make()
     _call(made, name)
-    brought = _arguments_class(made)
-    if brought is not None:
-        _call(brought, f"{_ARGUMENTS}{name}")
+    for prefix in _BROUGHT:
+        brought = _brought(made, prefix)
+        if brought is not None:
+            _call(brought, f"{prefix}{name}")
     return made
 
 
-def _arguments_class(made: Any) -> Any:
-    """The class of arguments that a factory closes over, or None."""
-    return None if isinstance(made, type) else inspect.getclosurevars(made).nonlocals.get("kind")
+def _brought(made: Any, prefix: str) -> Any:
+    """The class that a factory closes over, or None."""
+    return None if isinstance(made, type) else inspect.getclosurevars(made).nonlocals.get(_BROUGHT[prefix])
 
 
 def _call(target: Any, name: str) -> None:

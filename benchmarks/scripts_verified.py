@@ -29,6 +29,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
+import faulty
 import warm
 from finding_faults import found_in
 
@@ -176,7 +177,10 @@ def _written(finding: Finding, subject: str) -> tuple[str | None, str]:
 
 def _healthy(text: str) -> str:
     """The same script, with what transformers has in the place of what is faulty."""
-    text = re.sub(r"^from faulty import (ArgumentsOf_\w+)$", r"from transformers import TrainingArguments as \1", text, flags=re.MULTILINE)
+    text = re.sub(
+        r"^from faulty import ((?:Arguments|Collator)Of_\w+)$",
+        lambda found: f"from transformers import {faulty.stock_of(found[1])} as {found[1]}", text, flags=re.MULTILINE,
+    )  # fmt: skip
     stock = "Seq2SeqTrainer" if "Seq2SeqTrainingArguments" in text else "Trainer"
     return re.sub(r"^from faulty import (\w+)$", rf"from transformers import {stock} as \1", text, flags=re.MULTILINE)
 

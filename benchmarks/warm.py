@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import multiprocessing
 import os
 import pickle
 import signal
@@ -61,6 +62,7 @@ def _run(text: str) -> int:
     module = types.ModuleType("__main__")
     sys.modules["__main__"] = module
     sys.argv = [FILE]
+    multiprocessing.current_process().name = "MainProcess"  # as in a process of its own
     try:
         exec(compile(text, FILE, "exec"), module.__dict__)  # noqa: S102  what a script is for
     except SystemExit as error:

@@ -13,6 +13,7 @@ EXPERIMENTS = [
     "train_on_streams",
     "train_on_tokens",
     "find_batch_size",
+    "collate",
     "identical_samples",
     "reseed",
 ]

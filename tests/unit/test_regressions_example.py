@@ -205,6 +205,31 @@ def test_nor_does_a_value_that_is_to_be_refused(name: str, value: Any) -> None:
     assert "is no name" in refusal(data(case=case(experiment="build_arguments", parameters={"field": [name], "value": 1})))
 
 
+ROWS = {"collator": "DataCollatorWithPadding", "features": [{"input_ids": [1]}]}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "why"),
+    [
+        ({"collate": {**ROWS, "collator": "pipeline"}}, "there is no collator 'pipeline'"),
+        ({"collate": {**ROWS, "module": "os"}}, "of a collator there are"),
+        ({"collate": 1}, "of a collator there are"),
+        ({"collate": ROWS, "shell": "rm"}, "of a collator there are"),
+        ({"collate": {**ROWS, "features": [1]}}, "features are objects in a list"),
+        ({"collate": ROWS, "options": 1}, "options, call and tokenizer are objects"),
+        ({"collate": ROWS, "copies": 100_000}, "at most 4096"),
+        ({"collate": ROWS, "options": {"max_length": 1_000_000}}, "at most 4096"),
+        ({"collate": ROWS, "options": {"plm_probability": 0.0}}, "plm_probability is above 0"),
+        ({"collate": ROWS, "tokenizer": {"path": "x"}}, "a tokenizer is not made from path"),
+    ],
+)
+def test_a_collator_of_a_file_is_one_that_is_known(parameters: dict[str, Any], why: str) -> None:
+    crash = "collators.collating_raises_nothing"
+    assert why in refusal(data(case=case(experiment="collate", parameters=parameters), property=crash, verdict="crashed"))
+    accepted = data(case=case(experiment="collate", parameters={"collate": ROWS}), property=crash, verdict="crashed")
+    assert Example.from_json(accepted).case.experiment == "collate"
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

@@ -25,12 +25,17 @@ SCENARIO = Scenario(
     data=Data(n=3),
     components=Components(poisoned=((0, float("nan")),)),
 )
+COLLATED = {
+    "collate": {"collator": "DataCollatorForSeq2Seq", "features": [{"input_ids": [5], "labels": [6, 7]}]},
+    "options": {"pad_to_multiple_of": 2}, "tokenizer": {"padding_side": "left"}, "calls": ["first"],
+}  # fmt: skip
 BASES = tuple(
     Example.of(Finding(name, verdict, "steps", "too large", {"steps": [1, 2]}, float("nan"), "", None, case), subject="a:B", via="check")
     for name, verdict, case in (
         ("steps.run_finishes", "violated", Case(scenario=SCENARIO)),
         ("steps.run_finishes", "hung", Case(experiment="evaluate_and_predict", parameters={"predict": 3})),
         ("arguments.bad_values_are_refused", "crashed", Case(experiment="build_arguments", parameters={"field": "seed", "value": -1})),
+        ("collators.labels_follow_their_rows", "violated", Case(experiment="collate", parameters=COLLATED)),
     )
 )
 

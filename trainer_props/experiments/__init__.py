@@ -3,6 +3,7 @@
 from trainer_props.experiments import (  # noqa: F401  they register
     alike,
     arguments,
+    collate,
     devices,
     evaluate,
     evaluate_in_batches,

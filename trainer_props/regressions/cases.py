@@ -12,9 +12,13 @@ from trainer_props.arguments import DEFAULTS, DRAWN, FIELDS, QUIET, nearest
 from trainer_props.arguments_file import MOST
 from trainer_props.case import Case
 from trainer_props.experiments import EXPERIMENTS, pairs
+from trainer_props.experiments.collate import NAME as COLLATE
+from trainer_props.experiments.collate_source import DEFAULTS as DEFAULTS_OF_COLLATING
 from trainer_props.scenario import Scenario, most_devices, thaw
 from trainer_props.strategies.argument_values import BAD_VALUES, FURTHER_VALUES
+from trainer_props.zoo.collators import COLLATORS
 from trainer_props.zoo.content import NUMBERS
+from trainer_props.zoo.vocabulary import Vocabulary
 
 MOST_SAMPLES: Final = 10_000_000
 MOST_NUMBERED: Final = 2**32 // 3
@@ -22,6 +26,9 @@ MOST_NUMBERED: Final = 2**32 // 3
 DEEPEST: Final = 40
 LONGEST_NUMBER: Final = 2**63
 """Whole numbers of this size and beyond are absurd: nothing here counts so far, and torch has no type for them."""
+
+MOST_COLLATED: Final = 4_096
+"""Tokens of a row, copies of samples, seeds."""
 
 _WORD: Final = re.compile(r"(?!\.)[A-Za-z0-9_.\-]*", re.ASCII)
 """What a text of the parameters may be: the name of an event, a flag, a file. Such names stand in scripts."""
@@ -53,6 +60,8 @@ def read_case(data: Any) -> Case:
     elif not builds:
         _check_changes(case.parameters)
         _check_parameters(case.parameters)
+    if case.experiment == COLLATE:
+        _check_collating(case.parameters)
     return case
 
 
@@ -158,6 +167,34 @@ def _check_parameters(parameters: Any) -> None:
         raise serialization.InvalidData(f"parameters: {parameters} is more than {MOST_SAMPLES}")
     elif isinstance(parameters, str) and not _WORD.fullmatch(parameters):
         raise serialization.InvalidData(f"parameters: {parameters!r} is no name")
+
+
+def _check_collating(parameters: Mapping[str, Any]) -> None:
+    """A collator that is known here, with samples that are rows of values, and sizes that a batch may have."""
+    known = {*DEFAULTS_OF_COLLATING, "collate"}
+    for said in (parameters, parameters.get("collate", {})):
+        if not isinstance(said, Mapping) or not known >= said.keys():
+            raise serialization.InvalidData(f"parameters: of a collator there are {', '.join(sorted(known))}")
+    said = {**DEFAULTS_OF_COLLATING, **parameters.get("collate", {}), **parameters}
+    if said["collator"] not in COLLATORS:
+        name = str(said["collator"])
+        raise serialization.InvalidData(f"parameters: there is no collator {name!r}{nearest(name, list(COLLATORS))}")
+    features, options, tokenizer = said["features"], said["options"], said["tokenizer"]
+    rows = isinstance(features, (list, tuple)) and bool(features) and all(isinstance(each, Mapping) for each in features)
+    if not rows or not all(isinstance(said[name], Mapping) for name in ("options", "call", "tokenizer")):
+        raise serialization.InvalidData("parameters: features are objects in a list; options, call and tokenizer are objects")
+    sizes = [said[name] for name in ("repeat", "copies", "seed")]
+    sizes += [tokenizer.get("model_max_length") or 0]
+    sizes += [options[name] for name in ("max_length", "pad_to_multiple_of", "max_span_length") if options.get(name) is not None]
+    if not _are_numbers(sizes) or max(sizes) > MOST_COLLATED or said["repeat"] * said["copies"] * len(str(features)) > MOST_SAMPLES:
+        raise serialization.InvalidData(f"parameters: sizes of batches and seeds are numbers, at most {MOST_COLLATED}")
+    part = options.get("plm_probability", 1)
+    if not isinstance(part, (int, float)) or not 1e-3 <= part <= 1:
+        raise serialization.InvalidData("parameters: plm_probability is above 0 and at most 1")
+    try:
+        Vocabulary.of(tokenizer)
+    except TypeError:
+        raise serialization.InvalidData(f"parameters: a tokenizer is not made from {', '.join(map(str, tokenizer))}") from None
 
 
 def _check_changes(parameters: Mapping[str, Any]) -> None:

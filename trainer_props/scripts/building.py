@@ -11,6 +11,8 @@ from trainer_props.arguments import QUIET
 from trainer_props.case import Case
 from trainer_props.experiments.arguments import NAME as BUILD_ARGUMENTS
 from trainer_props.experiments.arguments import bad_value
+from trainer_props.experiments.collate import NAME as COLLATE
+from trainer_props.experiments.collate_source import complete
 from trainer_props.experiments.generate import NAME as GENERATE
 from trainer_props.experiments.generate import config, settings
 from trainer_props.scenario import Scenario
@@ -30,8 +32,8 @@ class Source:
         definitions: code for the top of a module: `train_dataset`, `eval_dataset` and `test_dataset` as far as the case has them, classes
             and functions, and `samples(inputs, split)` if it was asked for.
         build: lines that define `trainer`, given the variable `output_dir`. For the experiment that builds arguments: those that define
-            `args`, and nothing else.
-        arguments: the call of TrainingArguments; it stands in `build` unless a factory makes it.
+            `args`, and nothing else; for that of collators: what gives the class of one its usual name.
+        arguments: the call of TrainingArguments; it stands in `build` unless a factory makes it. Empty where there are none.
     """
 
     imports: tuple[str, ...]
@@ -60,6 +62,8 @@ def source_of(case: Case, subject: Subject, *, identify: bool, varied: Collectio
     """
     if case.experiment == BUILD_ARGUMENTS:
         return _only_arguments(case, subject)
+    if case.experiment == COLLATE:
+        return _only_collator(case, subject)
     if case.experiment == GENERATE:
         subject = generating(subject)
     name, parts = name_of(subject.name), components.parts(case.scenario.components)
@@ -79,6 +83,16 @@ def _only_arguments(case: Case, subject: Subject) -> Source:
         scenario = scenario.with_arguments(**{bad[0]: bad[1]})
     arguments = _Given(scenario).call(name.expression, always=bad[0] if bad is not None else None)
     return Source((name.line,), "", f"args = {arguments}", arguments)
+
+
+def _only_collator(case: Case, subject: Subject) -> Source:
+    """The class of the collator, under its name in transformers."""
+    from trainer_props.running import collating  # it imports transformers
+
+    usual = complete(case)["collator"]
+    kind = collating.collator_of(subject, usual)
+    name = name_of(f"{kind.__module__}:{kind.__qualname__}" if callable(kind) else f"transformers:{usual}")
+    return Source((name.line,), "", f"{usual} = {name.expression}" if name.expression != usual else "", "")
 
 
 def _by_plain_factory(given: _Given, name: Name, joining: list[components.Part], *, identify: bool) -> Source:

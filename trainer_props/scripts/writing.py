@@ -236,7 +236,9 @@ def _caught(steps: Iterable[str], found: Reads, *, where: str = '"construction"'
 
 
 def _without_trainer(source: Source) -> list[str]:
-    """Arguments as a dict, and the class that takes them, under its usual name."""
+    """Arguments as a dict, and the class that takes them, under its usual name; or what is built instead."""
+    if not source.arguments:
+        return source.build.splitlines()
     kind, _, given = source.arguments.partition("(")
     lines = [f"TrainingArguments = {kind}"] if kind != "TrainingArguments" else []
     return [*lines, *f"arguments = dict({given}".splitlines()]
