@@ -118,7 +118,8 @@ class SubjectCase:
         if not result.evaluations:
             inapplicable = (reason for count in result.properties.values() for reason in count.reasons)
             reasons = sorted({*inapplicable, *result.refusals, *result.impossible})
-            unsuitable = "it avoids an argument that is held, or hands data of ours to a subject that brings its own"
+            own = self._loaded().own_data
+            unsuitable = "the subject brings its own model and data" if own else "an argument is held that it avoids"
             otherwise = "no property of these belongs to it" if result.experiments else unsuitable
             pytest.skip(f"{self.experiment}: nothing applicable ({'; '.join(reasons) or otherwise})")
 

@@ -117,7 +117,7 @@ def for_arguments(experiments: list[str], properties: list[str], held: Held, con
     if len(left) == len(experiments):
         return experiments, properties
     judged = [each for each in properties if set(PROPERTIES[each].experiments) & set(left)]
-    without = {name: avoided(EXPERIMENTS[name], held) or ["label_smoothing_factor"] for name in experiments if name not in left}
+    without = {name: avoided(EXPERIMENTS[name], held) for name in experiments if name not in left}
     held_back = ", ".join(sorted({argument for names in without.values() for argument in names}))
     if not judged:
         raise UsageError(f"{held_back} is held: with another value than its default {', '.join(without)} can't be run")

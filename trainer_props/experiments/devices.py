@@ -125,7 +125,7 @@ def _register(kind: str, statement: str, share: float) -> None:
     register(
         Experiment(
             _NAMES[kind], statement, chapter, drawn, run, _MODELS[kind], share, body=body, devices=(kind, ON_GPUS[kind]),
-            confirmed_by=in_processes,
+            confirmed_by=in_processes, avoids=("dataloader_num_workers",) if kind == "gloo" else (),
         )
     )  # fmt: skip
 

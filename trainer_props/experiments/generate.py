@@ -157,6 +157,6 @@ register(
         ("t5",),
         1.0,
         body=body,
-        avoids=("dataloader_drop_last",),
+        avoids=("dataloader_drop_last", "train_sampling_strategy"),
     )
 )

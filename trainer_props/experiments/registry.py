@@ -11,10 +11,18 @@ from hypothesis import strategies as st
 from trainer_props.arguments import default
 from trainer_props.case import Case
 from trainer_props.record import Observation
-from trainer_props.zoo.kinds import MODELS
+from trainer_props.zoo.kinds import MODELS, ModelKind
 
 if TYPE_CHECKING:
     from trainer_props.subjects import Subject
+
+
+_MODELS_FOR: Final[Mapping[str, Callable[[Any, ModelKind], bool]]] = {
+    "label_smoothing_factor": lambda value, kind: kind.classifies and kind.pretrained,
+    "train_sampling_strategy": lambda value, kind: value == "sequential" or kind.main_input_name == "input_ids",
+    "label_names": lambda value, kind: set(value) == set(kind.label_names),
+}
+"""Arguments whose values make sense for some models alone: smoothed are scores of classes, lengths are those of tokens."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +32,7 @@ class Held:
     Attributes:
         arguments: TrainingArguments with these values in every case.
         forbidden: TrainingArguments that stay at their defaults.
-        models: names of models, or None for all (with labels that are smoothed: for those that have labels to smooth).
+        models: names of models, or None for all; of those that are named, or of all, the ones for which the arguments make sense.
         own_data: the subject brings its own model and data: only arguments and the number of samples are drawn, and only experiments
             that need no data of ours are run (`suitable`).
         devices: kinds and numbers of devices, or None for all; experiments on others are not run (`suitable`).
@@ -37,9 +45,12 @@ class Held:
     devices: Sequence[tuple[str, int]] | None = None
 
     def __post_init__(self) -> None:
-        if self.models is None and self.arguments.get("label_smoothing_factor"):
-            smoothed = tuple(kind.name for kind in MODELS.values() if kind.classifies and kind.pretrained)
-            object.__setattr__(self, "models", smoothed)
+        asked = {name: value for name, value in self.arguments.items() if name in _MODELS_FOR and value != default(name)}
+        if asked and not self.own_data:
+            among = [MODELS[name] for name in (MODELS if self.models is None else self.models)]
+            able = [kind.name for kind in among if all(_MODELS_FOR[name](value, kind) for name, value in asked.items())]
+            if self.models is not None or len(able) < len(among):
+                object.__setattr__(self, "models", tuple(able))
 
     def counts(self, kind: str, drawn: Sequence[int]) -> tuple[int, ...]:
         """Those of the numbers of devices that are held to, if any are; they may be others than those that are usually drawn."""
@@ -170,5 +181,9 @@ def suitable(names: Sequence[str], held: Held) -> list[str]:
 
 
 def avoided(experiment: Experiment, held: Held) -> list[str]:
-    """The arguments that are held at what the experiment avoids."""
-    return [name for name in experiment.avoids if name in held.arguments and held.arguments[name] != default(name)]
+    """The arguments that are held at what the experiment avoids, or at what makes sense for none of its models."""
+    changed = [name for name, value in held.arguments.items() if value != default(name)]
+    found = [name for name in experiment.avoids if name in changed]
+    if held.models is not None and experiment.models and not set(held.models) & set(experiment.models):
+        found += [name for name in _MODELS_FOR if name in changed]
+    return found

@@ -124,6 +124,6 @@ register(
     Experiment(
         NAME, "Resume a run of several processes in as many, or on one device, or the other way round; compare it with the whole run.",
         "test_trainer_distributed", cases, run, _MODELS, 1.0, body=body, devices=("gloo",),
-        avoids=("eval_on_start", "label_names", "load_best_model_at_end", "save_only_model", "save_total_limit"),
+        avoids=("dataloader_num_workers", "eval_on_start", "label_names", "load_best_model_at_end", "save_only_model", "save_total_limit"),
     )
 )  # fmt: skip

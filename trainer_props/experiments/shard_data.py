@@ -69,5 +69,6 @@ register(
         NAME,
         "Train in several processes on data that are streamed, dispatched, split or grouped by length, and in one with all their batches.",
         "test_trainer_distributed", cases, run, _MODELS, 1.6, body=body, devices=("gloo",),
+        avoids=("dataloader_num_workers",),
     )
 )  # fmt: skip
