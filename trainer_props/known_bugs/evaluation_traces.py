@@ -81,7 +81,7 @@ def _first_data_again(judgement: Violated, record: Record, scenario: Scenario) -
     """Of the data sets that `evaluate` was given by name the second is evaluated on the samples of the first, in whatever order."""
     given = record.evaluations[record.results["trained_evaluations"] :][: len(record.results.get("several", {})) and 2]
     samples = [_order(each) for each in given]
-    return len(samples) == 2 and samples[0] != [] and _of_the_same_data(*samples, scenario)
+    return len(samples) == 2 and samples[0] != [] and _of_the_same_data(samples[0], samples[1], scenario)
 
 
 known_bug(
@@ -113,7 +113,7 @@ def _other_order(judgement: Violated, record: Record, scenario: Scenario) -> boo
     data_sets = len(record.results.get("named", ())) or 1
     orders = [_order(each) for each in record.evaluations[-1 - 2 * data_sets : -1]]
     once, again = orders[:data_sets], orders[data_sets:]
-    alike = len(once) == len(again) and all(_of_the_same_data(*pair, scenario) for pair in zip(once, again, strict=True))
+    alike = len(once) == len(again) and all(_of_the_same_data(one, other, scenario) for one, other in zip(once, again, strict=True))
     return once != again and alike
 
 
