@@ -100,3 +100,15 @@ def test_what_is_not_run_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "not run, since eval_on_start is held: life, resume" in told
     with pytest.raises(UsageError, match="eval_on_start is held: with another value than its default life can't be run"):
         for_arguments(["life"], list(PROPERTIES), held, console)
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        {"label_smoothing_factor": 0.1}, {"train_sampling_strategy": "batch_rebalance"}, {"label_names": ["target"]},
+        {"label_names": ["nothing of ours"]},
+    ],
+)  # fmt: skip
+def test_experiments_that_are_left_have_something_to_draw(held: dict[str, Any]) -> None:
+    for name in suitable(list(EXPERIMENTS), Held(arguments=held)):
+        draw(EXPERIMENTS[name].cases(Held(arguments=held)), lambda case: None, number=1, max_examples=10)

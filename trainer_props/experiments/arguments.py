@@ -70,7 +70,7 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
             return _case(around, {"field": chosen.name, "value": chosen.value})
         if kind == "plan":
             return _case(draw(strategies.best_model_plans(fixed=fixed)), {"plan": True})
-        said = draw(strategies.scenarios(arguments=fixed, models=held.models)).arguments if kind == "run" else fixed
+        said = draw(strategies.scenarios(arguments=fixed, models=held.models or None)).arguments if kind == "run" else fixed
         return _case({**said, **draw(strategies.further_arguments(names=further))}, {})
 
     return arguments()

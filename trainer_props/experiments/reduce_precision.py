@@ -74,7 +74,7 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
         chosen = draw(st.sampled_from(options)) if not arguments.keys() & _DECIDING else {}
         watched = draw(st.sampled_from(_WATCHED)) if not arguments.keys() & _PLANS else {}
         models = _models(kind, held)
-        names = models if draw(st.integers(0, 9)) < 9 or kind == "both" else [*_hub(held), *models]
+        names = models if (draw(st.integers(0, 9)) < 9 or kind == "both") and models else [*_hub(held), *models]
         name = draw(st.sampled_from(names))
         short = _SHORT if not arguments.keys() & {"max_steps", "num_train_epochs"} else {}
         others = {"lstm": strategies.token_scenarios, **dict.fromkeys(_HUB, strategies.hub_scenarios)}
