@@ -11,7 +11,8 @@ from trainer_props.strategies.draft import Draft
 
 _INTERVALS: Final = (*["steps"] * 6, "epoch", "no")
 _HUNDREDTHS: Final = (10, 25, 5, 20, 30, 7, 1, 15, 3)
-_PARTS: Final = (100, 100, 100, 1000, 10_000)
+_PARTS: Final = (100, 100, 1000, 10_000, 10_000)
+_TIMES: Final = (1, 2, 3, 4, 5, 6, 7, 13, 17, 19)
 _LARGEST: Final = 8
 
 
@@ -36,7 +37,8 @@ def best_model_plans(draw: st.DrawFn, *, fixed: Mapping[str, Any] | None = None)
         draft.set("metric_for_best_model", "loss")
     first, by_ratio = draft.choose((True, True, False)), draft.choose((False, True))
     parts = draft.choose(_PARTS)
-    step = draft.choose(_HUNDREDTHS) / parts if by_ratio else draft.integer(1, _LARGEST)
+    count = draft.choose(_HUNDREDTHS) if parts == _PARTS[0] else draft.integer(1, parts // 10)  # the finer ones are where rounding shows
+    step = count / parts if by_ratio else draft.integer(1, _LARGEST)
     # The default of eval_steps is logging_steps.
     draft.set("eval_steps" if first else "logging_steps", step)
     how = draft.choose(("multiple", "any", "multiple", "any", "mixed"))
@@ -47,6 +49,6 @@ def best_model_plans(draw: st.DrawFn, *, fixed: Mapping[str, Any] | None = None)
 def _save_steps(draft: Draft, step: float, parts: int, how: str) -> float:
     ratio = (step < 1) != (how == "mixed")
     if how == "multiple":
-        several = step * draft.integer(1, 6)
+        several = step * draft.choose(_TIMES)
         return several if step >= 1 else min(round(several, 9), 1 - 1 / parts)
     return draft.integer(1, parts - 1) / parts if ratio else draft.integer(1, 4 * _LARGEST)
