@@ -35,6 +35,16 @@ OTHERWISE: Final = (
         )),
     ),
     (
+        "stopped-window-leaks",  # and momentum remembers it
+        Case(experiment="train_with_flags", scenario=Scenario(
+            arguments={
+                "gradient_accumulation_steps": 3, "num_train_epochs": 4, "per_device_train_batch_size": 5, "optim": "sgd",
+                "optim_args": "momentum=0.9", "train_sampling_strategy": "sequential", "weight_decay": 0.5,
+            },
+            data=Data(seed=1), model=Model(name="regression_kwargs", dtype="float32"), components=Components(loss="compute_loss_func"),
+        ), parameters={"plan": (("on_epoch_begin", 3, "should_epoch_stop"),)}),
+    ),
+    (
         "persistent-workers-regroup-the-evaluation",  # and in each order another row is dropped
         Case(experiment="evaluate_and_predict", scenario=Scenario(
             arguments={

@@ -42,11 +42,12 @@ def _accumulates(scenario: Scenario) -> bool:
 
 def _left_over(judgement: Violated, record: Record, scenario: Scenario) -> bool:
     """A gradient is wrong in the first update after a window that was cut, and in none before it; so are weights, or, where the optimizer
-    divides by the size of what it is given, those after it.
+    remembers what it was given, those after it.
     """
     flow = followed(record, scenario, oracle.DEVIATIONS)
     cut = flow.stopped_windows
-    if flow.batches_before_updates != [update.batches for update in record.updates]:
+    done = [update.batches for update in record.updates]
+    if flow.batches_before_updates[: len(done) if record.failure is not None else None] != done:
         return False
     if swallows(scenario):
         # Every gradient is inflated besides, by a factor that is known where nothing was left over.
@@ -56,7 +57,8 @@ def _left_over(judgement: Violated, record: Record, scenario: Scenario) -> bool:
     if place is None or not cut:
         return False
     update = int(place.group(1))
-    later = judgement.quantity == "weights" and scenario.argument("optim") != "sgd"
+    remembers = scenario.argument("optim") != "sgd" or "momentum" in str(scenario.argument("optim_args"))
+    later = judgement.quantity == "weights" and remembers
     return update >= cut[0] if later else update in cut
 
 
