@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from trainer_props.engine.ledger import Ledger
 
 LEAST_RUNS: Final = 30
-"""A fault meets so many cases at least, so that it shows which properties kill it besides its own."""
+"""A fault meets so many cases, if time allows, so that it shows which properties kill it besides its own."""
+MOST_SECONDS: Final = 2.0
+"""And it meets no more once it is killed and so many seconds have passed: cases of several processes take their time."""
 _SHRINK_SECONDS: Final = 1.5
 _STOCK: Final = ""
 
@@ -186,7 +188,7 @@ def _tried(name: str, seed: int, seconds: float) -> Audited:
 
     def enough(ledger: Ledger) -> bool:
         killed = any(entry.finding.property == fault.property for entry in ledger.entries.values())
-        return killed and ledger.result.runs >= LEAST_RUNS
+        return killed and (ledger.result.runs >= LEAST_RUNS or time.monotonic() - begun >= MOST_SECONDS)
 
     plan = Plan(
         experiments=experiments, properties=judging, seconds=seconds, seed=seed, enough=enough, shrink_seconds=_SHRINK_SECONDS,

@@ -25,6 +25,7 @@ _MORE_OFTEN: Final = "saving"
 """Its runs leave checkpoints."""
 _MODELS: Final = tuple(dict.fromkeys(name for flavour in _FLAVOURS for name in strategies.FLAVOURS[flavour].models))
 _FIND: Final = "auto_find_batch_size"
+_TOKENS: Final = "include_num_input_tokens_seen"
 _SIZE: Final = "per_device_train_batch_size"
 _EVALUATING: Final = frozenset({"eval_strategy", "save_strategy", "load_best_model_at_end", "metric_for_best_model", "lr_scheduler_type"})
 """With none of these given, half of the runs do not evaluate: of those that go by a metric attempts can't be compared."""
@@ -71,6 +72,8 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
         elif draw(st.booleans()):  # within the first window nothing is updated yet: attempts differ in what they count alone
             within = max(1, int(scenario.argument("gradient_accumulation_steps")) - 1)
             parameters["after"] = draw(st.one_of(st.integers(1, within), st.integers(1, _LATEST)))
+        if _TOKENS not in arguments and draw(st.integers(0, 3)) == 3:
+            scenario = scenario.with_arguments(**{_TOKENS: "all"})
         error = draw(st.sampled_from(["cuda", "other", "cpu", "cuda", "cpu", "cuda"]))
         if error != "cuda":
             parameters["error"] = error

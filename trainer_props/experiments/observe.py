@@ -92,7 +92,12 @@ def _may_have_workers(scenario: Scenario) -> bool:
 
 
 def _makes_sense(observed: Mapping[str, Any], scenario: Scenario, held: Mapping[str, Any]) -> bool:
-    """Whether nothing of it is held, some of it is new, and it can be done here."""
+    """Whether nothing of it is held, some of it is new, and it can be done here.
+
+    Where `eval_steps` is silent, `logging_steps` stands for it: other logs are other evaluations then.
+    """
+    if "logging_steps" in observed and scenario.argument("eval_steps") is None and follows_evaluations(scenario):
+        return False
     changed = any(scenario.argument(name) != value for name, value in observed.items())
     return not observed.keys() & held.keys() and changed and all(map(tracks, observed.get("report_to", ())))
 

@@ -123,12 +123,16 @@ def _added(draw: st.DrawFn, scenario: Scenario) -> dict[str, Any]:
     return added
 
 
+_STOPPING: Final = ((2, 0.0), (1, 0.0), (2, 0.0), (3, 0.0), (1, 0.3))
+
+
 def _stopping_early(draw: st.DrawFn, scenario: Scenario) -> Scenario:
-    """The scenario, with early stopping in some cases in which it goes by a metric."""
+    """The scenario, with early stopping in most cases in which it goes by a metric: a patience of one has nothing to go on with."""
     goes_by = scenario.argument("eval_strategy") != "no" and scenario.argument("metric_for_best_model") is not None
-    if not goes_by or scenario.components.early_stopping is not None or draw(st.integers(0, 2)) < 2:
+    given = scenario.components.early_stopping
+    if not goes_by or (given is not None and given.patience > 1) or not draw(st.integers(0, 2)):
         return scenario
-    stopping = parts.early_stopping(draw(st.sampled_from(parts.STOPPING)))
+    stopping = parts.early_stopping(draw(st.sampled_from(_STOPPING)))
     return scenario.replace(components=scenario.components.replace(early_stopping=stopping))  # type: ignore[no-any-return]
 
 
