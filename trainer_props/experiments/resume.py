@@ -252,7 +252,7 @@ register(
         cases,
         run,
         tuple(dict.fromkeys(name for flavour in _FLAVOURS for name in strategies.FLAVOURS[flavour].models)),
-        1.0,
+        3.0,
         body=body,
         avoids=("eval_on_start",),
     )
