@@ -54,7 +54,9 @@ _SAME_NUMBERS: Final = (*_SAME_DATA, DRAWS_ALIKE)
 _NUMBERS: Final = ("grad_norm", "learning_rate")
 
 
-@trainer_property(source=sources.docs("TrainingArguments.eval_strategy"), experiments=OBSERVE, needs=[CHANGES, SAME_EVALUATIONS], catalogue=[53])
+@trainer_property(
+    source=sources.docs("TrainingArguments.eval_strategy"), experiments=OBSERVE, needs=[CHANGES, SAME_EVALUATIONS], catalogue=[53]
+)
 def finishes_however_observed(runs: Runs, scenario: Scenario) -> Judgement:
     """A run that finishes also finishes when it is observed otherwise."""
     return ends_alike(runs)
