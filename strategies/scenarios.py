@@ -281,7 +281,7 @@ def _often(flavour: Flavour, model: ModelKind, follow: Sequence[str]) -> dict[st
         often["train_sampling_strategy"] = (None, None, *["group_by_length"] * 3, "sequential", "batch_rebalance")
         often["include_num_input_tokens_seen"] = (None, None, None, "all", "non_padding")
     elif flavour.saving:
-        often["early_stopping"] = (None, None, (1, 0.0), (2, 0.0), (1, 0.3))
+        often["early_stopping"] = (None, None, None, (1, 0.0), (2, 0.0), (1, 0.3))
         often["odd_score"] = (*[None] * 12, (0, -math.inf), (0, math.inf))
     else:
         often["poisoned"] = (*[None] * 7, ((1, math.nan),), ((0, math.nan),))
