@@ -12,7 +12,7 @@ from hypothesis.errors import InvalidArgument
 
 from trainer_props.arguments import default
 from trainer_props.scenario import Components, Scenario
-from trainer_props.strategies import optimization, parts, plans, sizes
+from trainer_props.strategies import optimization, parts, patience, plans, sizes
 from trainer_props.strategies.draft import Draft, check_names
 from trainer_props.zoo.kinds import DATASETS, MODELS, DatasetKind, ModelKind
 
@@ -233,12 +233,14 @@ def draw_scenario(draft: Draft, flavour: Flavour, models: Sequence[str], *, allo
     if flavour.noise and not draft.get("dataloader_num_workers") and draft.choose((False, False, False, True)):
         handed = handed.replace(collator="noise")  # processes that load data would draw it from generators of their own
     optimization.draw_schedule_kwargs(draft, size.updates, rate)
-    return Scenario(
+    scenario = Scenario(
         arguments=draft.arguments,
         data=parts.draw_data(draft, kind.name, size.n, n_eval, model),
         model=parts.draw_model(draft, model.name),
         components=handed,
     )
+    spends = bool(flavour.saving) and metrics and size.updates > 0 and patience.can_spend(draft) and draft.choose((False,) * 5 + (True,))
+    return patience.spend_patience(draft, scenario) if spends else scenario
 
 
 def _draw_features(draft: Draft, flavour: Flavour, model: ModelKind) -> None:

@@ -30,8 +30,12 @@ from trainer_props.oracles import accounting, best_model
 from trainer_props.record import Record, Runs
 from trainer_props.scenario import Scenario
 from trainer_props.strategies import parts
+from trainer_props.strategies.draft import Draft
+from trainer_props.strategies.patience import can_spend, spend_patience
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from trainer_props.subjects import Subject
 
 NAME: Final = "resume"
@@ -76,7 +80,7 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
         other = scenario.components.collator == "noise" or scenario.argument("train_sampling_strategy") == "group_by_length"
         # on a stream without length a later pass goes on otherwise, and ends elsewhere: evaluations come at other times
         other = other or scenario.data.kind in accounting.STREAMS
-        scenario = unscored(scenario, arguments) if same or other else _stopping_early(draw, scenario)
+        scenario = unscored(scenario, arguments) if same or other else _stopping_early(draw, scenario, arguments)
         added = {**_added(draw, scenario), **arguments}
         total = max(1, accounting.total_updates(scenario))
         first = draw(places(scenario.with_arguments(**added)))
@@ -126,11 +130,18 @@ def _added(draw: st.DrawFn, scenario: Scenario) -> dict[str, Any]:
 _STOPPING: Final = ((2, 0.0), (1, 0.0), (2, 0.0), (3, 0.0), (1, 0.3))
 
 
-def _stopping_early(draw: st.DrawFn, scenario: Scenario) -> Scenario:
-    """The scenario, with early stopping in most cases in which it goes by a metric: a patience of one has nothing to go on with."""
-    goes_by = scenario.argument("eval_strategy") != "no" and scenario.argument("metric_for_best_model") is not None
-    given = scenario.components.early_stopping
-    if not goes_by or (given is not None and given.patience > 1) or not draw(st.integers(0, 2)):
+def _stopping_early(draw: st.DrawFn, scenario: Scenario, held: Mapping[str, Any]) -> Scenario:
+    """The scenario, with early stopping in most cases in which it goes by a metric: a patience of one has nothing to go on with.
+
+    A loss gets better as a rule, and patience is not spent: often a score takes its place, which soon does not, at every update.
+    """
+    if scenario.argument("eval_strategy") == "no":
+        return scenario
+    goes_by, stopping = scenario.argument("metric_for_best_model") is not None, scenario.components.early_stopping
+    draft = Draft(draw, held, "arguments")
+    if can_spend(draft) and draft.choose((False, True)):
+        return spend_patience(draft, scenario)
+    if not goes_by or (stopping is not None and stopping.patience > 1) or not draw(st.integers(0, 2)):
         return scenario
     stopping = parts.early_stopping(draw(st.sampled_from(_STOPPING)))
     return scenario.replace(components=scenario.components.replace(early_stopping=stopping))  # type: ignore[no-any-return]

@@ -43,7 +43,7 @@ def lengths(held: Mapping[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
     return st.just({}) if held.keys() & {"max_steps", "num_train_epochs"} else _LENGTHS
 
 
-_SOON: Final = 2
+_SOON: Final = 3
 _SEVERAL: Final = 2
 
 

@@ -1,0 +1,50 @@
+"""Runs that spend their patience: early stopping, and a score that stops improving."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from trainer_props.scenario import Scenario
+from trainer_props.strategies import parts
+from trainer_props.strategies.draft import Draft
+
+_PLAN: Final = (
+    "eval_strategy", "eval_steps", "eval_delay", "eval_on_start", "prediction_loss_only", "label_names", "metric_for_best_model",
+    "greater_is_better", "save_strategy", "save_steps", "max_steps", "num_train_epochs",
+)  # fmt: skip
+"""Arguments that are decided anew."""
+_PATIENCE: Final = (1, 2, 2, 3)
+_THRESHOLDS: Final = (0.0, 0.3, 0.0, 0.6)
+_ALL_BUT_SPENT: Final = 2
+"""Most times that patience is all but spent before the score improves."""
+
+
+def can_spend(draft: Draft) -> bool:
+    """Whether all arguments that this decides are free."""
+    return draft.free(*_PLAN)
+
+
+def spend_patience(draft: Draft, scenario: Scenario) -> Scenario:
+    """The scenario, evaluated after every update, with a score that lets its patience be all but spent once or twice, and then spent.
+
+    Where there is a threshold, the evaluations between may improve by less than that.
+    """
+    patience, threshold = draft.choose(_PATIENCE), draft.choose(_THRESHOLDS)
+    scores = _course(draft, patience, slowly=threshold > 0 and draft.choose((False, True)))
+    updates = draft.integer(1 + len(scores), 3 + len(scores))
+    plan = {"eval_strategy": "steps", "eval_steps": 1, "save_strategy": "steps", "save_steps": 1}
+    plan |= {"metric_for_best_model": "score", "max_steps": updates}
+    if draft.choose((False, False, False, True)):
+        plan["greater_is_better"] = False
+        scores = tuple(-score for score in scores)
+    return scenario.replace(  # type: ignore[no-any-return]
+        arguments={**scenario.without_arguments(*_PLAN).arguments, **plan},
+        data=scenario.data.replace(n_eval=max(1, scenario.data.n_eval)),
+        components=scenario.components.replace(scores=scores, early_stopping=parts.early_stopping((patience, threshold))),
+    )
+
+
+def _course(draft: Draft, patience: int, *, slowly: bool) -> tuple[float, ...]:
+    bests = tuple(range(draft.integer(1, _ALL_BUT_SPENT)))
+    waves = [(float(best), *(best + 0.125 * count if slowly else -1.0 for count in range(1, patience + 1))) for best in bests]
+    return (*(score for wave in waves[:-1] for score in wave[:-1]), *waves[-1])
