@@ -26,7 +26,7 @@ LEAST_RUNS: Final = 30
 """A fault meets so many cases, if time allows, so that it shows which properties kill it besides its own."""
 MOST_SECONDS: Final = 1.0
 """And it meets no more once it is killed and so many seconds have passed: cases of several processes take their time."""
-_SHRINK_SECONDS: Final = 1.2
+_SHRINK_SECONDS: Final = 0.8
 _STOCK: Final = ""
 
 

@@ -73,7 +73,7 @@ class Plan:
         first_failure: stop exploring at the first new violation.
         enough: is asked after each case, with all that was found; True ends exploring.
         shrink_seconds: budget for shrinking each violation; None to leave it as it is found.
-        shrunk: ids of the properties whose violations are shrunk; None: all.
+        shrunk: ids of the properties of which the first violation is shrunk; None: all violations of all.
         replayed: cases that failed before, to be judged first; they need not belong to the experiments.
         board: what this session shares with others that do a part of the same work; None if there are none.
         part: its number among them.
@@ -324,8 +324,7 @@ class Session:
     # ---- shrinking -----------------------------------------------------------------------------------------------------
 
     def _shrink(self, seconds: float) -> None:
-        shrunk = self.plan.shrunk
-        for entry in [each for each in self.ledger.entries.values() if shrunk is None or each.finding.property in shrunk]:
+        for entry in self._to_shrink():
             if not self._board.take("shrink " + serialization.dumps(entry.finding.key), self.plan.part):
                 continue
             experiment = entry.finding.case.experiment
@@ -353,6 +352,14 @@ class Session:
                 violation = replace(violation, timeline=self._timeline(violation.finding.case))
             self.result.violations.append(violation)
             self._tell(Shrunk(violation))
+
+    def _to_shrink(self) -> list[Entry]:
+        if self.plan.shrunk is None:
+            return list(self.ledger.entries.values())
+        first: dict[str, Entry] = {}
+        for entry in self.ledger.entries.values():
+            first.setdefault(entry.finding.property, entry)
+        return [entry for name, entry in first.items() if name in self.plan.shrunk]
 
     def _timeline(self, case: Case) -> tuple[Moment, ...]:
         self._tell(CaseStarted(case))
