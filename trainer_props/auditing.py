@@ -17,6 +17,7 @@ from trainer_props.engine.supervisor import supervise
 from trainer_props.experiments import EXPERIMENTS
 from trainer_props.faults import FAULTS
 from trainer_props.properties import PROPERTIES
+from trainer_props.running import prepared
 
 if TYPE_CHECKING:
     from trainer_props.case import Case
@@ -149,6 +150,8 @@ def audit(
     result = Audit(seed)
     for name in names:
         _warm(name)
+    with prepared():
+        pass  # once, so that what is forked from here has all imports of a first run, and need not make one
     work: dict[str, Callable[[], object]] = {_STOCK: functools.partial(_healthy, seed, healthy_seconds)} if healthy_seconds else {}
     work |= {name: functools.partial(_tried, name, seed, seconds) for name in names}
     try:
