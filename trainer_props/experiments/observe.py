@@ -25,7 +25,7 @@ _FLAVOURS: Final = {
     "regression": strategies.regression_scenarios, "saving": strategies.saving_scenarios, "token": strategies.token_scenarios,
     "stream": strategies.stream_scenarios, "random": strategies.random_scenarios,
 }  # fmt: skip
-_KINDS: Final = ("regression", "saving", "token", "stream", "random")
+_KINDS: Final = ("regression", "saving", "token", "stream", "random", "random")
 _PLAIN: Final[tuple[dict[str, Any], ...]] = (
     {"logging_strategy": "steps", "logging_steps": 1}, {"logging_strategy": "no"}, {"logging_strategy": "epoch"},
     {"logging_first_step": True}, *({name: value} for name, values in CONSOLE.items() for value in values),
@@ -54,6 +54,8 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
     def drawn(draw: st.DrawFn) -> Case:
         kind = draw(st.sampled_from(kinds))
         scenario = _watchable(draw(_FLAVOURS[kind](arguments=arguments, models=held.models)), arguments)
+        if follows_evaluations(scenario) and draw(st.integers(0, 2)):
+            scenario = _going_its_own_way(scenario, arguments)
         possible = _PLAIN if follows_evaluations(scenario) else (*_PLAIN, *_WATCHING)
         ways = [each for each in possible if _makes_sense(each, scenario, arguments)]
         chosen = draw(st.lists(st.sampled_from(ways), max_size=3)) if ways else []
@@ -108,6 +110,15 @@ def _watchable(scenario: Scenario, held: dict[str, Any]) -> Scenario:
     least = int(kept.argument("per_device_eval_batch_size")) if kept.argument("dataloader_drop_last") else 1
     data = kept.data.replace(n_eval=max(kept.data.n_eval, least))
     return kept.replace(data=data, components=kept.components.replace(poisoned=()))  # type: ignore[no-any-return]
+
+
+def _going_its_own_way(scenario: Scenario, held: dict[str, Any]) -> Scenario:
+    """The scenario without what makes it follow its evaluations, as far as that is free: it can be evaluated and saved at any time."""
+    following = ["load_best_model_at_end"]
+    if scenario.argument("save_strategy") == "best":
+        following.append("save_strategy")
+    kept = scenario.without_arguments(*(name for name in following if name not in held))
+    return kept.replace(components=kept.components.replace(early_stopping=None))  # type: ignore[no-any-return]
 
 
 def changes(case: Case) -> dict[str, Any]:
