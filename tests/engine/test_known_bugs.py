@@ -25,6 +25,27 @@ SUBJECT = subjects.load(subjects.DEFAULT)
 # What else a bug can lead to than its example.
 OTHERWISE: Final = (
     (
+        "resume-after-limit-of-one",  # with a limit that the first part alone had
+        Case(experiment="resume_changed", scenario=Scenario(
+            arguments={
+                "max_steps": 3, "per_device_train_batch_size": 1, "eval_strategy": "steps", "eval_steps": 1, "save_strategy": "steps",
+                "save_steps": 1, "metric_for_best_model": "loss", "greater_is_better": True,
+            },
+            data=Data(n=3, n_eval=1),
+        ), parameters={"interrupt_at": 2, "before": {"save_total_limit": 1}}),
+    ),
+    (
+        "dispatched-resume-skips-too-little",  # and a short batch is completed otherwise
+        Case(experiment="resume_in_processes", scenario=Scenario(
+            arguments={
+                "accelerator_config": {"dispatch_batches": True, "split_batches": True}, "per_device_train_batch_size": 2,
+                "max_steps": 2, "save_strategy": "steps", "save_steps": 1, "train_sampling_strategy": "sequential", "optim": "sgd",
+                "learning_rate": 0.1,
+            },
+            data=Data(n=3), devices=Devices(kind="gloo", count=2),
+        ), parameters={"at": 1}),
+    ),
+    (
         "stream-never-steps",  # and early stopping may end it
         Case(experiment="train_on_streams", scenario=Scenario(
             arguments={

@@ -6,7 +6,7 @@ A violation inside the region with another symptom is a new violation; so is the
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, Final
@@ -15,7 +15,7 @@ from packaging.specifiers import SpecifierSet
 
 from trainer_props.case import Case
 from trainer_props.judgement import Violated
-from trainer_props.record import Observation
+from trainer_props.record import Observation, Runs
 from trainer_props.scenario import Scenario
 
 Region = Callable[[Scenario], bool]
@@ -53,7 +53,15 @@ class KnownBug:
     def explains(self, property_id: str, judgement: Violated, record: Observation, scenario: Scenario) -> bool:
         """Whether a violation of one of its properties is what it predicts."""
         symptom = self.symptom[property_id.partition(".")[0]] if isinstance(self.symptom, Mapping) else self.symptom
-        return self.region(scenario) and symptom(judgement, record, scenario)
+        return any(map(self.region, _scenarios(record, scenario))) and symptom(judgement, record, scenario)
+
+
+def _scenarios(record: Observation, scenario: Scenario) -> Iterator[Scenario]:
+    """The scenario, and those of the runs that had other arguments: a bug may show in any of them."""
+    yield scenario
+    for each in record.values() if isinstance(record, Runs) else ():
+        if each.arguments:
+            yield scenario.with_arguments(**each.arguments)
 
 
 KNOWN_BUGS: Final[dict[str, KnownBug]] = {}

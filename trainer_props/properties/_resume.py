@@ -46,9 +46,14 @@ _ROUNDING: Final = 1e-9
 def _ends_are_kept(runs: Runs, scenario: Scenario) -> bool:
     """No part begins at the end of an epoch with a checkpoint from before it, where the end of the epoch logs or evaluates."""
     return not any(
-        _due_at_the_end_of_an_epoch(runs.first, step) and not _saved_after_the_end_of_an_epoch(before, step)
+        loses_the_end_of_an_epoch(runs.first, before, step)
         for before, step in zip(measures.parts(runs), measures.first_steps(runs).value, strict=False)
     )
+
+
+def loses_the_end_of_an_epoch(whole: Record, before: Record, step: int) -> bool:
+    """Whether the end of an epoch logs or evaluates at this step in the whole run, and the checkpoint of the step is from before it."""
+    return _due_at_the_end_of_an_epoch(whole, step) and not _saved_after_the_end_of_an_epoch(before, step)
 
 
 def _due_at_the_end_of_an_epoch(record: Record, step: int) -> bool:
