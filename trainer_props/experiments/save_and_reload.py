@@ -41,10 +41,12 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
             name for name in scenario.arguments if name.startswith("dataloader_") and name not in ("dataloader_drop_last", *arguments)
         ]
         scenario = scenario.without_arguments(*workers)
-        if not draw(st.booleans()):
+        if not draw(st.booleans()) or {"save_strategy", "save_steps"} & arguments.keys():
             return Case(experiment=NAME, scenario=scenario)
-        saving = {"save_strategy": "steps", "save_steps": max(1, accounting.total_updates(scenario))}
-        return Case(experiment=NAME, scenario=scenario.with_arguments(**{**saving, **arguments}), parameters={"checkpoint": True})
+        # early stopping may end it after any update
+        last = 1 if scenario.components.early_stopping is not None else max(1, accounting.total_updates(scenario))
+        saving = {"save_strategy": "steps", "save_steps": last}
+        return Case(experiment=NAME, scenario=scenario.with_arguments(**saving), parameters={"checkpoint": True})
 
     return drawn()
 
