@@ -25,6 +25,16 @@ SUBJECT = subjects.load(subjects.DEFAULT)
 # What else a bug can lead to than its example.
 OTHERWISE: Final = (
     (
+        "split-streams-seem-longer",  # and one process goes on without that
+        Case(experiment="resume_in_processes", scenario=Scenario(
+            arguments={
+                "accelerator_config": {"dispatch_batches": False, "split_batches": True}, "per_device_train_batch_size": 4,
+                "gradient_accumulation_steps": 2, "max_steps": 8, "save_strategy": "steps", "save_steps": 4,
+            },
+            data=Data(kind="sized_stream", n=20), devices=Devices(kind="gloo", count=2),
+        ), parameters={"at": 4, "how": "to_one"}),
+    ),
+    (
         "resume-after-limit-of-one",  # with a limit that the first part alone had
         Case(experiment="resume_changed", scenario=Scenario(
             arguments={
