@@ -25,6 +25,16 @@ SUBJECT = subjects.load(subjects.DEFAULT)
 # What else a bug can lead to than its example.
 OTHERWISE: Final = (
     (
+        "stream-leftover-gradient",  # and early stopping counts passes, of which each makes fewer updates
+        Case(experiment="regroup", scenario=Scenario(
+            arguments={
+                "per_device_train_batch_size": 1, "gradient_accumulation_steps": 2, "max_steps": 4, "eval_strategy": "epoch",
+                "metric_for_best_model": "score", "lr_scheduler_type": "constant",
+            },
+            data=Data(kind="stream", n=3, n_eval=1), components=Components(scores=(0.0,), early_stopping=EarlyStopping(patience=2)),
+        ), parameters={"regroup": (2, 1)}),
+    ),
+    (
         "split-streams-seem-longer",  # and one process goes on without that
         Case(experiment="resume_in_processes", scenario=Scenario(
             arguments={

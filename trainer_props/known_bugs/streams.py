@@ -36,7 +36,9 @@ def _windows_run_on(judgement: Violated, record: Record, scenario: Scenario) -> 
     predicted = [index // whole * per_pass + (index % whole + 1) * accumulation for index in range(len(record.updates))]
     if [update.batches for update in record.updates] != predicted:
         return False
-    if judgement.quantity in _DISCRETE:
+    # early stopping counts passes, of which each makes fewer updates
+    other_end = judgement.quantity == "learning rates" and judgement.symptom in ("too many", "too few")
+    if judgement.quantity in _DISCRETE or (other_end and scenario.components.early_stopping is not None):
         return True
     if judgement.quantity == "norm of the applied gradient" and judgement.symptom == "too large":
         return False  # clipping bounds it all the same
@@ -102,6 +104,7 @@ known_bug(
             "optimization.applied_gradient_is_clipped",
             "loss.reported_loss_averages_updates",
             "regroup.updates_have_the_same_samples",
+            "regroup.learning_rates_are_the_same",
             "regroup.log_history_has_the_same_entries",
             "regroup.identical_samples_give_identical_gradients",
         ),
