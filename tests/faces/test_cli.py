@@ -253,7 +253,7 @@ def test_typed_json_that_can_no_longer_be_written(run: Run, tmp_path: Path, monk
 
 def fuzz(run: Run, folder: Path, subject: str = "subjects:Late", *more: str) -> tuple[int, str, str]:
     where = ("--experiment", "train_once", "--property", "steps.glob*", "--regressions", str(folder / "examples"))
-    return run("fuzz", subject, *where, "--hours", "0.0006", "--state", str(folder / "state"), *more)
+    return run("fuzz", subject, *where, "--hours", "0.0012", "--state", str(folder / "state"), *more)
 
 
 def test_campaign_goes_on_where_it_stopped(run: Run, tmp_path: Path) -> None:
@@ -261,8 +261,8 @@ def test_campaign_goes_on_where_it_stopped(run: Run, tmp_path: Path) -> None:
     assert (code, err) == (1, "")
     assert out.startswith("fuzzing subjects:Late, seed 1, from the beginning in ")
     assert "1 new violation in subjects:Late" in out
-    # how much of the two seconds is left for exploring depends on what importing and warming up take
-    repeat = re.escape(f"to go on: trainer-props fuzz subjects:Late --hours 0.0006 --state {tmp_path / 'state'} --exp")
+    # how much of the four seconds is left for exploring depends on what importing and warming up take
+    repeat = re.escape(f"to go on: trainer-props fuzz subjects:Late --hours 0.0012 --state {tmp_path / 'state'} --exp")
     assert re.search(rf"in 1 round \(0:00:0[12]\); {repeat}", out)
     data = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
     assert (data["command"], len(data["violations"]), data["violations"][0]["shrunk"]["complete"]) == ("fuzz", 1, True)
