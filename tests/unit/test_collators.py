@@ -266,7 +266,6 @@ def test_generators_are_where_they_were() -> None:
         state: Any = np.random.get_state()  # noqa: NPY002  the generator that collators draw from
         return list(state[1])
 
-    EXPERIMENT.run(case(LM, TWO), STOCK)  # what a first run imports may draw numbers of its own
     states = random.getstate(), torch.get_rng_state(), arrays()
     name = multiprocessing.current_process().name
     EXPERIMENT.run(case(LM, TWO, calls=["again", "anew", "worker0"], options={"seed": 3}, seed=5), STOCK)

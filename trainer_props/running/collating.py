@@ -51,7 +51,8 @@ def collate(parameters: Mapping[str, Any], subject: Subject) -> Record:
     """
     if parameters["collator"] not in COLLATORS:
         raise UnknownName(f"there is no collator {parameters['collator']!r}{nearest(parameters['collator'], list(COLLATORS))}")
-    kind = collator_of(subject, parameters["collator"])
+    with _random_states():  # a Trainer that is made seeds them
+        kind = collator_of(subject, parameters["collator"])
     if isinstance(kind, Failure):
         return Record(failure=kind)
     vocabulary = Vocabulary.of(parameters["tokenizer"])
