@@ -8,6 +8,7 @@ from trainer_props.case import Case
 from trainer_props.judgement import Violated
 from trainer_props.known_bugs import _device_losses as losses
 from trainer_props.known_bugs.registry import KnownBug, known_bug
+from trainer_props.measures import resume_in_processes
 from trainer_props.oracles import accounting
 from trainer_props.oracles.sharding import dispatched, in_processes
 from trainer_props.record import Runs
@@ -81,9 +82,8 @@ def _waits_for_more(judgement: Violated, runs: Runs, scenario: Scenario) -> bool
     """
     batches = accounting.batches_per_epoch(scenario)
     whole = batches // int(scenario.argument("gradient_accumulation_steps"))
-    return any(
-        sum(update.batches <= batches for update in record.updates) == min(whole, len(record.updates)) for record in runs.values()
-    )
+    records = [list(runs.values())[-1], *(resume_in_processes.whole(runs) if resume_in_processes.resumed(runs) else [])]
+    return any(sum(update.batches <= batches for update in record.updates) == min(whole, len(record.updates)) for record in records)
 
 
 known_bug(
