@@ -23,6 +23,7 @@ from trainer_props import compat
 from trainer_props.arguments import nearest
 from trainer_props.record import Failure, Record
 from trainer_props.running.output import output_directory
+from trainer_props.running.randomness import kept_generators
 from trainer_props.scenario import Scenario
 from trainer_props.subjects import Parts, Subject, SubjectError
 from trainer_props.zoo.collators import COLLATORS, seeding
@@ -51,7 +52,7 @@ def collate(parameters: Mapping[str, Any], subject: Subject) -> Record:
     """
     if parameters["collator"] not in COLLATORS:
         raise UnknownName(f"there is no collator {parameters['collator']!r}{nearest(parameters['collator'], list(COLLATORS))}")
-    with _random_states():  # a Trainer that is made seeds them
+    with kept_generators():  # a Trainer that is made seeds them
         kind = collator_of(subject, parameters["collator"])
     if isinstance(kind, Failure):
         return Record(failure=kind)
@@ -61,7 +62,7 @@ def collate(parameters: Mapping[str, Any], subject: Subject) -> Record:
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
         stack.enter_context(_as_main_process())
-        stack.enter_context(_random_states())
+        stack.enter_context(kept_generators())
         if parameters["refused"]:
             record.results["refusal"] = _refusal(kind, vocabulary, parameters)
             return record
@@ -267,14 +268,3 @@ def _as_main_process() -> Iterator[None]:
         yield
     finally:
         process.name = name
-
-
-@contextlib.contextmanager
-def _random_states() -> Iterator[None]:
-    python, arrays, tensors = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002  see `seed_all`
-    try:
-        yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(arrays)  # noqa: NPY002
-        torch.set_rng_state(tensors)

@@ -6,12 +6,12 @@ import contextlib
 import gc
 import logging
 import os
-import random
 import sys
 import warnings
 from collections.abc import Iterator
 
 from trainer_props.running.lookups import memoised_lookups
+from trainer_props.running.randomness import kept_generators
 
 _depth = 0
 _warm = False
@@ -53,7 +53,7 @@ def prepared() -> Iterator[None]:
         return
     with contextlib.ExitStack() as stack:
         stack.enter_context(_environment())
-        stack.enter_context(_random_states())
+        stack.enter_context(kept_generators())
         stack.enter_context(_one_thread())
         stack.enter_context(_quiet())
         stack.enter_context(memoised_lookups())
@@ -158,20 +158,6 @@ def _quiet() -> Iterator[None]:
             transformers_logging.enable_progress_bar()
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
-
-
-@contextlib.contextmanager
-def _random_states() -> Iterator[None]:
-    import numpy as np
-    import torch
-
-    python, arrays, tensors = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    try:
-        yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(arrays)
-        torch.set_rng_state(tensors)
 
 
 @contextlib.contextmanager
