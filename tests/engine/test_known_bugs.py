@@ -55,6 +55,16 @@ OTHERWISE: Final = (
         ), parameters={"interrupt_at": 2, "before": {"save_total_limit": 1}}),
     ),
     (
+        "dispatched-resume-skips-too-little",  # and that batch is the last of a later pass, in the order of the first
+        Case(experiment="resume_in_processes", scenario=Scenario(
+            arguments={
+                "accelerator_config": {"dispatch_batches": True, "split_batches": True}, "per_device_train_batch_size": 4,
+                "max_steps": 4, "save_strategy": "steps", "save_steps": 3, "optim": "sgd", "learning_rate": 0.1,
+            },
+            data=Data(n=7), devices=Devices(kind="gloo", count=2),
+        ), parameters={"at": 3}),
+    ),
+    (
         "dispatched-resume-skips-too-little",  # and a short batch is completed otherwise
         Case(experiment="resume_in_processes", scenario=Scenario(
             arguments={
