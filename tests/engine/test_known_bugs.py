@@ -65,6 +65,15 @@ OTHERWISE: Final = (
         ), parameters={"at": 3}),
     ),
     (
+        "devices-inflate-loss",  # and a stream leaves a micro-batch over, which is logged with its pass
+        Case(experiment="shard_data", scenario=Scenario(
+            arguments={
+                "per_device_train_batch_size": 1, "gradient_accumulation_steps": 2, "max_steps": 2, "logging_strategy": "epoch",
+            },
+            data=Data(kind="stream", n=6), model=Model(name="regression_kwargs_unaware"), devices=Devices(kind="gloo", count=2),
+        )),
+    ),
+    (
         "dispatched-resume-skips-too-little",  # and a short batch is completed otherwise
         Case(experiment="resume_in_processes", scenario=Scenario(
             arguments={

@@ -53,14 +53,34 @@ def reported(record: Record, scenario: Scenario) -> list[float]:
 
 def _reported_by_a_rank(record: Record, scenario: Scenario) -> list[float]:
     """The same of a rank, whose every micro-batch is one call: all losses since the update before, those that no update ended too."""
+    losses, ends = _of_micro_batches(record, scenario), [0, *(update.batches for update in record.updates)]
+    return [sum(losses[first:end]) for first, end in itertools.pairwise(ends)]
+
+
+def _of_micro_batches(record: Record, scenario: Scenario) -> list[float]:
+    """What each micro-batch of a rank adds to the loss of its update."""
     times = scenario.devices.count if multiplied(scenario) else 1
     accumulation, per_epoch = int(scenario.argument("gradient_accumulation_steps")), accounting.batches_per_epoch(scenario)
     losses = []
     for index, batch in enumerate(record.batches):
         group = index % per_epoch // accumulation * accumulation
         losses.append(times * _number(batch.loss) / (1 if divides(scenario) else min(accumulation, per_epoch - group)))
-    ends = [0, *(update.batches for update in record.updates)]
-    return [sum(losses[first:end]) for first, end in itertools.pairwise(ends)]
+    return losses
+
+
+def _left_over(record: Record, scenario: Scenario, step: int) -> float:
+    """The loss of what no update had ended when a rank logged after this step: at the end of a pass that is all that the pass has left."""
+    first_step = step == 1 and bool(scenario.argument("logging_first_step"))
+    if not in_processes(scenario) or not step or first_step or scenario.argument("logging_strategy") != "epoch":
+        return 0.0
+    end, per_epoch = record.updates[step - 1].batches, accounting.batches_per_epoch(scenario)
+    return sum(_of_micro_batches(record, scenario)[end : -(-end // per_epoch) * per_epoch])
+
+
+def _until(record: Record, scenario: Scenario, steps: Sequence[int]) -> list[float]:
+    """The losses that a rank has added up when it logs after each of these steps."""
+    own = reported(record, scenario)
+    return [sum(own[:step]) + _left_over(record, scenario, step) for step in steps]
 
 
 def _of_a_batch(calls: Sequence[MicroBatch], scenario: Scenario) -> float:
@@ -73,21 +93,21 @@ def _of_a_batch(calls: Sequence[MicroBatch], scenario: Scenario) -> float:
 
 def logged(runs: Runs, scenario: Scenario) -> list[float]:
     """The losses that rank 0 logs: means over ranks, and over the updates since the last log."""
-    ranks = [reported(each, scenario) for each in measures.ranks(runs)]
-    steps = measures.logged_steps(runs, "loss").value
-    updates = [sum(losses) / len(losses) for losses in zip(*ranks, strict=True)]
-    return [sum(updates[first:last]) / (last - first) for first, last in zip([0, *steps], steps, strict=False)]
+    steps = [0, *measures.logged_steps(runs, "loss").value]
+    ranks = [_until(each, scenario, steps) for each in measures.ranks(runs)]
+    sums = [sum(losses) / len(losses) for losses in zip(*ranks, strict=True)]
+    spans = zip(itertools.pairwise(sums), itertools.pairwise(steps), strict=True)
+    return [(end - begun) / (last - first) for (begun, end), (first, last) in spans]
 
 
 def returned(runs: Runs, scenario: Scenario) -> list[float]:
     """The training loss that each rank returns: what was logged is a mean over ranks, what came after the last log is its own."""
-    steps = measures.logged_steps(runs, "loss").value
-    logs, last = logged(runs, scenario), steps[-1] if steps else 0
-    covered = sum(loss * (end - begun) for loss, begun, end in zip(logs, [0, *steps], steps, strict=False))
+    steps = [0, *measures.logged_steps(runs, "loss").value]
+    covered = sum(loss * (last - first) for loss, (first, last) in zip(logged(runs, scenario), itertools.pairwise(steps), strict=True))
     found = []
     for record in measures.ranks(runs):
         own = reported(record, scenario)
-        found.append((covered + sum(own[last:])) / max(1, len(own)))
+        found.append((covered + sum(own) - _until(record, scenario, steps[-1:])[0]) / max(1, len(own)))
     return found
 
 

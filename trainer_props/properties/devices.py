@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import math
+from collections.abc import Iterable
 from typing import Any, Final
 
 from trainer_props.judgement import HOLDS, Judgement, close, holds_for_all, not_applicable, same
@@ -230,9 +232,15 @@ def weights_are_those_of_one_device(runs: Runs, scenario: Scenario) -> Judgement
         close(
             "weights after an update", expected=measures.weights_on_one_device(runs, update), observed=measures.weights(runs, 0, update),
             tolerance=tolerance, at=f"update {update}, weight",
+            scale=_scale(runs, scenario, (float(each.weights.abs().max()) for each in runs.first.updates[:update])),
         )
         for update in range(1, len(runs.first.updates) + 1)
     ])  # fmt: skip
+
+
+def _scale(runs: Runs, scenario: Scenario, sizes: Iterable[float]) -> float:
+    """To what rounding is relative. In float32 a number that has become small keeps what was lost when it was as large as it has been."""
+    return max([1.0, *filter(math.isfinite, sizes)]) if _precision(runs, scenario) == "float32" else 1.0
 
 
 def _precision(runs: Runs, scenario: Scenario) -> str:
@@ -303,7 +311,7 @@ def logged_losses_are_those_of_one_device(runs: Runs, scenario: Scenario) -> Jud
     """The losses that are logged are those of the run on one device: means over all devices."""
     if _drifts(runs, scenario, 1):
         return not_applicable(_VISIBLE)
-    return _logged(runs, "loss", LOG_TOLERANCE)
+    return _logged(runs, "loss", LOG_TOLERANCE, _scale(runs, scenario, measures.logged_on_one_device(runs, "loss").value))
 
 
 @trainer_property(
@@ -314,17 +322,18 @@ def logged_norms_are_those_of_one_device(runs: Runs, scenario: Scenario) -> Judg
     tolerance = _of_weights(runs, scenario)
     if tolerance is None:
         return not_applicable(_VISIBLE)
-    return _logged(runs, "grad_norm", max(tolerance, ADAPTIVE))
+    used = (float(each.gradient.norm()) for each in runs.first.updates if each.gradient is not None)
+    return _logged(runs, "grad_norm", max(tolerance, ADAPTIVE), _scale(runs, scenario, used))
 
 
-def _logged(runs: Runs, name: str, tolerance: float) -> Judgement:
+def _logged(runs: Runs, name: str, tolerance: float, scale: float = 1.0) -> Judgement:
     expected = measures.logged_on_one_device(runs, name)
     if not expected.value:
         return not_applicable("nothing of that kind is logged")
     usual, steps = measures.logged_steps_on_one_device(runs, name), measures.logged_steps(runs, name)
     return holds_for_all(f"logged {name}", [
         same(f"steps of logged {name}", expected=usual, observed=steps, at="entry"),
-        close(f"logged {name}", expected=expected, observed=measures.logged(runs, name), tolerance=tolerance, at="entry"),
+        close(f"logged {name}", expected=expected, observed=measures.logged(runs, name), tolerance=tolerance, at="entry", scale=scale),
     ])  # fmt: skip
 
 
@@ -345,7 +354,7 @@ def evaluation_loss_is_that_of_one_device(runs: Runs, scenario: Scenario) -> Jud
     """Evaluations give the loss that they give on one device: the mean over the rows of the data set, each counted once."""
     if _drifts(runs, scenario, 0):
         return not_applicable(_VISIBLE)
-    return _logged(runs, "eval_loss", _EVALUATION_TOLERANCE)
+    return _logged(runs, "eval_loss", _EVALUATION_TOLERANCE, _scale(runs, scenario, measures.logged_on_one_device(runs, "eval_loss").value))
 
 
 @trainer_property(source=sources.docs("Trainer.predict"), experiments=DEVICES, needs=[FINISHED, PREDICTED, IN_ORDER], catalogue=[57])

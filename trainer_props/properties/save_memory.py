@@ -14,6 +14,7 @@ from trainer_props.measures import save_memory
 from trainer_props.measures.pairs import BASELINE, CHANGED
 from trainer_props.properties import sources
 from trainer_props.properties._pairs import CHANGES, IDENTIFIED, PAIR, both_sides, ends_alike, rows, same_numbers, same_rows, same_samples
+from trainer_props.properties._prediction import has_own_model
 from trainer_props.properties.logs import LOG_TOLERANCE
 from trainer_props.properties.needs import Need
 from trainer_props.properties.registry import trainer_property
@@ -60,6 +61,11 @@ PLAIN_DESCENT: Final = Need(
     "plain_descent",
     "an adaptive optimizer makes steps of the rounding of gradients",
     lambda runs, scenario: scenario.argument("optim") == "sgd",
+)
+SMOOTH: Final = Need(
+    "smooth",
+    "the model has units that are on or off, or is not known: where one rounds over zero, gradients are other ones",
+    lambda runs, scenario: not MODELS[scenario.model.name].kinked and not has_own_model(runs[BASELINE], scenario),
 )
 SAME_SAMPLES: Final = same_samples("save_memory.micro_batches_have_the_same_samples")
 _SAME_WORK: Final = (*PAIR, SAME_PLAN)
@@ -112,13 +118,15 @@ def weights_are_the_same_where_nothing_is_rounded(runs: Runs, scenario: Scenario
     return same_rows("weights", runs, "weights", measures.weight, 0.0)
 
 
-@trainer_property(source=_BF16, experiments=SAVE_MEMORY, needs=[*_SAME_DATA, IN_BF16], tolerance=HALF, catalogue=[45])
+@trainer_property(source=_BF16, experiments=SAVE_MEMORY, needs=[*_SAME_DATA, IN_BF16, SMOOTH], tolerance=HALF, catalogue=[45])
 def first_gradient_is_close_in_bf16(runs: Runs, scenario: Scenario) -> Judgement:
     """The first update, which finds the same weights, uses the same gradient as without bf16, but for the rounding of bf16."""
     return same_rows("gradient", runs, "gradient", measures.gradient, _only_first(runs, HALF))
 
 
-@trainer_property(source=_BF16, experiments=SAVE_MEMORY, needs=[*_SAME_DATA, IN_BF16, PLAIN_DESCENT], tolerance=HALF, catalogue=[45])
+@trainer_property(
+    source=_BF16, experiments=SAVE_MEMORY, needs=[*_SAME_DATA, IN_BF16, PLAIN_DESCENT, SMOOTH], tolerance=HALF, catalogue=[45]
+)
 def weights_stay_close_in_bf16(runs: Runs, scenario: Scenario) -> Judgement:
     """At small steps of plain gradient descent the weights stay as close to those without bf16 as the rounding of the gradients allows.
 

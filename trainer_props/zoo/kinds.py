@@ -102,6 +102,7 @@ class ModelKind:
         layered: it has layers, and is not just a slope and an intercept.
         has_rms_norm: it has a `torch.nn.RMSNorm` whose attribute name does not say what it is.
         dropout: it has dropout: while it trains, its forward draws from the global generator, and no oracle knows what.
+        kinked: it has units that are on or off (ReLU), which rounding at zero can switch: its gradient is not continuous.
     """
 
     name: str
@@ -120,6 +121,7 @@ class ModelKind:
     layered: bool = False
     has_rms_norm: bool = False
     dropout: bool = False
+    kinked: bool = False
 
     @property
     def data_kinds(self) -> tuple[str, ...]:
@@ -190,18 +192,19 @@ _FAMILIES: Final = {
 
 
 def _tiny(name: str, description: str, auto_class: str, config_class: str, *, hub_id: str | None = None, sums: bool = False,
-          swallows: bool = False, **settings: Any) -> ModelKind:  # fmt: skip
+          swallows: bool = False, kinked: bool = False, **settings: Any) -> ModelKind:  # fmt: skip
     """A model of transformers with 32 tokens and at most 64 positions.
 
     Args:
         hub_id: a tiny checkpoint on the Hub.
         sums: its loss honours `num_items_in_batch`.
         swallows: it takes `num_items_in_batch` and ignores it.
+        kinked: it has units of ReLU.
         settings: of its configuration, beside the vocabulary.
     """
     return ModelKind(
         name, description, _FAMILIES[auto_class], "sum_over_items" if sums else "mean_per_batch", swallows_num_items=swallows,
-        attention_mask=True, classifies=True, pretrained=True, cost="tiny", max_length=64, dict_output=True,
+        attention_mask=True, classifies=True, pretrained=True, cost="tiny", max_length=64, dict_output=True, kinked=kinked,
         architecture=Architecture(auto_class, config_class, {"vocab_size": 32, "pad_token_id": 0, **settings}, hub_id),
     )
 
@@ -240,7 +243,7 @@ MODELS: Final[Registry[ModelKind]] = Registry("model", {
         _tiny("bert_classifier", "A tiny BERT for the classification of sequences.", "AutoModelForSequenceClassification", "BertConfig",
               hub_id="hf-internal-testing/tiny-random-BertForSequenceClassification", swallows=True, hidden_size=16, intermediate_size=32,
               num_hidden_layers=2, num_attention_heads=2, max_position_embeddings=64, initializer_range=0.1),
-        _tiny("t5", "A tiny T5, an encoder-decoder.", "AutoModelForSeq2SeqLM", "T5Config", swallows=True,
+        _tiny("t5", "A tiny T5, an encoder-decoder.", "AutoModelForSeq2SeqLM", "T5Config", swallows=True, kinked=True,
               hub_id="hf-internal-testing/tiny-random-T5ForConditionalGeneration", d_model=16, d_kv=8, d_ff=32, num_layers=1, num_heads=2,
               decoder_start_token_id=0),
     )
