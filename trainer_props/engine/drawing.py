@@ -78,8 +78,10 @@ def draw(cases: st.SearchStrategy[Case], body: Body, *, number: int, max_example
     return rejected
 
 
-def reproduce(cases: st.SearchStrategy[Case], body: Body, *, number: int, max_examples: int, richness: int = 1) -> bool:
-    """Draw the cases of `number` again and let Hypothesis shrink the first on which `body` raises `Reproduced`; whether one was found.
+def reproduce(cases: st.SearchStrategy[Case], body: Body, *, number: int, max_examples: int, richness: int = 1) -> None:
+    """Draw the cases of `number` again and let Hypothesis shrink the first on which `body` raises `Reproduced`, if there is one.
+
+    `body` may raise `EndOfSlice` to end early.
 
     Args:
         richness: as they were drawn.
@@ -92,14 +94,8 @@ def reproduce(cases: st.SearchStrategy[Case], body: Body, *, number: int, max_ex
     def shrink(case: Case) -> None:
         ending.calling(body, case)
 
-    try:
-        with rich(richness), ending.outside():
-            shrink()
-    except Reproduced:
-        return True
-    except HypothesisException:
-        return False
-    return False
+    with contextlib.suppress(Reproduced, HypothesisException), rich(richness), ending.outside():
+        shrink()
 
 
 def slice_seed(base: int, experiment: str, index: int) -> int:

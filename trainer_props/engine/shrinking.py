@@ -1,8 +1,8 @@
 """Shrinking: a Hypothesis run of its own for each violation, in which only that violation counts.
 
 It starts from what exploring knows: the slice that contained the smallest failing case is drawn again, judged cases are looked up and
-not run, and Hypothesis shrinks from there. A case that was not drawn but replayed can only be made plainer. Once the budget is spent,
-every case not yet judged is rejected, which ends shrinking without lying.
+not run, and Hypothesis shrinks from there. A case that was not drawn but replayed can only be made plainer. Shrinking ends at the first
+case not yet judged once the budget is spent.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from trainer_props.case import Case
 from trainer_props.engine import varying
 from trainer_props.engine.confirming import confirmation
-from trainer_props.engine.drawing import Reproduced, reproduce
+from trainer_props.engine.drawing import EndOfSlice, Reproduced, reproduce
 from trainer_props.engine.events import Finding, Violation
 from trainer_props.engine.judging import Judged
 from trainer_props.engine.ledger import Entry, Key, Origin, size
@@ -107,7 +107,9 @@ def _reproduced(origin: Origin, cases: st.SearchStrategy[Case], ask: _Asker) -> 
             finding = ask(case)
         except _Spent:
             complete = False
-            reject()
+            if smallest is None:  # not come to the violation yet
+                reject()
+            raise EndOfSlice from None
         if finding is not None:
             smallest = finding
             raise Reproduced

@@ -72,7 +72,10 @@ def _same_samples(runs: Runs, scenario: Scenario) -> bool:
     return bool(measures.samples(runs, "searched").value == measures.samples(runs, "fitting").value)
 
 
-STARTED = Need("started", "the run did not begin", lambda runs, scenario: bool(runs.first.results.get("attempts")))
+STARTED = Need(
+    "started", "the run did not begin, or looks for no batch size",
+    lambda runs, scenario: bool(scenario.argument("auto_find_batch_size")) and bool(runs.first.results.get("attempts")),
+)  # fmt: skip
 SHORT = Need("short", "memory did not run short", lambda runs, scenario: any(map(_is_lack, _raised(runs))))
 FOUND = Need(
     "found", "one of the runs did not finish", lambda runs, scenario: "fitting" in runs and runs.first.finished and runs["fitting"].finished
@@ -107,6 +110,8 @@ def too_little_for_one_row_is_said(runs: Runs, scenario: Scenario) -> Judgement:
     """Where not even one row fits, the run ends with an error that speaks of the batch size."""
     if runs.first.results["capacity"] >= 1:
         return not_applicable("a row fits")
+    if runs.first.finished and sum(map(_is_lack, _raised(runs))) < measures.attempts(runs, "searched").value:
+        return not_applicable("the last attempt stopped early, before memory ran short")
     said = measures.says_batch_size(runs)
     ending = measures.ending(runs, "searched")
     return is_true("the error", said, expected="an error about the batch size", observed=ending, symptom="says something else")
