@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 import transformers
+from hypothesis.strategies import SearchStrategy
 
 from trainer_props import subjects
-from trainer_props.engine import Plan, Session, events
+from trainer_props.case import Case
+from trainer_props.engine import Plan, Session, drawing, events, shrinking
 from trainer_props.faults import FAULTS
 from trainer_props.known_bugs import KNOWN_BUGS
 from trainer_props.oracles import accounting, plans
@@ -79,6 +81,22 @@ def test_a_spent_budget_is_said_and_the_finding_is_real(session: Run) -> None:
     (violation,) = done.result.violations
     assert not violation.complete
     assert violation.finding.property == LOGS
+
+
+def test_a_spent_budget_ends_drawing(session: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Case] = []
+
+    def counted(cases: SearchStrategy[Case], body: drawing.Body, **how: Any) -> None:
+        def noted(case: Case) -> None:
+            drawn.append(case)
+            body(case)
+
+        drawing.reproduce(cases, noted, **how)
+
+    monkeypatch.setattr(shrinking, "reproduce", counted)
+    done = session(TwiceBroken, experiments=["train_once"], properties=[LOGS], max_examples=60, shrink_seconds=0.0)
+    assert done.result.violations
+    assert 0 < len(drawn) <= 60
 
 
 class Moody(transformers.Trainer):  # type: ignore[misc]
