@@ -10,6 +10,8 @@ from trainer_props import serialization
 from trainer_props.case import Case
 from trainer_props.engine.events import Finding
 from trainer_props.engine.judging import Judged
+from trainer_props.engine.plainer import OPTIONS
+from trainer_props.experiments.sense import makes_sense
 
 MOST_VALUES: Final = 3
 """Other values of a setting that are tried: after so many that fail alike, few readers doubt the next."""
@@ -30,11 +32,14 @@ def notes(finding: Finding, known: Iterable[Case], judge: Callable[[Case], Judge
     drawn = _drawn(known)
     sentences = []
     for name, value in _settings(finding.case):
-        if name in held:
+        if name in held or OPTIONS.get(name) in finding.case.scenario.arguments:  # other values have other options
             continue
         fails, holds = [], []
         for other in _others(value, drawn.get(name, ())):
-            judged = judge(_varied(finding.case, name, other))
+            varied = _varied(finding.case, name, other)
+            if not makes_sense(varied):
+                continue
+            judged = judge(varied)
             if any(each.key == finding.key for each in judged.findings):
                 fails.append(other)
             elif finding.property in judged.holds:

@@ -39,6 +39,17 @@ def bad_value(case: Case) -> tuple[str, Any] | None:
     return (parameters["field"], parameters["value"]) if {"field", "value"} <= parameters.keys() else None
 
 
+def asks(case: Case) -> bool:
+    """Whether a bad value stands beside what makes it be read."""
+    bad = bad_value(case)
+    if bad is None:
+        return True
+    return any(
+        (each.name, each.value) == bad and all(case.scenario.argument(name) == value for name, value in each.beside.items())
+        for each in BAD_VALUES
+    )
+
+
 def is_plan(case: Case) -> bool:
     """Whether the case is about arguments that have to fit together, and may not."""
     return bool(case.parameters.get("plan"))
@@ -241,5 +252,5 @@ class _Lines:
 
 register(
     Experiment(NAME, "Build TrainingArguments, copy them, write them down and read them back; or give them what they may have to refuse.",
-               "test_trainer", cases, build_arguments, share=0.6, own_data=True, body=body, trains=False)
+               "test_trainer", cases, build_arguments, share=0.6, own_data=True, body=body, trains=False, sensible=asks)
 )

@@ -97,8 +97,7 @@ def _lines(case: Case, wanted: Wanted) -> list[str]:
     if case.parameters.get("predict") and (rows or ends):
         lines.append(f"{'predicted = ' if rows else ''}trainer.predict(test_dataset)")
         for name in rows:
-            lines.append(f"found = predicted.{name}")
-            value = "[each.tolist() for each in found] if isinstance(found, tuple) else found.tolist()"
+            value = f'[each.tolist() if hasattr(each, "tolist") else each for each in predicted.{name}]'
             lines.append(f'record.results["{name}"] = {value}')
     if case.parameters.get("prepared") and ("prepared" in wanted.words or ends):
         rows, size = (case.parameters[name] for name in ("prepared", "prepared_batch"))

@@ -239,5 +239,6 @@ register(
         _MODELS,
         0.8,
         body=body,
+        sensible=lambda case: bool(case.scenario.argument("auto_find_batch_size")),
     )
 )

@@ -81,6 +81,11 @@ def _is_of_workers(name: str) -> bool:
     return name.startswith("dataloader_") and name != "dataloader_drop_last"
 
 
+def asks(case: Case) -> bool:
+    """Whether there are data where the plan has the trainer evaluate."""
+    return bool(case.scenario.data.n_eval) or all(flag != "should_evaluate" for _, _, flag in case.parameters.get("plan", ()))
+
+
 def _with_room(scenario: Scenario, plan: Plan, held: dict[str, Any]) -> Scenario:
     """The scenario with substeps where something is asked for at one, and with two epochs where one is to be stopped."""
     changes: dict[str, Any] = {}
@@ -168,5 +173,6 @@ register(
         1.2,
         body=body,
         avoids=("eval_on_start",),
+        sensible=asks,
     )
 )

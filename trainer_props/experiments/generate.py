@@ -82,6 +82,14 @@ def _options(draw: st.DrawFn, *, bounded: bool) -> dict[str, Any]:
     return options
 
 
+def asks(case: Case) -> bool:
+    """Whether something says of every call how long a text may be."""
+    parameters = case.parameters
+    lengths = {"max_length", "max_new_tokens"}
+    bounded = "config" in parameters or "generation_max_length" in parameters.get("asked", {})
+    return bounded or all(lengths & options.keys() for _, options in parameters.get("calls", ()))
+
+
 def settings(case: Case) -> dict[str, Any]:
     """Keyword arguments of Seq2SeqTrainingArguments that a case adds, but for the `generation_config`."""
     return {"predict_with_generate": True, **thaw(case.parameters.get("asked", {}))}
@@ -158,5 +166,6 @@ register(
         1.0,
         body=body,
         avoids=("dataloader_drop_last", "train_sampling_strategy"),
+        sensible=asks,
     )
 )

@@ -11,7 +11,7 @@ from trainer_props.arguments import default
 from trainer_props.case import Case
 from trainer_props.experiments.one_rank_source import body
 from trainer_props.experiments.registry import Experiment, Held, register
-from trainer_props.oracles import shards
+from trainer_props.oracles import accounting, shards
 from trainer_props.record import Runs
 from trainer_props.scenario import Data, Devices, Scenario
 from trainer_props.strategies.draft import Draft
@@ -144,5 +144,6 @@ register(
     Experiment(
         NAME, _STATEMENT, "test_trainer_distributed", cases, run, (_MODEL,), 0.8, body=body, devices=(KIND,),
         avoids=("eval_on_start", "eval_strategy", "label_names", "lr_scheduler_type"),
+        sensible=lambda case: accounting.total_updates(case.scenario) > 0,
     )
 )  # fmt: skip

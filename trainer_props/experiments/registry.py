@@ -119,6 +119,10 @@ def _by_nothing(case: Case) -> Case | None:
     return None
 
 
+def _any_case(case: Case) -> bool:
+    return True
+
+
 @dataclass(frozen=True)
 class Experiment:
     """A way to run one or more related scenarios.
@@ -138,6 +142,7 @@ class Experiment:
         avoids: arguments that are at their defaults in all of its cases, since others mean something else to what it asks.
         trains: its cases train. If not, arguments that stand in one case have not been tried together.
         confirmed_by: case -> the same on devices that show more faithfully what it shows, or None.
+        sensible: whether a case is one that it asks about. What it draws always is; one from which a setting was taken away need not be.
     """
 
     name: str
@@ -153,6 +158,7 @@ class Experiment:
     avoids: tuple[str, ...] = ()
     trains: bool = True
     confirmed_by: Callable[[Case], Case | None] = _by_nothing
+    sensible: Callable[[Case], bool] = _any_case
 
 
 EXPERIMENTS: Final[dict[str, Experiment]] = {}

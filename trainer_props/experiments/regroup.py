@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
 from hypothesis import strategies as st
@@ -58,6 +59,12 @@ def changes(case: Case) -> dict[str, int]:
     return dict(zip(GROUPING, map(int, case.parameters.get("regroup", ())), strict=False))
 
 
+def asks(case: Case) -> bool:
+    """Whether both groupings have the same samples in an update."""
+    other = changes(case)
+    return not other or math.prod(other.values()) == math.prod(int(case.scenario.argument(name)) for name in GROUPING)
+
+
 run, body = changed_arguments(changes)
 
 register(
@@ -70,5 +77,6 @@ register(
         tuple(dict.fromkeys(name for flavour in _FLAVOURS for name in strategies.FLAVOURS[flavour].models)),
         1.5,
         body=body,
+        sensible=asks,
     )
 )

@@ -51,6 +51,15 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
     return drawn()
 
 
+def asks(case: Case) -> bool:
+    """Whether there is a checkpoint of the last update where one is loaded."""
+    scenario = case.scenario
+    if not case.parameters.get("checkpoint"):
+        return True
+    last = 1 if scenario.components.early_stopping is not None else accounting.total_updates(scenario)
+    return scenario.argument("save_strategy") == "steps" and scenario.argument("save_steps") in (1, last)
+
+
 def run(case: Case, subject: Subject) -> Record:
     """Train, save, and load again, by the class of the model."""
     from trainer_props.running import run as run_scenario
@@ -118,5 +127,6 @@ register(
         _MODELS,
         0.4,
         body=body,
+        sensible=asks,
     )
 )

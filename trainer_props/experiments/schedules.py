@@ -69,6 +69,11 @@ def _scenario(draft: Draft) -> Scenario:
     return scenario
 
 
+def asks(case: Case) -> bool:
+    """Whether a schedule that goes by a metric, and no other, is given one."""
+    return (case.scenario.argument("lr_scheduler_type") in optimization.ADAPTIVE_SCHEDULES) == ("metrics" in case.parameters)
+
+
 def steps_of(case: Case) -> int:
     """How often the schedule is stepped."""
     return max(1, int(case.scenario.argument("max_steps"))) + int(case.parameters.get("beyond", 0))
@@ -144,5 +149,6 @@ register(
         1.0,
         body=body,
         trains=False,
+        sensible=asks,
     )
 )

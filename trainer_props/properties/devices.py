@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
-from collections.abc import Iterable
 from typing import Any, Final
 
 from trainer_props.judgement import HOLDS, Judgement, close, holds_for_all, not_applicable, same
@@ -13,36 +11,37 @@ from trainer_props.oracles import accounting
 from trainer_props.oracles.adaptive_schedules import NAMES as METRIC_DRIVEN
 from trainer_props.oracles.sharding import in_processes, random_state_file, repeats
 from trainer_props.properties import sources
-from trainer_props.properties._prediction import loss_reduction
+from trainer_props.properties._rounding import (
+    TOLERANCE,
+    VISIBLE,
+    drifts,
+    precision_of,
+    reduction,
+    scale,
+    shown_rounding,
+    tolerance_of_weights,
+)  # fmt: skip
 from trainer_props.properties.logs import LOG_TOLERANCE
 from trainer_props.properties.needs import NO_EARLY_STOP, Need
 from trainer_props.properties.optimization import ADAPTIVE
 from trainer_props.properties.registry import trainer_property
 from trainer_props.record import Runs
 from trainer_props.scenario import Scenario
-from trainer_props.zoo import DATASETS, MODELS
+from trainer_props.zoo import DATASETS
 
 PROCESSES: Final = ("train_in_processes", "shard_data")
 DEVICES: Final = ("train_on_devices", *PROCESSES)
-TOLERANCE: Final = {"float64": 1e-12, "float32": 1e-6}
-"""By the type of the model: sums are taken in another order, and `places=6` is what float32 is promised."""
 _BATCHES: Final = "https://huggingface.co/docs/accelerate/package_reference/torch_wrappers#accelerate.data_loader.BatchSamplerShard"
 _EVEN: Final = "https://huggingface.co/docs/accelerate/package_reference/accelerator#accelerate.Accelerator.even_batches"
 _PARALLEL: Final = "https://docs.pytorch.org/docs/stable/generated/torch.nn.parallel.DistributedDataParallel.html"
 _EVALUATION_TOLERANCE: Final = 2e-6
 """Losses of evaluations are float32 numbers."""
-_VISIBLE: Final = "adaptive optimizers make visible steps of rounding in float32"
 
 
 def shares(rows: int, count: int) -> list[int]:
     """The rows that each device gets of a batch that is cut for several, as torch cuts: there may be fewer shares than devices."""
     size = -(-rows // count)
     return [min(size, rows - first) for first in range(0, rows, size)]
-
-
-def reduction(runs: Runs, scenario: Scenario) -> str:
-    """How a loss is made of those of its samples."""
-    return runs.first.loss_reduction or loss_reduction(scenario)
 
 
 def sees_whole_batches(scenario: Scenario) -> bool:
@@ -219,47 +218,23 @@ def first_gradient_is_that_of_one_device(runs: Runs, scenario: Scenario) -> Judg
     expected, observed = measures.first_gradient_on_one_device(runs), measures.first_gradient(runs)
     if expected.value is None:
         return not_applicable("no update, or no gradient")
-    return close("first gradient", expected=expected, observed=observed, tolerance=TOLERANCE[_precision(runs, scenario)], at="weight")
+    return close("first gradient", expected=expected, observed=observed, tolerance=TOLERANCE[precision_of(runs, scenario)], at="weight")
 
 
 @trainer_property(source=_PARALLEL, experiments=DEVICES, needs=_SAME, tolerance=1e-12, catalogue=[18, 38])
 def weights_are_those_of_one_device(runs: Runs, scenario: Scenario) -> Judgement:
     """After each update the model has the weights that it has on one device."""
-    tolerance = _of_weights(runs, scenario)
+    tolerance = tolerance_of_weights(runs, scenario)
     if tolerance is None:
-        return not_applicable(_VISIBLE)
+        return not_applicable(VISIBLE)
     return holds_for_all("weights", [
         close(
             "weights after an update", expected=measures.weights_on_one_device(runs, update), observed=measures.weights(runs, 0, update),
             tolerance=tolerance, at=f"update {update}, weight",
-            scale=_scale(runs, scenario, (float(each.weights.abs().max()) for each in runs.first.updates[:update])),
+            scale=scale(runs, scenario, (float(each.weights.abs().max()) for each in runs.first.updates[:update])),
         )
-        for update in range(1, len(runs.first.updates) + 1)
+        for update in range(1, (shown_rounding(runs, scenario) or len(runs.first.updates)) + 1)
     ])  # fmt: skip
-
-
-def _scale(runs: Runs, scenario: Scenario, sizes: Iterable[float]) -> float:
-    """To what rounding is relative. In float32 a number that has become small keeps what was lost when it was as large as it has been."""
-    return max([1.0, *filter(math.isfinite, sizes)]) if _precision(runs, scenario) == "float32" else 1.0
-
-
-def _precision(runs: Runs, scenario: Scenario) -> str:
-    """The type in which losses are exact: DataParallel gives the items a shape, and so their type, float32, to what they divide."""
-    by_items = reduction(runs, scenario) == "sum_over_items" or MODELS[scenario.model.name].swallows_num_items
-    return "float32" if by_items and not in_processes(scenario) else scenario.model.dtype
-
-
-def _of_weights(runs: Runs, scenario: Scenario) -> float | None:
-    """How far weights may be from each other: rounding, which an optimizer that divides by the size of gradients enlarges."""
-    precision = _precision(runs, scenario)
-    if scenario.argument("optim") == "sgd":
-        return TOLERANCE[precision]
-    return ADAPTIVE if precision == "float64" else None
-
-
-def _drifts(runs: Runs, scenario: Scenario, updates: int) -> bool:
-    """Whether there are more than so many updates, and they make visible steps of rounding: losses are those of weights that differ."""
-    return len(runs.first.updates) > updates and _of_weights(runs, scenario) is None
 
 
 @trainer_property(source=_PARALLEL, experiments=PROCESSES, needs=[FINISHED], catalogue=[38])
@@ -309,9 +284,9 @@ def the_schedule_steps_once_an_update(runs: Runs, scenario: Scenario) -> Judgeme
 )
 def logged_losses_are_those_of_one_device(runs: Runs, scenario: Scenario) -> Judgement:
     """The losses that are logged are those of the run on one device: means over all devices."""
-    if _drifts(runs, scenario, 1):
-        return not_applicable(_VISIBLE)
-    return _logged(runs, "loss", LOG_TOLERANCE, _scale(runs, scenario, _losses(runs)))
+    if drifts(runs, scenario, 1):
+        return not_applicable(VISIBLE)
+    return _logged(runs, "loss", LOG_TOLERANCE, scale(runs, scenario, _losses(runs)))
 
 
 @trainer_property(
@@ -319,11 +294,11 @@ def logged_losses_are_those_of_one_device(runs: Runs, scenario: Scenario) -> Jud
 )
 def logged_norms_are_those_of_one_device(runs: Runs, scenario: Scenario) -> Judgement:
     """The gradient norms that are logged are those of the run on one device."""
-    tolerance = _of_weights(runs, scenario)
-    if tolerance is None:
-        return not_applicable(_VISIBLE)
+    tolerance = tolerance_of_weights(runs, scenario)
+    if tolerance is None or shown_rounding(runs, scenario):
+        return not_applicable(VISIBLE)
     used = [float(each.gradient.norm()) for each in runs.first.updates if each.gradient is not None]  # clipped ones: losses tell more
-    return _logged(runs, "grad_norm", max(tolerance, ADAPTIVE), _scale(runs, scenario, [*used, *_losses(runs)]))
+    return _logged(runs, "grad_norm", max(tolerance, ADAPTIVE), scale(runs, scenario, [*used, *_losses(runs)]))
 
 
 def _losses(runs: Runs) -> list[float]:
@@ -344,8 +319,8 @@ def _logged(runs: Runs, name: str, tolerance: float, scale: float = 1.0) -> Judg
 @trainer_property(source=sources.docs("Trainer.train"), experiments=DEVICES, needs=_SAME, tolerance=LOG_TOLERANCE, catalogue=[49])
 def returned_loss_is_that_of_one_device(runs: Runs, scenario: Scenario) -> Judgement:
     """The training loss that `train()` returns on a rank is that of the run on one device."""
-    if _drifts(runs, scenario, 1):
-        return not_applicable(_VISIBLE)
+    if drifts(runs, scenario, 1):
+        return not_applicable(VISIBLE)
     expected, observed = measures.training_loss_on_one_device(runs), measures.training_losses(runs)
     return close("training_loss", expected=expected, observed=observed, tolerance=LOG_TOLERANCE, at="rank")
 
@@ -356,9 +331,9 @@ def returned_loss_is_that_of_one_device(runs: Runs, scenario: Scenario) -> Judge
 )  # fmt: skip
 def evaluation_loss_is_that_of_one_device(runs: Runs, scenario: Scenario) -> Judgement:
     """Evaluations give the loss that they give on one device: the mean over the rows of the data set, each counted once."""
-    if _drifts(runs, scenario, 0):
-        return not_applicable(_VISIBLE)
-    return _logged(runs, "eval_loss", _EVALUATION_TOLERANCE, _scale(runs, scenario, _losses(runs)))
+    if drifts(runs, scenario, 0):
+        return not_applicable(VISIBLE)
+    return _logged(runs, "eval_loss", _EVALUATION_TOLERANCE, scale(runs, scenario, _losses(runs)))
 
 
 @trainer_property(source=sources.docs("Trainer.predict"), experiments=DEVICES, needs=[FINISHED, PREDICTED, IN_ORDER], catalogue=[57])
@@ -374,9 +349,9 @@ def predicted_labels_are_those_of_one_device(runs: Runs, scenario: Scenario) -> 
 )
 def predictions_are_those_of_one_device(runs: Runs, scenario: Scenario) -> Judgement:
     """`predict` gives the predictions that it gives on one device."""
-    tolerance = _of_weights(runs, scenario)
-    if tolerance is None:
-        return not_applicable(_VISIBLE)
+    tolerance = tolerance_of_weights(runs, scenario)
+    if tolerance is None or shown_rounding(runs, scenario):
+        return not_applicable(VISIBLE)
     name = "predictions"
     expected, observed = measures.predictions_on_one_device(runs, name), measures.predictions(runs, name)
     if not _apart(expected.value, observed.value, tolerance):

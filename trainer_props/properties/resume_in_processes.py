@@ -8,7 +8,8 @@ from trainer_props.judgement import Judgement, close, holds_for_all, not_applica
 from trainer_props.measures import resume_in_processes as measures
 from trainer_props.oracles import accounting
 from trainer_props.properties import sources
-from trainer_props.properties.devices import EVEN, NO_REPEATS, SAME_ORDER, TOLERANCE
+from trainer_props.properties._rounding import TOLERANCE
+from trainer_props.properties.devices import EVEN, NO_REPEATS, SAME_ORDER
 from trainer_props.properties.needs import Need
 from trainer_props.properties.optimization import ADAPTIVE
 from trainer_props.properties.registry import trainer_property

@@ -11,7 +11,8 @@ from trainer_props.measures import devices
 from trainer_props.measures import sharding as measures
 from trainer_props.oracles import accounting, sharding, tokens
 from trainer_props.properties import sources
-from trainer_props.properties.devices import FINISHED, IDENTIFIED, PROCESSES, SAME_LENGTH, reduction, whole_epochs
+from trainer_props.properties._rounding import reduction
+from trainer_props.properties.devices import FINISHED, IDENTIFIED, PROCESSES, SAME_LENGTH, whole_epochs
 from trainer_props.properties.loss import predicted_items
 from trainer_props.properties.needs import Need
 from trainer_props.properties.registry import trainer_property

@@ -15,6 +15,7 @@ from trainer_props.experiments.collate import NAME as COLLATE
 from trainer_props.experiments.collate_source import complete
 from trainer_props.experiments.generate import NAME as GENERATE
 from trainer_props.experiments.generate import config, settings
+from trainer_props.experiments.model_init import NAME as MODEL_INIT
 from trainer_props.scenario import Scenario
 from trainer_props.scripts import components, data, layout
 from trainer_props.scripts.copying import Copy, merged
@@ -108,8 +109,8 @@ def _by_parts(case: Case, given: _Given, name: Name, parts: list[components.Part
     lengths = {"train": scenario.data.n}
     if scenario.data.n_eval:
         lengths["eval"] = scenario.data.n_eval
-    if "predict" in case.parameters:
-        lengths["test"] = int(case.parameters["predict"])
+    if case.parameters.keys() & {"predict", "predict_at"}:
+        lengths["test"] = int(case.parameters.get("predict", 1))
     rows = data.datasets(scenario.data, scenario.model, lengths)
     model = model_source(scenario.model, scenario.data)
     sources = [model.source, *(part.source for part in parts), rows]
@@ -118,22 +119,28 @@ def _by_parts(case: Case, given: _Given, name: Name, parts: list[components.Part
 
     handed = {"train_dataset": "train_dataset", "eval_dataset": "eval_dataset" if "eval" in lengths else "None"}
     handed |= {part.keyword: part.value for part in parts if part.keyword}
-    by_init = "model_init" in case.parameters and name.is_class
+    by_init = case.experiment == MODEL_INIT  # `by_init` is a parameter of the run
     if by_init:
-        takes = "trial" if case.parameters["model_init"] == "trial" else ""
+        takes = "trial" if case.parameters.get("model_init") == "trial" else ""
         sources.append(Copy((), layout.block(f"def model_init({takes}):", [*_undrawn(model), "return model"])))
+        made_by_hand = f"model_init({'None' if takes else ''})"
+        seeded = f"torch.manual_seed({scenario.argument('seed')})"
     if name.is_class:
         if name.is_stock and "eval" not in lengths:
             del handed["eval_dataset"]  # None where it is not given; who knows what a subclass makes of that
         keywords = [f"{keyword}={value}" for keyword, value in {"model": "model", "args": "args", **handed}.items()]
         made = list(model.lines)
-        if by_init:  # `by_init` is a parameter of the run
-            made = [f"torch.manual_seed({scenario.argument('seed')})"]
-            keywords[0] = f'**({{"model_init": model_init}} if by_init else {{"model": model_init({"None" if takes else ""})}})'
+        if by_init:
+            made = [seeded]
+            keywords[0] = f'**({{"model_init": model_init}} if by_init else {{"model": {made_by_hand}}})'
         build = [*made, f"args = {arguments}", f"trainer = {layout.call(name.expression, keywords)}"]
     else:
-        sources.append(Copy(("from types import SimpleNamespace",), _parts_class(given, model, handed)))
+        model_lines = [seeded, f"model = {made_by_hand}"] if by_init else model.lines
+        sources.append(Copy(("from types import SimpleNamespace",), _parts_class(given, model_lines, handed, by_init=by_init)))
         build = [f"trainer = {name.expression}(Parts({'**' + VARIED if given.varied else ''}), output_dir)"]
+        if by_init:
+            by_hand = ["parts = Parts()", "parts.model_init = model_init if by_init else None"]
+            build = [*by_hand, f"trainer = {name.expression}(parts, output_dir)"]
     build += [part.value for part in parts if not part.keyword]
     needed = [line for each in sources for line in each.imports]
     return Source(
@@ -210,7 +217,7 @@ def _generation(case: Case) -> list[str]:
     return [*layout.keywords(settings(case)), *made]
 
 
-def _parts_class(given: _Given, model: ModelSource, handed: Mapping[str, str]) -> str:
+def _parts_class(given: _Given, model: Sequence[str], handed: Mapping[str, str], *, by_init: bool = False) -> str:
     """The class that stands in for `Parts`, with all that is promised to factories."""
     scenario = given.scenario
     described = {
@@ -220,17 +227,20 @@ def _parts_class(given: _Given, model: ModelSource, handed: Mapping[str, str]) -
     fixed = {name: value for name, value in scenario.arguments.items() if name not in given.varied}
     arguments = f"{{**{layout.value(fixed)}, **{VARIED}}}" if given.varied else layout.value(fixed)
     namespace = [f"arguments={arguments}", *(f"{name}={value}" for name, value in described.items())]
-    keywords = {"model": "self.model()", "args": "self.training_arguments(output_dir)", **handed}
+    by_model = ["model=self.model()"]
+    if by_init:
+        by_model = ['**({"model": self.model()} if self.model_init is None else {"model_init": self.model_init})']
+    given_as = [f"{name}={value}" for name, value in {"args": "self.training_arguments(output_dir)", **handed}.items()]
     methods = {
         "training_arguments_kwargs(self, output_dir)": [
             *([f"{VARIED} = self.varied"] if given.varied else []),
             f"return {layout.call('dict', ['output_dir=output_dir', *given.keywords()])}",
         ],
         "training_arguments(self, output_dir)": ["return TrainingArguments(**self.training_arguments_kwargs(output_dir))"],
-        "model(self)": [*model.lines, "return model"],
+        "model(self)": [*model, "return model"],
         "train_dataset(self)": ["return train_dataset"],
         "eval_dataset(self)": [f"return {handed['eval_dataset']}"],
-        "trainer_kwargs(self, output_dir)": [f"return {layout.call('dict', [f'{key}={value}' for key, value in keywords.items()])}"],
+        "trainer_kwargs(self, output_dir)": [f"return {layout.call('dict', [*by_model, *given_as])}"],
     }
     functions = [layout.block(f"def {head}:", lines) for head, lines in methods.items()]
     described_as = f"scenario = {layout.call('SimpleNamespace', namespace)}"

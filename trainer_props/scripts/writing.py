@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
@@ -95,8 +96,9 @@ def _of_a_check(finding: Finding, check: Check, subject: Subject) -> str:
     sides = [check.observed, *([check.expected] if check.expected is not None else [])]
     measures = list(dict.fromkeys(side.measure for side in sides))
     words = frozenset(_texts([side.arguments for side in sides]))
-    found = _with_words(reads(measuring(measures), measures), words)
-    keys = [keys for name in ("results", "arguments") if (keys := found.keys.get(name)) is not None]
+    read_by = measuring(measures)
+    found = _with_words(reads(read_by, measures), words)
+    keys = [_mentioned(read_by) if known is None else known for name, known in found.keys.items() if name in ("results", "arguments")]
     body = EXPERIMENTS[case.experiment].body(case, Wanted(found.fields, words.union(*keys)))
     needs = {need.name for need in PROPERTIES[finding.property].needs}
     ends_anyhow = body.trainer and (not needs & _FINISHED or bool(found.fields & {"failure", "stuck"}))
@@ -157,6 +159,12 @@ def _file(finding: Finding, imports: Iterable[str], definitions: Iterable[str]) 
     groups = ["\n".join(standard), "\n".join(line for line in lines if line not in standard)]
     head = "\n\n".join([heading.heading(finding, file=FILE), _GUARD, *groups])
     return layout.paragraphs([head, *definitions, _TAIL]) + "\n"
+
+
+def _mentioned(code: Measuring) -> frozenset[str]:
+    """The texts in the code of measures: a key that a helper is given is one of them."""
+    nodes = itertools.chain.from_iterable(map(ast.walk, code.functions.values()))
+    return frozenset(node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str))
 
 
 def _with_words(found: Reads, words: frozenset[str]) -> Reads:
