@@ -110,8 +110,11 @@ ENDS_KEPT = Need(
     "ends_kept", "what was due at the end of an epoch is lost (resume.log_history_has_the_same_entries says so)", _ends_are_kept
 )
 STOPS_ALIKE = Need(
-    "stops_alike", "early stopping did not see what was due at the end of an epoch (resume.log_history_has_the_same_entries says so)",
-    lambda runs, scenario: scenario.components.early_stopping is None or _ends_are_kept(runs, scenario),
+    "stops_alike",
+    "early stopping did not see what was due at the end of an epoch (resume.log_history_has_the_same_entries says so), or passes begin "
+    "anew, as documented of ignore_data_skip",
+    lambda runs, scenario: scenario.components.early_stopping is None
+    or (_ends_are_kept(runs, scenario) and not (scenario.argument("ignore_data_skip") and scenario.argument("eval_strategy") == "epoch")),
 )  # fmt: skip
 SAME_WORK = Need(
     "same_work", "before the interruption it had other batches, or rates that go by its length or its evaluations",
