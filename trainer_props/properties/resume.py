@@ -118,7 +118,8 @@ def weights_go_on_where_they_were(runs: Runs, scenario: Scenario) -> Judgement:
 
 
 @trainer_property(
-    source=_RESUMING, experiments=RESUMED_RUNS, needs=[*SAME_RUN, ENDS_KEPT, SOMETHING_LEFT, STOPS_ALIKE], tolerance=1e-12, catalogue=[74, 77]
+    source=_RESUMING, experiments=RESUMED_RUNS, needs=[*SAME_RUN, ENDS_KEPT, SOMETHING_LEFT, STOPS_ALIKE], tolerance=1e-12,
+    catalogue=[74, 77],
 )
 def learning_rates_go_on_where_they_were(runs: Runs, scenario: Scenario) -> Judgement:
     """Each update has the learning rate of the run without interruptions."""
