@@ -19,7 +19,6 @@ TOLERANCE: Final = {"float64": 1e-12, "float32": 1e-6}
 VISIBLE: Final = "an adaptive optimizer makes visible steps of rounding"
 
 
-
 def reduction(runs: Runs, scenario: Scenario) -> str:
     """How a loss is made of those of its samples."""
     return runs.first.loss_reduction or loss_reduction(scenario)

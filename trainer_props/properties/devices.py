@@ -286,7 +286,7 @@ def logged_losses_are_those_of_one_device(runs: Runs, scenario: Scenario) -> Jud
     """The losses that are logged are those of the run on one device: means over all devices."""
     if drifts(runs, scenario, 1):
         return not_applicable(VISIBLE)
-    return _logged(runs, "loss", LOG_TOLERANCE, scale(runs, scenario, _losses(runs)))
+    return _logged(runs, "loss", LOG_TOLERANCE)
 
 
 @trainer_property(
@@ -298,11 +298,8 @@ def logged_norms_are_those_of_one_device(runs: Runs, scenario: Scenario) -> Judg
     if tolerance is None or shown_rounding(runs, scenario):
         return not_applicable(VISIBLE)
     used = [float(each.gradient.norm()) for each in runs.first.updates if each.gradient is not None]  # clipped ones: losses tell more
-    return _logged(runs, "grad_norm", max(tolerance, ADAPTIVE), scale(runs, scenario, [*used, *_losses(runs)]))
-
-
-def _losses(runs: Runs) -> list[float]:
-    return [abs(batch.loss) for batch in runs.first.batches if batch.loss is not None]
+    losses = [abs(batch.loss) for batch in runs.first.batches if batch.loss is not None]
+    return _logged(runs, "grad_norm", max(tolerance, ADAPTIVE), scale(runs, scenario, [*used, *losses]))
 
 
 def _logged(runs: Runs, name: str, tolerance: float, scale: float = 1.0) -> Judgement:
@@ -333,7 +330,7 @@ def evaluation_loss_is_that_of_one_device(runs: Runs, scenario: Scenario) -> Jud
     """Evaluations give the loss that they give on one device: the mean over the rows of the data set, each counted once."""
     if drifts(runs, scenario, 0):
         return not_applicable(VISIBLE)
-    return _logged(runs, "eval_loss", _EVALUATION_TOLERANCE, scale(runs, scenario, _losses(runs)))
+    return _logged(runs, "eval_loss", _EVALUATION_TOLERANCE)
 
 
 @trainer_property(source=sources.docs("Trainer.predict"), experiments=DEVICES, needs=[FINISHED, PREDICTED, IN_ORDER], catalogue=[57])
