@@ -23,10 +23,10 @@ COMPONENT_FEATURES: Final[dict[str, tuple[Any, ...]]] = {
     "odd_score": tuple((place, value) for value in _NO_NUMBERS for place in (0, 1, 2)),
     "poisoned": (*(((place, value),) for value in _NO_NUMBERS for place in (0, 1, 2, 5)), ((0, math.nan), (2, math.nan))),
 }  # fmt: skip
-STOPPING: Final = tuple((patience, threshold) for threshold in (0.0, 0.3, 0.6) for patience in (1, 2, 3))
+STOPPING: Final = tuple((patience, threshold) for threshold in (0.0, 0.5, 0.25) for patience in (1, 2, 3))
 
 _FREEZABLE: Final = {
-    "lstm": ("embedding.weight", "head.bias"), "regression_layers": ("first.weight", "first.bias", "norm.weight"),
+    "lstm": ("embedding.weight", "head.bias"), "regression_layers": ("first.weight", "first.bias", "ln.weight"),
     "regression_rms_norm": ("first.weight", "ln_f.weight"), "regression_dropout": ("first.weight", "last.bias"),
     "llama": ("model.norm.weight",), "gpt2": ("transformer.wpe.weight",), "bert_classifier": ("classifier.bias",),
 }  # fmt: skip

@@ -14,7 +14,12 @@ _PLAN: Final = (
 )  # fmt: skip
 """Arguments that are decided anew."""
 _PATIENCE: Final = (1, 2, 2, 3)
-_THRESHOLDS: Final = (0.0, 0.3, 0.0, 0.6)
+_THRESHOLDS: Final = (0.0, 0.25, 0.5)
+"""Exact in binary, as all scores here are: what improves by exactly a threshold does so without rounding."""
+_SLOWLY: Final = (0.0, 1.0, 0.5, 1.0)
+"""By which part of the threshold the score improves while it spends its patience; 0: it gets worse."""
+_APART: Final = 4
+"""Between the best scores of two waves: more than all steps of one together."""
 _ALL_BUT_SPENT: Final = 2
 """Most times that patience is all but spent before the score improves."""
 
@@ -27,24 +32,26 @@ def can_spend(draft: Draft) -> bool:
 def spend_patience(draft: Draft, scenario: Scenario) -> Scenario:
     """The scenario, evaluated after every update, with a score that lets its patience be all but spent once or twice, and then spent.
 
-    Where there is a threshold, the evaluations between may improve by less than that.
+    Where there is a threshold, the evaluations between may improve by less than that, or by exactly as much.
     """
     patience, threshold = draft.choose(_PATIENCE), draft.choose(_THRESHOLDS)
-    scores = _course(draft, patience, slowly=threshold > 0 and draft.choose((False, True)))
+    scores = _course(draft, patience, step=threshold * draft.choose(_SLOWLY) if threshold else 0.0)
     updates = draft.integer(1 + len(scores), 3 + len(scores))
     plan = {"eval_strategy": "steps", "eval_steps": 1, "save_strategy": "steps", "save_steps": 1}
     plan |= {"metric_for_best_model": "score", "max_steps": updates}
     if draft.choose((False, False, False, True)):
         plan["greater_is_better"] = False
         scores = tuple(-score for score in scores)
+    least = int(scenario.argument("per_device_eval_batch_size")) if scenario.argument("dataloader_drop_last") else 1
     return scenario.replace(  # type: ignore[no-any-return]
         arguments={**scenario.without_arguments(*_PLAN).arguments, **plan},
-        data=scenario.data.replace(n_eval=max(1, scenario.data.n_eval)),
+        data=scenario.data.replace(n_eval=max(least, scenario.data.n_eval)),
         components=scenario.components.replace(scores=scores, early_stopping=parts.early_stopping((patience, threshold))),
     )
 
 
-def _course(draft: Draft, patience: int, *, slowly: bool) -> tuple[float, ...]:
-    bests = tuple(range(draft.integer(1, _ALL_BUT_SPENT)))
-    waves = [(float(best), *(best + 0.125 * count if slowly else -1.0 for count in range(1, patience + 1))) for best in bests]
+def _course(draft: Draft, patience: int, *, step: float) -> tuple[float, ...]:
+    """Waves, each of which begins with a new best score, and goes on with steps of an improvement that is none, or with worse scores."""
+    bests = tuple(float(_APART * wave) for wave in range(draft.integer(1, _ALL_BUT_SPENT)))
+    waves = [(best, *(best + step * count if step else best - 1.0 for count in range(1, patience + 1))) for best in bests]
     return (*(score for wave in waves[:-1] for score in wave[:-1]), *waves[-1])

@@ -239,8 +239,8 @@ def draw_scenario(draft: Draft, flavour: Flavour, models: Sequence[str], *, allo
         model=parts.draw_model(draft, model.name),
         components=handed,
     )
-    spends = bool(flavour.saving) and metrics and size.updates > 0 and patience.can_spend(draft) and draft.choose((False,) * 5 + (True,))
-    return patience.spend_patience(draft, scenario) if spends else scenario
+    may_spend = bool(flavour.saving) and metrics and size.updates > 0 and patience.can_spend(draft)
+    return patience.spend_patience(draft, scenario) if may_spend and draft.choose((False, False, False, True)) else scenario
 
 
 def _draw_features(draft: Draft, flavour: Flavour, model: ModelKind) -> None:
@@ -283,7 +283,7 @@ def _often(flavour: Flavour, model: ModelKind, follow: Sequence[str]) -> dict[st
         often["train_sampling_strategy"] = (None, None, *["group_by_length"] * 3, "sequential", "batch_rebalance")
         often["include_num_input_tokens_seen"] = (None, None, None, "all", "non_padding")
     elif flavour.saving:
-        often["early_stopping"] = (None, None, None, (1, 0.0), (2, 0.0), (1, 0.3))
+        often["early_stopping"] = (None, None, None, (1, 0.0), (2, 0.0), (1, 0.5))
         often["odd_score"] = (*[None] * 12, (0, -math.inf), (0, math.inf))
     else:
         often["poisoned"] = (*[None] * 7, ((1, math.nan),), ((0, math.nan),))

@@ -27,7 +27,7 @@ from trainer_props.scripts.writing import script
 
 SUBJECT = subjects.load(subjects.DEFAULT)
 MINE = [each for each in PROPERTIES.values() if "train_frozen" in each.experiments]
-LAYERS = ("first.weight", "first.bias", "norm.weight", "norm.bias", "last.weight", "last.bias")
+LAYERS = ("first.weight", "first.bias", "ln.weight", "ln.bias", "last.weight", "last.bias")
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -41,7 +41,7 @@ PLATEAU: Final = {
 SCENARIOS: Final = {
     "plain": scenario(),
     "clipped": scenario(max_grad_norm=0.5, weight_decay=0.1, optim="adamw_torch"),
-    "layers": scenario("regression_layers", weight_decay=0.1, optim="adamw_torch_fused", frozen=("norm.weight",)),
+    "layers": scenario("regression_layers", weight_decay=0.1, optim="adamw_torch_fused", frozen=("ln.weight",)),
     "items": scenario("regression_kwargs", components=Components(loss="compute_loss_func")),
     "warmup": scenario(warmup_steps=0.3, optim="rmsprop", optim_args="centered=true, momentum=0.5", logging_steps=4),
     "plateau": scenario(**PLATEAU, n_eval=4, optim="adagrad"),
@@ -150,7 +150,7 @@ WRONGS: Final[list[tuple[str, str, Wrong]]] = [
     ("optimization.decay_groups", "layers", parameter("first.weight", weight_decay=0.0)),
     ("optimization.decay_groups", "clipped", parameter("a", groups=(0, 1))),
     ("optimization.frozen_parameters_stay", "layers", thaw),
-    ("optimization.frozen_parameters_stay", "layers", parameter("norm.weight", groups=(0,))),
+    ("optimization.frozen_parameters_stay", "layers", parameter("ln.weight", groups=(0,))),
     ("optimization.learning_rates_follow_schedule", "plain", rates({1: 0.049})),
     ("optimization.logged_learning_rate_was_used", "plain", logged(learning_rate=0.04)),
     ("optimization.learning_rates_stay_within_bounds", "plain", rates({1: 0.06})),

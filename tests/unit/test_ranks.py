@@ -242,7 +242,10 @@ def test_a_known_bug_is_no_excuse_for_another_symptom() -> None:
         ("last-round-not-counted", case(10**9 - 1, 1024, 1023, parameters={"until": 1})),
     ],
 )  # fmt: skip
-def test_scripts_show_what_was_found(name: str, found: Case, capsys: pytest.CaptureFixture[str]) -> None:
+def test_scripts_show_what_was_found(
+    name: str, found: Case, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # a script that has its process to itself sets it
     faulty = FAULTS[name].make()
     subject = subjects.wrap(faulty, "transformers:Trainer")
     findings = judge(found, subject, [PROPERTIES[FAULTS[name].property]]).findings

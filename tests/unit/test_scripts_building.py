@@ -56,7 +56,7 @@ FORMS = [
 ]
 FURTHER = {
     "float32": scenario(dtype="float32", n_eval=0),
-    "float32 layers, seeds": scenario("regression_layers", dtype="float32", seed=3, data_seed=2, frozen=("first.weight", "norm.bias")),
+    "float32 layers, seeds": scenario("regression_layers", dtype="float32", seed=3, data_seed=2, frozen=("first.weight", "ln.bias")),
     "frozen lstm": scenario("lstm", frozen=("embedding.weight",), length=9, ignored_every=2),
     "ignored labels": scenario("t5", "dynamic", length=7, ignored_every=3, seed=1, n=20),
     "no rows": scenario(n=0, n_eval=1),

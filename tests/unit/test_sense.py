@@ -43,6 +43,11 @@ def test_what_is_drawn_makes_sense(name: str) -> None:
         Case(experiment="train_with_flags", parameters={"plan": (("on_step_end", 1, "should_evaluate"),)}),
         Case(experiment="save_and_reload", scenario=Scenario(model=Model(name="regression_pretrained")), parameters={"checkpoint": True}),
         Case(experiment="step_schedule", scenario=Scenario(arguments={"lr_scheduler_type": "reduce_lr_on_plateau"})),
+        Case(experiment="shard_data", parameters={"prepared": 3}),
+        Case(experiment="shard_data", parameters={"prepared": 3, "prepared_batch": 1}, scenario=Scenario(
+            arguments={"accelerator_config": {"split_batches": True}, "per_device_train_batch_size": 2, "per_device_eval_batch_size": 2},
+            devices=Devices(kind="gloo", count=2),
+        )),
         Case(experiment="build_arguments", parameters={"field": "eval_steps", "value": 1.5}),
         Case(experiment="generate", scenario=Scenario(data=Data(kind="seq2seq"), model=Model(name="t5")),
              parameters={"calls": (("predict", {}),)}),

@@ -52,16 +52,25 @@ def cases(held: Held) -> st.SearchStrategy[Case]:
 
 @st.composite
 def _prepared(draw: st.DrawFn, scenario: Scenario) -> dict[str, int]:
-    """Rows and batch size of loaders of one's own; no rows: there are none.
+    """Rows and batch size of loaders of one's own. Most of the time the last round is not full.
 
-    Where the first process may read for all, as many rows as make one batch for all: what becomes of fewer is asked of training.
+    Where the first process may read for all, at least as many rows as make one batch for all: what becomes of fewer is asked of training.
     """
     count, split = scenario.devices.count, loader_option(scenario, "split_batches")
     size = draw(st.integers(1, _MOST_ROWS)) * (count if split else 1)
     whole = size if split else size * count
-    least = 1 if loader_option(scenario, "dispatch_batches") is False else whole
-    rows = draw(st.integers(least - 1, _MOST_BATCHES * whole))
-    return {"prepared": rows, "prepared_batch": size} if rows >= least else {}
+    least = 0 if loader_option(scenario, "dispatch_batches") is False else 1
+    full = draw(st.integers(least, _MOST_BATCHES - 1))
+    return {"prepared": full * whole + draw(st.integers(1, whole)), "prepared_batch": size}
+
+
+def asks(case: Case) -> bool:
+    """Whether loaders of one's own have both rows and a batch size, and what is split among the processes can be."""
+    rows, size = (case.parameters.get(name) for name in ("prepared", "prepared_batch"))
+    if rows is None or size is None:
+        return rows is size
+    split = loader_option(case.scenario, "split_batches")
+    return not split or int(size) % case.scenario.devices.count == 0
 
 
 register(
@@ -69,6 +78,6 @@ register(
         NAME,
         "Train in several processes on data that are streamed, dispatched, split or grouped by length, and in one with all their batches.",
         "test_trainer_distributed", cases, run, _MODELS, 1.6, body=body, devices=("gloo",),
-        avoids=("dataloader_num_workers",),
+        avoids=("dataloader_num_workers",), sensible=asks,
     )
 )  # fmt: skip

@@ -34,6 +34,20 @@ def options_are_looked_up_blindly() -> Any:
     return _bringing(LooksUp)
 
 
+@fault(property="arguments.given_values_stay_and_others_follow")
+def evaluations_are_not_switched_on() -> Any:
+    """`do_eval` stays what a script said, since it belongs to scripts, whatever plan of evaluations there is."""
+    from transformers import TrainingArguments
+
+    class Keeps(TrainingArguments):
+        def __post_init__(self) -> None:
+            said = self.do_eval
+            super().__post_init__()
+            self.do_eval = said
+
+    return _bringing(Keeps)
+
+
 @fault(property="arguments.copies_equal_the_original")
 def zero_is_not_written_down() -> Any:
     """`to_dict` leaves out what is empty or zero, to keep the file short: what is read back has the defaults there."""

@@ -7,12 +7,12 @@ from typing import Any, Final
 
 from trainer_props.judgement import HOLDS, Judgement, Violated, holds_for_all, is_true, same
 from trainer_props.measures import arguments as measures
-from trainer_props.oracles import fitting
+from trainer_props.oracles import fitting, following
 from trainer_props.properties import sources
 from trainer_props.properties.needs import FINISHED, Need
 from trainer_props.properties.registry import trainer_property
 from trainer_props.record import Record
-from trainer_props.scenario import Scenario
+from trainer_props.scenario import Scenario, thaw
 
 BUILD: Final = ("build_arguments",)
 REPLACE: Final = "https://docs.python.org/3/library/dataclasses.html#dataclasses.replace"
@@ -39,6 +39,22 @@ def valid_values_are_accepted(record: Record, scenario: Scenario) -> Judgement:
         return HOLDS
     outcome = measures.outcome_of_the_construction(record)
     return same("the construction", expected="it succeeds", observed=outcome, symptom=record.failure.kind, verdict="crashed")
+
+
+@trainer_property(source=sources.docs("TrainingArguments"), experiments=BUILD, needs=[VALID, FINISHED])
+def given_values_stay_and_others_follow(record: Record, scenario: Scenario) -> Judgement:
+    """Fields have the values that were given, and those that the documentation says follow from them: `do_eval` from `eval_strategy`,
+    `eval_steps` from `logging_steps`, `greater_is_better` from `metric_for_best_model`, and so on.
+    """
+    expected = {
+        name: {**record.arguments[name], **value} if isinstance(value, dict) and isinstance(record.arguments.get(name), dict) else value
+        for name, value in following.fields({name: thaw(value) for name, value in scenario.arguments.items()}).items()
+    }
+    wrong = [name for name, value in expected.items() if name not in record.arguments or _differ(value, record.arguments[name])]
+    if not wrong:
+        return HOLDS
+    observed = measures.fields_of(record, wrong)
+    return same("fields", expected={name: expected[name] for name in wrong}, observed=observed, symptom="different", at=wrong[0])
 
 
 @trainer_property(source=sources.docs("TrainingArguments.to_dict"), experiments=BUILD, needs=[VALID, FINISHED], catalogue=[91])

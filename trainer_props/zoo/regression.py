@@ -124,19 +124,22 @@ class RegressionKwargsIgnoredModel(RegressionKwargsUnawareModel):
 
 
 class RegressionLayersModel(nn.Module):
-    """Linear, LayerNorm, tanh, Linear: the kinds of parameters that weight decay tells apart. x and y have shape [rows]."""
+    """Linear, LayerNorm, tanh, Linear: the kinds of parameters that weight decay tells apart. x and y have shape [rows].
+
+    The name of the LayerNorm is none by which it could be told without its class.
+    """
 
     main_input_name = "input_x"
 
     def __init__(self) -> None:
         super().__init__()
         self.first = nn.Linear(1, 4)
-        self.norm = nn.LayerNorm(4)
+        self.ln = nn.LayerNorm(4)
         self.last = nn.Linear(4, 1)
 
     def forward(self, input_x: Tensor, labels: Tensor | None = None) -> tuple[Tensor, ...]:
         """(loss, y), or (y,) without labels."""
-        y = self.last(torch.tanh(self.norm(self.first(input_x.unsqueeze(-1))))).squeeze(-1)
+        y = self.last(torch.tanh(self.ln(self.first(input_x.unsqueeze(-1))))).squeeze(-1)
         return (y,) if labels is None else (mse_loss(y, labels), y)
 
 
