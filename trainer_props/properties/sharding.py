@@ -17,7 +17,7 @@ from trainer_props.properties.loss import predicted_items
 from trainer_props.properties.needs import Need
 from trainer_props.properties.registry import trainer_property
 from trainer_props.record import MicroBatch, Record, Runs
-from trainer_props.scenario import Scenario
+from trainer_props.scenario import Scenario, thaw
 
 _LOADERS: Final = "https://huggingface.co/docs/accelerate/package_reference/torch_wrappers#accelerate.data_loader.DataLoaderShard"
 _EVEN: Final = "https://huggingface.co/docs/accelerate/package_reference/torch_wrappers#accelerate.data_loader.BatchSamplerShard"
@@ -190,13 +190,18 @@ def workers_have_seeds_of_their_own(runs: Runs, scenario: Scenario) -> Judgement
 def prepared_loaders_share_out_their_rows(runs: Runs, scenario: Scenario) -> Judgement:
     """What the trainer's accelerator prepares is shared out to the ranks as its options say, with the length that its loader tells.
 
-    So it goes with loaders of a user's own, of a map-style data set or a stream. With `drop_last` less than one batch for all is lost.
+    So it goes with loaders of a user's own, of a map-style data set or a stream, and also where every rank reads for itself instead
+    (`dispatch_batches=False`). With `drop_last` less than one batch for all is lost.
     """
     n, size = list(runs.values())[-1].results["prepared_from"]
+    ways = {"": scenario}
+    if accounting.loader_option(scenario, "dispatch_batches") is not False:
+        told = {**(thaw(scenario.argument("accelerator_config")) or {}), "dispatch_batches": False}
+        ways[", read by each"] = scenario.with_arguments(accelerator_config=told)
     judgements = []
-    for streamed, drop_last in itertools.product((False, True), repeat=2):
-        name = ("stream" if streamed else "map") + (", drop_last" if drop_last else "")
-        expected = sharding.shares(scenario, n, size, streamed=streamed, drop_last=drop_last)
+    for (way, sharing), streamed, drop_last in itertools.product(ways.items(), (False, True), (False, True)):
+        name = ("stream" if streamed else "map") + (", drop_last" if drop_last else "") + way
+        expected = sharding.shares(sharing, n, size, streamed=streamed, drop_last=drop_last)
         for rank, share in enumerate(expected or []):
             at = f"loader {name}, rank {rank}"
             observed = measures.prepared_batches(runs, rank, name)
