@@ -16,8 +16,8 @@ _PLAN: Final = (
 _PATIENCE: Final = (1, 2, 2, 3)
 _THRESHOLDS: Final = (0.0, 0.25, 0.5)
 """Exact in binary, as all scores here are: what improves by exactly a threshold does so without rounding."""
-_SLOWLY: Final = (0.0, 1.0, 0.5, 1.0)
-"""By which part of the threshold the score improves while it spends its patience; 0: it gets worse."""
+_SLOWLY: Final = (0.0, 1.0, 0.5)
+"""By which part of the threshold the score improves in an evaluation that spends patience; 0: it gets worse."""
 _APART: Final = 4
 """Between the best scores of two waves: more than all steps of one together."""
 _ALL_BUT_SPENT: Final = 2
@@ -32,10 +32,10 @@ def can_spend(draft: Draft) -> bool:
 def spend_patience(draft: Draft, scenario: Scenario) -> Scenario:
     """The scenario, evaluated after every update, with a score that lets its patience be all but spent once or twice, and then spent.
 
-    Where there is a threshold, the evaluations between may improve by less than that, or by exactly as much.
+    Where there is a threshold, each of the evaluations between may improve by less than that, or by exactly as much.
     """
     patience, threshold = draft.choose(_PATIENCE), draft.choose(_THRESHOLDS)
-    scores = _course(draft, patience, step=threshold * draft.choose(_SLOWLY) if threshold else 0.0)
+    scores = _course(draft, patience, threshold)
     updates = draft.integer(1 + len(scores), 3 + len(scores))
     plan = {"eval_strategy": "steps", "eval_steps": 1, "save_strategy": "steps", "save_steps": 1}
     plan |= {"metric_for_best_model": "score", "max_steps": updates}
@@ -50,8 +50,15 @@ def spend_patience(draft: Draft, scenario: Scenario) -> Scenario:
     )
 
 
-def _course(draft: Draft, patience: int, *, step: float) -> tuple[float, ...]:
-    """Waves, each of which begins with a new best score, and goes on with steps of an improvement that is none, or with worse scores."""
-    bests = tuple(float(_APART * wave) for wave in range(draft.integer(1, _ALL_BUT_SPENT)))
-    waves = [(best, *(best + step * count if step else best - 1.0 for count in range(1, patience + 1))) for best in bests]
-    return (*(score for wave in waves[:-1] for score in wave[:-1]), *waves[-1])
+def _course(draft: Draft, patience: int, threshold: float) -> tuple[float, ...]:
+    """Waves, each of which begins with a new best score, and goes on with scores that do not improve on the best one by enough."""
+    scores: list[float] = []
+    number = draft.integer(1, _ALL_BUT_SPENT)
+    for wave in range(number):
+        best = float(_APART * wave)
+        scores.append(best)
+        for _ in range(patience if wave == number - 1 else patience - 1):
+            step = threshold * draft.choose(_SLOWLY) if threshold else 0.0
+            best += step
+            scores.append(best if step else best - 1.0)
+    return tuple(scores)

@@ -240,7 +240,7 @@ def draw_scenario(draft: Draft, flavour: Flavour, models: Sequence[str], *, allo
         components=handed,
     )
     may_spend = bool(flavour.saving) and metrics and size.updates > 0 and patience.can_spend(draft)
-    return patience.spend_patience(draft, scenario) if may_spend and draft.choose((False, False, False, True)) else scenario
+    return patience.spend_patience(draft, scenario) if may_spend and draft.choose((False, False, True)) else scenario
 
 
 def _draw_features(draft: Draft, flavour: Flavour, model: ModelKind) -> None:
