@@ -146,6 +146,14 @@ def test_a_failure_ends_a_life() -> None:
     assert [(each.property, each.observed[-1]) for each in found] == [("life.runs_end_as_asked", "RuntimeError: this Trainer is training")]
 
 
+def test_runs_are_compared_up_to_the_first_that_is_wrong() -> None:
+    """What is expected of the later ones follows from what it left, and would not be right for a trainer that is mended."""
+    given_case = case(["train", 2], ["train", 2], ["train", 1], ["finish"], save_total_limit=1, **BY_TWO)
+    subject = subjects.wrap(FAULTS["rotation-of-own-checkpoints"].make(), "own")
+    found = judge(given_case, subject, [PROPERTIES["life.checkpoints_are_those_of_the_plan"]]).findings
+    assert [(each.expected, each.observed) for each in found] == [([[2], [4]], [[2], [2, 4]])]
+
+
 def test_of_updates_that_were_made_again_the_later_ones_count() -> None:
     assert measures.joined([0, 2, 1], [["a", "b", "c"], ["C", "D"], ["B!", "C!"]]) == ["a", "B!", "C!"]
 

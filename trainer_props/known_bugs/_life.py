@@ -34,8 +34,9 @@ def by_the_intervals_of_the_first_run(judgement: Violated, runs: Runs, scenario:
     for record, own in zip(measures.pieces(runs), properties.scenarios_of(runs, scenario), strict=True):
         kept = kept if record.results["before"] else _intervals(own)
         scenarios.append(own.with_arguments(**kept))
-    planned = properties.PLANNED[judgement.quantity](runs, scenarios)
-    return bool(planned == judgement.observed and planned != judgement.expected)
+    plan, measured = properties.PLANNED[judgement.quantity]
+    planned = plan(runs, scenarios)
+    return planned == measured(runs).value and planned != plan(runs, properties.scenarios_of(runs, scenario))
 
 
 def operations_of_a_crash(judgement: Violated, runs: Runs, scenario: Scenario) -> bool:

@@ -51,15 +51,15 @@ def how_it_ended(record: Record) -> str:
 
 
 @measure
-def endings(runs: Runs, number: int) -> list[str]:
-    """How the first runs of the life ended, as many as that."""
+def endings(runs: Runs, number: int | None = None) -> list[str]:
+    """How the runs of the life ended; the first so many of them, if a number is given."""
     return [how_it_ended(record) for record in lived(runs)[:number]]
 
 
 @measure
-def first_steps(runs: Runs) -> list[int]:
-    """`global_step` with which each training run begins."""
-    return [first_step(record) for record in pieces(runs)]
+def first_steps(runs: Runs, number: int | None = None) -> list[int]:
+    """`global_step` with which each training run begins; each of the first so many."""
+    return [first_step(record) for record in pieces(runs)[:number]]
 
 
 def step_at_the_end(record: Record) -> int | None:
@@ -68,9 +68,9 @@ def step_at_the_end(record: Record) -> int | None:
 
 
 @measure
-def last_steps(runs: Runs) -> list[int | None]:
-    """`global_step` at the end of each training run."""
-    return [step_at_the_end(record) for record in pieces(runs)]
+def last_steps(runs: Runs, number: int | None = None) -> list[int | None]:
+    """`global_step` at the end of each training run; of each of the first so many."""
+    return [step_at_the_end(record) for record in pieces(runs)[:number]]
 
 
 def steps_on_disk(record: Record) -> list[int]:
@@ -79,9 +79,9 @@ def steps_on_disk(record: Record) -> list[int]:
 
 
 @measure
-def checkpoints(runs: Runs) -> list[list[int]]:
-    """The steps of the checkpoints in the output directory after each run of the life."""
-    return [steps_on_disk(record) for record in lived(runs)]
+def checkpoints(runs: Runs, number: int | None = None) -> list[list[int]]:
+    """The steps of the checkpoints in the output directory after each run of the life; after each of the first so many."""
+    return [steps_on_disk(record) for record in lived(runs)[:number]]
 
 
 def of_windows(record: Record) -> list[list[list[int]]]:

@@ -61,17 +61,26 @@ def history(runs: Runs, scenarios: Sequence[Scenario]) -> list[list[Any]]:
     return life.history(scenarios, measures.first_steps(runs).value, accounting.total_updates(scenarios[-1]))
 
 
-PLANNED: Final[Mapping[str, Callable[[Runs, Sequence[Scenario]], list[Any]]]] = {
-    "how each run ends": endings,
-    "global_step at the end of each run": last_steps,
-    "steps of the checkpoints after each run": checkpoints,
-    "losses and evaluations in the log history": history,
+_HISTORY: Final = "losses and evaluations in the log history"
+PLANNED: Final[Mapping[str, tuple[Callable[[Runs, Sequence[Scenario]], list[Any]], Callable[..., Measured]]]] = {
+    "how each run ends": (endings, measures.endings),
+    "global_step at the end of each run": (last_steps, measures.last_steps),
+    "steps of the checkpoints after each run": (checkpoints, measures.checkpoints),
+    _HISTORY: (history, measures.history),
 }
-"""What the plans of the training runs decide: the quantity, and what it should be, given their scenarios."""
+"""What the plans of the training runs decide: the quantity, what it should be, given their scenarios, and what measures it."""
 
 
-def _planned(quantity: str, runs: Runs, scenario: Scenario, observed: Measured, at: str) -> Judgement:
-    return same(quantity, expected=PLANNED[quantity](runs, scenarios_of(runs, scenario)), observed=observed, at=at)
+def _run_by_run(quantity: str, runs: Runs, expected: list[Any], measured: Callable[..., Measured]) -> Judgement:
+    """Up to the first run that is not as it should be: what is expected of those after it follows from what it left."""
+    pairs = zip(expected, measured(runs).value, strict=True)
+    number = next((number for number, (wanted, found) in enumerate(pairs, 1) if wanted != found), len(expected))
+    return same(quantity, expected=expected[:number], observed=measured(runs, number), at="run")
+
+
+def _planned(quantity: str, runs: Runs, scenario: Scenario) -> Judgement:
+    plan, measured = PLANNED[quantity]
+    return _run_by_run(quantity, runs, plan(runs, scenarios_of(runs, scenario)), measured)
 
 
 def _named(runs: Runs) -> Iterator[tuple[str, Record]]:
@@ -144,26 +153,26 @@ _RESUMING: Final = sources.docs("Trainer.train.resume_from_checkpoint")
 @trainer_property(source=_RESUMING, experiments=LIFE, needs=_ALWAYS, catalogue=[74])
 def runs_end_as_asked(runs: Runs, scenario: Scenario) -> Judgement:
     """Each run of a job ends by itself, or by the exception that it was asked to raise; none fails."""
-    return _planned("how each run ends", runs, scenario, measures.endings(runs, len(measures.lived(runs))), "run")
+    return _planned("how each run ends", runs, scenario)
 
 
 @trainer_property(source=_RESUMING, experiments=LIFE, needs=[*_ALWAYS, BEGAN], catalogue=[74, 75])
 def goes_on_from_the_newest_checkpoint(runs: Runs, scenario: Scenario) -> Judgement:
     """A run goes on after the update of the newest checkpoint, or from the beginning where there is none."""
     expected = [max(record.results["before"], default=0) for record in measures.pieces(runs)]
-    return same("global_step at the beginning of each run", expected=expected, observed=measures.first_steps(runs), at="run")
+    return _run_by_run("global_step at the beginning of each run", runs, expected, measures.first_steps)
 
 
 @trainer_property(source=sources.docs("TrainingArguments.max_steps"), experiments=LIFE, needs=_SAME, catalogue=[2, 74, 75])
 def makes_the_updates_that_are_left(runs: Runs, scenario: Scenario) -> Judgement:
     """A run ends where it is asked to, or after the last update of the job."""
-    return _planned("global_step at the end of each run", runs, scenario, measures.last_steps(runs), "run")
+    return _planned("global_step at the end of each run", runs, scenario)
 
 
 @trainer_property(source=sources.docs("TrainingArguments.save_total_limit"), experiments=LIFE, needs=_SAME, catalogue=[69, 70, 71])
 def checkpoints_are_those_of_the_plan(runs: Runs, scenario: Scenario) -> Judgement:
     """After each run there are the checkpoints of before and those that its arguments ask for, less those beyond its limit."""
-    return _planned("steps of the checkpoints after each run", runs, scenario, measures.checkpoints(runs), "run")
+    return _planned("steps of the checkpoints after each run", runs, scenario)
 
 
 @trainer_property(
@@ -214,7 +223,7 @@ def updates_have_the_learning_rates_of_one_run(runs: Runs, scenario: Scenario) -
 )
 def log_history_has_each_entry_once(runs: Runs, scenario: Scenario) -> Judgement:
     """At the end of a job its log history has the losses and evaluations that the run asked for which made the update, each once."""
-    return _planned("losses and evaluations in the log history", runs, scenario, measures.history(runs), "entry")
+    return same(_HISTORY, expected=history(runs, scenarios_of(runs, scenario)), observed=measures.history(runs), at="entry")
 
 
 @trainer_property(
