@@ -25,6 +25,16 @@ SUBJECT = subjects.load(subjects.DEFAULT)
 # What else a bug can lead to than its example.
 OTHERWISE: Final = (
     (
+        "best-checkpoint-of-another-run",  # which stays, since what is better comes after the last save
+        Case(experiment="save_into_a_used_folder", scenario=Scenario(
+            arguments={
+                "per_device_train_batch_size": 1, "num_train_epochs": 2, "eval_strategy": "epoch", "metric_for_best_model": "loss",
+                "save_strategy": "steps",
+            },
+            data=Data(n=1, n_eval=1),
+        ), parameters={"older": (1,)}),
+    ),
+    (
         "stream-leftover-gradient",  # and early stopping counts passes, of which each makes fewer updates
         Case(experiment="regroup", scenario=Scenario(
             arguments={

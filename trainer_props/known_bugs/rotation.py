@@ -62,14 +62,20 @@ def _number(name: str) -> tuple[int, str]:
 
 
 def _step_of_the_best(judgement: Violated, record: Record, scenario: Scenario) -> bool:
-    """The checkpoint was there before, and has the number of the last step that was the best so far of which there is a folder."""
+    """The checkpoint was there before, and is the last one that had the number of the best step so far when something was saved."""
     metric, greater = best_model.metric_name(scenario), best_model.greater_is_better(scenario)
-    there = {*record.results["older"], *(best_model.folder(each.step) for each in record.checkpoints)}
-    best, found = None, None
-    for each in record.evaluations:
-        value = each.metrics.get(f"eval_{metric}")
-        if each.step > 0 and value is not None and best_model.is_better(value, best, greater):
-            best, found = value, best_model.folder(each.step) if best_model.folder(each.step) in there else found
+    evaluations, saves = iter(record.evaluations), iter(record.checkpoints)
+    there = set(record.results["older"])
+    value, best, found = None, None, None
+    for event in record.events:
+        if event.name == "on_evaluate":
+            each = next(evaluations)
+            new = each.metrics.get(f"eval_{metric}")
+            if each.step > 0 and new is not None and best_model.is_better(new, value, greater):
+                value, best = new, best_model.folder(each.step)
+        elif event.name == "on_save":
+            there.add(best_model.folder(next(saves).step))
+            found = best if best in there else found
     name = record.state["best_model_checkpoint"]
     return name in record.results["older"] and name == found
 
