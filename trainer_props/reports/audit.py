@@ -61,7 +61,8 @@ def print_audit(console: Console, result: Audit) -> None:
     for name in result.toothless:
         line(console, Text.assemble((name, "bold"), " kills no fault"))
     for name in result.healthy:
-        line(console, Text.assemble(("the stock Trainer violates ", "bold red"), (name, "bold"), f": trainer-props check --property {name}"))
+        command = f"trainer-props check --property {name}"
+        line(console, Text.assemble(("the stock Trainer violates ", "bold red"), (name, "bold"), f": {command}"))
     verdict = Text("every fault is killed", style="bold green") if result.green else Text("the audit is not green", style="bold red")
     tried = len({each.written_for for each in result.faults})
     healthy = f"; the stock Trainer survived {_runs(result.healthy_runs)}" if result.healthy_runs and not result.healthy else ""
