@@ -14,6 +14,8 @@ import statistics
 import sys
 import time
 
+import stopping
+
 from trainer_props import arguments, subjects
 from trainer_props.case import Case
 from trainer_props.engine import Plan, Session, events
@@ -65,4 +67,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    stopping.run(main)

@@ -30,6 +30,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, Final
 
+import stopping
 from random_kills import ANNOUNCED
 from random_kills import SOURCE as TWICE_BROKEN
 
@@ -247,4 +248,4 @@ def the_end(campaign: Campaign) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    stopping.run(main)

@@ -20,12 +20,13 @@ import os
 import random
 import signal
 import statistics
-import sys
 import threading
 import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
+
+import stopping
 
 from trainer_props import subjects
 from trainer_props.case import Case
@@ -162,4 +163,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    stopping.run(main)

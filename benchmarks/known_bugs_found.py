@@ -13,6 +13,8 @@ import statistics
 import sys
 import time
 
+import stopping
+
 from trainer_props import arguments, subjects
 from trainer_props.engine import Plan, Session, events
 from trainer_props.known_bugs import KNOWN_BUGS
@@ -52,6 +54,8 @@ def main() -> int:
             if found:
                 times.append(found[0])
                 print(f"{name:40} {found[0]:6.1f} s, {result.runs:5} runs", flush=True)
+            elif result.interrupted:
+                raise KeyboardInterrupt
             else:
                 missed.append(name)
                 print(f"{name:40} NOT FOUND in {result.runs} runs", flush=True)
@@ -61,4 +65,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    stopping.run(main)

@@ -30,6 +30,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
+import stopping
+
 from trainer_props.engine.side_by_side import Lost, side_by_side
 
 KILLED: Final = "killed"
@@ -209,4 +211,4 @@ def _import_everything() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    stopping.run(main)

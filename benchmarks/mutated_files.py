@@ -23,6 +23,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import stopping
+
 from trainer_props import arguments_file, cli
 from trainer_props.arguments import FIELDS
 from trainer_props.case import Case
@@ -309,4 +311,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    stopping.run(main)

@@ -29,6 +29,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import stopping
+
 from trainer_props.regressions import InvalidExample, Store, read_example
 
 SUBJECT = "broken_trainer:TwiceBroken"
@@ -257,4 +259,4 @@ def look_after(checks: Checks, marker: str, examples: Path, announced: set[str],
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    stopping.run(main)

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import rare
+import stopping
 
 from trainer_props.case import Case
 from trainer_props.engine.drawing import draw
@@ -173,4 +174,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    stopping.run(main)

@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Final
 
 import faulty
+import stopping
 import warm
 from finding_faults import found_in
 
@@ -295,4 +296,4 @@ def _print(row: Row) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    stopping.run(main)

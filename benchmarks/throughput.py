@@ -15,11 +15,11 @@ import gc
 import io
 import json
 import statistics
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import stopping
 from transformers import PrinterCallback
 
 from trainer_props import subjects
@@ -118,4 +118,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    stopping.run(main)

@@ -14,6 +14,8 @@ import statistics
 import sys
 import time
 
+import stopping
+
 from trainer_props import arguments, subjects, zoo
 from trainer_props.engine import Plan, Session, events
 from trainer_props.experiments import EXPERIMENTS, Held
@@ -72,4 +74,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    stopping.run(main)
