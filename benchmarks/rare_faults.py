@@ -39,6 +39,10 @@ PORTION: Final = 20
 """Cases of an experiment that are drawn in one go: few, so that they are drawn afresh and not from each other."""
 
 
+_TELLS: Final = 25
+"""Rounds after which the benchmark says how far it is."""
+
+
 def save(path: Path, state: Any) -> None:
     """Write a state so that at any instant it is whole."""
     partial = path.with_suffix(".partial")
@@ -70,6 +74,8 @@ def share(number: int, path: Path) -> int:
                 state["shown"][name] = state["shown"].get(name, 0) + shows
             state["rounds"] += 1
             save(path, state)
+            if state["rounds"] % _TELLS == 0:
+                print(f"{state['cases']} of {number} cases", file=sys.stderr, flush=True)
     print(f"{state['cases']} cases, drawn plainly")
     for name in rare.RARE:
         print(f"  {name:26} in the region {one_in(state, 'inside', name):>14}, shows in {one_in(state, 'shown', name):>14}")
