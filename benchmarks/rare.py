@@ -1,7 +1,7 @@
 """Five regressions that show in about one of 20,000 cases each, as a module to import: `trainer-props fuzz rare:WarmupCountedTwice`.
 
 Each is a mistake that a reviewer could pass in code that serves a combination of options, and is confined to that combination: its region.
-`rare:Often_WarmupCountedTwice` is the same mistake in a region ten times as large, for comparisons that can't wait so long.
+`rare:Often_WarmupCountedTwice` is the same mistake in a region more than ten times as large, for comparisons that can't wait so long.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Rare:
         sentence: what it does.
         property: id of one that must see it.
         often: whether a run with these arguments and this many devices is in the larger region.
-        rarely: what makes that region ten times smaller.
+        rarely: what makes that region more than ten times smaller.
         make: the trainer class, from a function that says whether a trainer is in the region.
     """
 
@@ -131,7 +131,7 @@ RARE: Final[Mapping[str, Rare]] = {
         "loss.num_items_count_labels_of_window",
         lambda get: bool(get("compute_loss_func")) and get("gradient_accumulation_steps") > 2 and bool(get("dataloader_drop_last"))
         and 0.0 < get("max_grad_norm") < 1.0,
-        lambda get: get("logging_strategy") == "epoch",
+        lambda get: get("logging_strategy") == "epoch" and get("max_steps") > 0,
         _dropped_rows_counted,
     ),
     "DefaultNormWhileDecaying": Rare(
@@ -139,7 +139,7 @@ RARE: Final[Mapping[str, Rare]] = {
         "optimization.applied_gradient_is_clipped",
         lambda get: 0.0 < get("max_grad_norm") < 1.0 and get("weight_decay") > 0 and _is_ratio(get("warmup_steps"))
         and get("seed") != 42,
-        lambda get: bool(get("dataloader_drop_last")),
+        lambda get: bool(get("dataloader_drop_last")) and get("eval_strategy") != "no",
         _default_norm_while_decaying,
     ),
     "WholeBatchesAveraged": Rare(
@@ -155,7 +155,7 @@ RARE: Final[Mapping[str, Rare]] = {
         "logs.logged_loss_is_the_mean_since_the_last_log",
         lambda get: bool(get("logging_first_step")) and _is_ratio(get("logging_steps")) and not get("logging_nan_inf_filter")
         and get("gradient_accumulation_steps") == 2,
-        lambda get: get("seed") != 42,
+        lambda get: get("seed") != 42 and get("eval_strategy") != "no",
         _first_log_left_in_the_sum,
     ),
 }
