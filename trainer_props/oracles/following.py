@@ -1,8 +1,8 @@
 """What the fields of TrainingArguments are, once built: the values that were given, and those that are said to follow from them.
 
 Source: the docstring of TrainingArguments (`do_eval`, `eval_steps`, `metric_for_best_model`, `greater_is_better`, `report_to`, `debug`,
-`include_num_input_tokens_seen`, `torch_compile_backend`, `torch_compile_mode`), and its deprecated aliases. A dict may be given as the
-JSON text that a command line hands over, with texts in the place of numbers and truth values.
+`torch_compile_backend`, `torch_compile_mode`), and its deprecated aliases. A dict may be given as the JSON text that a command line hands
+over, with texts in the place of numbers and truth values.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ _DICTS: Final = (
     "liger_kernel_config", "lr_scheduler_kwargs",
 )  # fmt: skip
 """Given as a text that is no JSON, they are read from a file of that name."""
-_UNKNOWN: Final = {"report_to": ("all", ["all"]), "dataloader_pin_memory": (True,)}
-"""Values of which it depends on the machine what becomes of them."""
+_UNKNOWN: Final = {
+    "report_to": ("all", ["all"]), "dataloader_pin_memory": (True,), "include_num_input_tokens_seen": (True, False),
+}  # fmt: skip
+"""Values of which it depends on the machine, or on the version of transformers, what becomes of them."""
 
 
 def fields(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -45,8 +47,6 @@ def fields(given: Mapping[str, Any]) -> dict[str, Any]:
         found["report_to"] = [] if named == ["none"] else named
     if isinstance(found.get("debug"), str):
         found["debug"] = found["debug"].split()
-    if isinstance(found.get("include_num_input_tokens_seen"), bool):
-        found["include_num_input_tokens_seen"] = "all" if found["include_num_input_tokens_seen"] else "no"
     return found
 
 

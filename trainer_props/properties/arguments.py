@@ -12,7 +12,7 @@ from trainer_props.properties import sources
 from trainer_props.properties.needs import FINISHED, Need
 from trainer_props.properties.registry import trainer_property
 from trainer_props.record import Record
-from trainer_props.scenario import Scenario, thaw
+from trainer_props.scenario import Scenario
 
 BUILD: Final = ("build_arguments",)
 REPLACE: Final = "https://docs.python.org/3/library/dataclasses.html#dataclasses.replace"
@@ -46,11 +46,12 @@ def given_values_stay_and_others_follow(record: Record, scenario: Scenario) -> J
     """Fields have the values that were given, and those that the documentation says follow from them: `do_eval` from `eval_strategy`,
     `eval_steps` from `logging_steps`, `greater_is_better` from `metric_for_best_model`, and so on.
     """
+    known = {name: value for name, value in following.fields(record.results["given"]["before"]).items() if name in record.arguments}
     expected = {
-        name: {**record.arguments[name], **value} if isinstance(value, dict) and isinstance(record.arguments.get(name), dict) else value
-        for name, value in following.fields({name: thaw(value) for name, value in scenario.arguments.items()}).items()
+        name: {**record.arguments[name], **value} if isinstance(value, dict) and isinstance(record.arguments[name], dict) else value
+        for name, value in known.items()
     }
-    wrong = [name for name, value in expected.items() if name not in record.arguments or _differ(value, record.arguments[name])]
+    wrong = [name for name, value in expected.items() if _differ(value, record.arguments[name])]
     if not wrong:
         return HOLDS
     observed = measures.fields_of(record, wrong)
