@@ -90,6 +90,19 @@ def test_what_is_resumed_goes_on_with_what_was_found() -> None:
     assert {each.size for each in runs["resumed"].batches} == {3, 2}
 
 
+def test_what_an_attempt_before_the_last_has_saved_is_not_resumed() -> None:
+    """The last attempt stops early, so that the checkpoint is one of the attempt before, and of its batch size."""
+    arguments = {
+        "per_device_train_batch_size": 9, "gradient_accumulation_steps": 4, "max_steps": 5, "eval_on_start": True, "eval_steps": 1,
+        "eval_strategy": "steps", "save_strategy": "best", "metric_for_best_model": "score",
+    }  # fmt: skip
+    found = case(6, after=3, resume_at=2, arguments=arguments)
+    components = Components(early_stopping=EarlyStopping(threshold=0.5), scores=(-1.0, -1.0, 0.5, -1.0, 0.0, 0.75))
+    runs = runs_of(found.replace(scenario=found.scenario.replace(data=Data(n=10, n_eval=6), components=components)))
+    assert 2 in {each.step for each in runs.first.checkpoints}
+    assert list(runs) == ["searched", "fitting"]
+
+
 def test_a_check_before_the_resumed_run_may_spend_its_patience() -> None:
     arguments = {
         "per_device_train_batch_size": 2, "gradient_accumulation_steps": 4, "num_train_epochs": 5, "lr_scheduler_type": "constant",

@@ -113,9 +113,16 @@ def run(case: Case, subject: Subject) -> Runs:
             return runs
         fitting = case.scenario.without_arguments(_FIND).with_arguments(**{_SIZE: found})
         runs["fitting"] = run_scenario(fitting, subject, _fitting(at))
-        if runs.first.finished and any(each.step == at for each in runs.first.checkpoints) and f"checkpoint-{at}" in runs.first.folders:
+        if runs.first.finished and at in _saved_at_last(runs.first) and f"checkpoint-{at}" in runs.first.folders:
             runs["resumed"] = run_scenario(case.scenario, subject, _searching(case, at, resumed=True), directory=directory)
     return runs
+
+
+def _saved_at_last(record: Record) -> list[int]:
+    """The steps after which the last attempt has saved: what those before have left is of another batch size."""
+    names = [event.name for event in record.events]
+    begun = len(names) - names[::-1].index("on_train_begin")
+    return [each.step for each in record.checkpoints[names[:begun].count("on_save") :]]
 
 
 def _searching(case: Case, at: int | None, *, resumed: bool) -> Any:
