@@ -25,6 +25,17 @@ SUBJECT = subjects.load(subjects.DEFAULT)
 # What else a bug can lead to than its example.
 OTHERWISE: Final = (
     (
+        "resumed-rebalance-of-the-first-pass",  # and so do several processes after one
+        Case(experiment="resume_in_processes", scenario=Scenario(
+            arguments={
+                "per_device_train_batch_size": 1, "max_steps": 6, "save_strategy": "steps", "save_steps": 5, "optim": "sgd",
+                "learning_rate": 0.1, "train_sampling_strategy": "batch_rebalance",
+            },
+            data=Data(kind="dynamic", n=8), model=Model(name="lstm"), devices=Devices(kind="gloo", count=2),
+            components=Components(collator="padding"),
+        ), parameters={"at": 5, "how": "from_one"}),
+    ),
+    (
         "best-checkpoint-of-another-run",  # which stays, since what is better comes after the last save
         Case(experiment="save_into_a_used_folder", scenario=Scenario(
             arguments={

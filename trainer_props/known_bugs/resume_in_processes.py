@@ -49,13 +49,20 @@ def _rebalances(scenario: Scenario) -> bool:
 
 
 def _in_the_order_of_the_first(judgement: Violated, runs: Runs, scenario: Scenario) -> bool:
-    """Every rank goes on in a later pass with the batches that it had there in the first one."""
+    """Every rank goes on in a later pass with the batches that it had there in the first one; or, where the numbers of ranks differ, all
+    together do with the samples of its updates.
+    """
     resumed, whole = measures.resumed(runs), measures.whole(runs)
     done = len(whole[0].updates) - len(resumed[0].updates)
     per_epoch, accumulation = accounting.updates_per_epoch(scenario), int(scenario.argument("gradient_accumulation_steps"))
     epoch, skipped = done // per_epoch, done % per_epoch * accumulation
-    if len(resumed) != len(whole) or not epoch or not skipped:
+    if not epoch or not skipped:
         return False
+    if len(resumed) != len(whole):
+        now, planned = measures.samples(runs).value, measures.samples_of_the_whole(runs, done).value
+        then = measures.samples_of_the_whole(runs, done % per_epoch).value
+        left = min(per_epoch - done % per_epoch, len(now))
+        return bool(now[:left] == then[:left] and now != planned)
     first, due = ([sharding.batches_of_pass(each, number)[skipped:] for each in whole] for number in (0, epoch))
     got = [sharding.batches_of_pass(each, 0) for each in resumed]
     return got != due and all(begun == begins[: len(begun)] for begun, begins in zip(got, first, strict=True))
