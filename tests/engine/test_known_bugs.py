@@ -25,6 +25,17 @@ SUBJECT = subjects.load(subjects.DEFAULT)
 # What else a bug can lead to than its example.
 OTHERWISE: Final = (
     (
+        "training-loss-of-one-rank",  # of no update at all
+        Case(experiment="shard_data", scenario=Scenario(
+            arguments={
+                "per_device_train_batch_size": 1, "per_device_eval_batch_size": 1, "gradient_accumulation_steps": 3, "max_steps": 1,
+                "eval_strategy": "epoch", "metric_for_best_model": "score",
+            },
+            data=Data(kind="stream", n=4, n_eval=2), devices=Devices(kind="gloo", count=2),
+            components=Components(scores=(0.0,), early_stopping=EarlyStopping()),
+        )),
+    ),
+    (
         "resumed-rebalance-of-the-first-pass",  # and so do several processes after one
         Case(experiment="resume_in_processes", scenario=Scenario(
             arguments={

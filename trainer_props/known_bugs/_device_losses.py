@@ -16,6 +16,8 @@ from trainer_props.zoo import MODELS
 
 TOLERANCE = 1e-4
 _CLIPPED = 1e-5
+_NO_UPDATE = 0.001
+"""By what the sum of the losses is divided where there was no update."""
 
 
 def divides(scenario: Scenario) -> bool:
@@ -107,7 +109,8 @@ def returned(runs: Runs, scenario: Scenario) -> list[float]:
     found = []
     for record in measures.ranks(runs):
         own = reported(record, scenario)
-        found.append((covered + sum(own) - _until(record, scenario, steps[-1:])[0]) / max(1, len(own)))
+        whole = sum(_of_micro_batches(record, scenario)) if in_processes(scenario) else sum(own)  # with what no update has ended
+        found.append((covered + whole - _until(record, scenario, steps[-1:])[0]) / max(_NO_UPDATE, len(own)))
     return found
 
 
