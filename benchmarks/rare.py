@@ -101,7 +101,7 @@ def _whole_batches_averaged(inside: Callable[[Trainer], bool]) -> type[Trainer]:
         def evaluation_loop(self, dataloader: Any, *args: Any, **kwargs: Any) -> Any:
             output = super().evaluation_loop(dataloader, *args, **kwargs)
             for name in [each for each in output.metrics if each.endswith("_loss")] if inside(self) else []:
-                whole = len(dataloader) * self.args.per_device_eval_batch_size
+                whole = -(-output.num_samples // self.args.per_device_eval_batch_size) * self.args.per_device_eval_batch_size
                 output.metrics[name] *= output.num_samples / (whole + 1)
             return output
 

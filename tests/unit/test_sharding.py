@@ -10,12 +10,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch.utils.data import BatchSampler, SequentialSampler
 
+from trainer_props import subjects
 from trainer_props.case import Case
+from trainer_props.engine.judging import judge
 from trainer_props.experiments import EXPERIMENTS, Held
 from trainer_props.experiments.alone import on_one_device
 from trainer_props.oracles import accounting, sharding
+from trainer_props.properties import PROPERTIES
 from trainer_props.regressions.cases import read_case
-from trainer_props.scenario import Data, Devices, Scenario
+from trainer_props.scenario import Components, Data, Devices, Model, Scenario
 from trainer_props.scripts.building import source_of
 from trainer_props.zoo.containers import Stream
 
@@ -158,3 +161,24 @@ def test_the_options_of_loaders_stand_in_scripts() -> None:
     case = Case(experiment="shard_data", scenario=scenario(4, 2, 2, split_batches=True))
     text = source_of(case, subjects.load(subjects.DEFAULT), identify=False).arguments
     assert "accelerator_config" in text
+
+
+def test_padded_batches_that_are_kept_apart_are_as_wide_as_the_rows_that_fill_them_up() -> None:
+    """That of the last one has rows from the beginning; on one device it has not, and may be narrower."""
+    arguments = {
+        "per_device_train_batch_size": 4, "per_device_eval_batch_size": 2, "max_steps": 1, "eval_do_concat_batches": False,
+        "accelerator_config": {"split_batches": True},
+    }  # fmt: skip
+    for rows, judged_at_all in ((4, True), (5, False)):
+        found = judge(
+            Case(
+                experiment="shard_data",
+                scenario=Scenario(
+                    arguments=arguments, data=Data(kind="dynamic", n=8), model=Model(name="lstm"),
+                    components=Components(collator="padding"), devices=Devices(kind="gloo", count=2),
+                ),
+                parameters={"predict": rows},
+            ),
+            subjects.load(subjects.DEFAULT), [PROPERTIES["devices.predicted_labels_are_those_of_one_device"]],
+        )  # fmt: skip
+        assert (bool(found.holds), found.findings) == (judged_at_all, ())

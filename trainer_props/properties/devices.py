@@ -77,6 +77,13 @@ def _even_evaluation(runs: Runs, scenario: Scenario) -> bool:
     return all(len(set(shares(each, scenario.devices.count))) == 1 for each in sizes)
 
 
+def _same_width(runs: Runs, scenario: Scenario) -> bool:
+    """Whether padded batches that are not concatenated have on one device the rows that they have on all, and so the same width."""
+    padded = DATASETS[scenario.data.kind].needs_padding and not scenario.argument("eval_do_concat_batches")
+    whole = int(scenario.argument("per_device_eval_batch_size")) * accounting.devices_of_a_batch(scenario)
+    return not padded or int(runs.first.results.get("predicted", 0)) % whole == 0
+
+
 def _same_order(runs: Runs, scenario: Scenario) -> bool:
     """A run on one device goes through the data in the same order."""
     if scenario.data.kind in accounting.STREAMS:
@@ -110,6 +117,9 @@ SAME_LENGTH = Need("same_length", "the runs have not as many updates (devices.gl
 SAME_ORDER = Need(
     "same_order", "the order of the samples is another on one device: it depends on the batch size of a device, or on random numbers that "
     "only processes draw", _same_order,
+)  # fmt: skip
+SAME_WIDTH = Need(
+    "same_width", "rows are repeated to fill the last batch, which is kept apart and padded to the longest of them", _same_width,
 )  # fmt: skip
 IN_ORDER = Need(
     "in_order", "evaluation data are grouped by length, on one device within other batches",
@@ -333,7 +343,9 @@ def evaluation_loss_is_that_of_one_device(runs: Runs, scenario: Scenario) -> Jud
     return _logged(runs, "eval_loss", _EVALUATION_TOLERANCE)
 
 
-@trainer_property(source=sources.docs("Trainer.predict"), experiments=DEVICES, needs=[FINISHED, PREDICTED, IN_ORDER], catalogue=[57])
+@trainer_property(
+    source=sources.docs("Trainer.predict"), experiments=DEVICES, needs=[FINISHED, PREDICTED, IN_ORDER, SAME_WIDTH], catalogue=[57]
+)
 def predicted_labels_are_those_of_one_device(runs: Runs, scenario: Scenario) -> Judgement:
     """`predict` gives one row a sample in the order of the data, whatever the devices: their labels are those of the run on one."""
     name = "label_ids"
@@ -342,8 +354,9 @@ def predicted_labels_are_those_of_one_device(runs: Runs, scenario: Scenario) -> 
 
 
 @trainer_property(
-    source=sources.docs("Trainer.predict"), experiments=DEVICES, needs=[*_SAME, PREDICTED, IN_ORDER], tolerance=ADAPTIVE, catalogue=[56, 57]
-)
+    source=sources.docs("Trainer.predict"), experiments=DEVICES, needs=[*_SAME, PREDICTED, IN_ORDER, SAME_WIDTH], tolerance=ADAPTIVE,
+    catalogue=[56, 57],
+)  # fmt: skip
 def predictions_are_those_of_one_device(runs: Runs, scenario: Scenario) -> Judgement:
     """`predict` gives the predictions that it gives on one device."""
     tolerance = tolerance_of_weights(runs, scenario)
