@@ -82,7 +82,7 @@ def test_the_model_says_what_a_run_does_and_so_it_is(
     if not disk:
         runs = runs_of(case(step, **arguments))
         crashed = measures.endings(runs, 1).value == [measures.CRASHES]
-        assert (0, measures.last_steps(runs).value[0], crashed, tuple(measures.checkpoints(runs).value[0])) == expected
+        assert (0, measures.last_steps(runs, 1).value[0], crashed, tuple(measures.checkpoints(runs, 1).value[0])) == expected
 
 
 def test_the_model_knows_what_is_possible() -> None:
@@ -121,9 +121,9 @@ def test_a_life_is_lived_step_by_step() -> None:
     ]  # fmt: skip
     runs = runs_of(case(*steps, **BY_TWO, **EVALUATED))
     assert list(runs) == ["baseline", "1 train", "2 crash", "4 evaluate", "5 predict", "8 train", "9 again", "10 again"]
-    assert measures.first_steps(runs).value == [0, 1, 1, 3, 4]
-    assert measures.last_steps(runs).value == [1, 4, 3, 4, 8]
-    assert measures.checkpoints(runs).value == [[1], [1, 2], [1], [1], [3], [4], [8]]
+    assert measures.first_steps(runs, 5).value == [0, 1, 1, 3, 4]
+    assert measures.last_steps(runs, 5).value == [1, 4, 3, 4, 8]
+    assert measures.checkpoints(runs, 7).value == [[1], [1, 2], [1], [1], [3], [4], [8]]
     assert measures.endings(runs, 7).value == [measures.ENDS, measures.CRASHES, *[measures.ENDS] * 5]
     assert [each.metrics["eval_loss"] for each in runs["4 evaluate"].evaluations] == measures.evaluations_of_the_baseline(runs, [1]).value
     judged = judge(case(*steps, **BY_TWO, **EVALUATED), SUBJECT, MINE)

@@ -36,7 +36,7 @@ def by_the_intervals_of_the_first_run(judgement: Violated, runs: Runs, scenario:
         scenarios.append(own.with_arguments(**kept))
     plan, measured = properties.PLANNED[judgement.quantity]
     planned = plan(runs, scenarios)
-    return planned == measured(runs).value and planned != plan(runs, properties.scenarios_of(runs, scenario))
+    return planned == measured(runs, len(runs)).value and planned != plan(runs, properties.scenarios_of(runs, scenario))
 
 
 def operations_of_a_crash(judgement: Violated, runs: Runs, scenario: Scenario) -> bool:

@@ -51,14 +51,14 @@ def how_it_ended(record: Record) -> str:
 
 
 @measure
-def endings(runs: Runs, number: int | None = None) -> list[str]:
-    """How the runs of the life ended; the first so many of them, if a number is given."""
+def endings(runs: Runs, number: int) -> list[str]:
+    """How the first runs of the life ended, as many as that."""
     return [how_it_ended(record) for record in lived(runs)[:number]]
 
 
 @measure
-def first_steps(runs: Runs, number: int | None = None) -> list[int]:
-    """`global_step` with which each training run begins; each of the first so many."""
+def first_steps(runs: Runs, number: int) -> list[int]:
+    """`global_step` with which each of the first so many training runs begins."""
     return [first_step(record) for record in pieces(runs)[:number]]
 
 
@@ -68,8 +68,8 @@ def step_at_the_end(record: Record) -> int | None:
 
 
 @measure
-def last_steps(runs: Runs, number: int | None = None) -> list[int | None]:
-    """`global_step` at the end of each training run; of each of the first so many."""
+def last_steps(runs: Runs, number: int) -> list[int | None]:
+    """`global_step` at the end of each of the first so many training runs."""
     return [step_at_the_end(record) for record in pieces(runs)[:number]]
 
 
@@ -79,8 +79,8 @@ def steps_on_disk(record: Record) -> list[int]:
 
 
 @measure
-def checkpoints(runs: Runs, number: int | None = None) -> list[list[int]]:
-    """The steps of the checkpoints in the output directory after each run of the life; after each of the first so many."""
+def checkpoints(runs: Runs, number: int) -> list[list[int]]:
+    """The steps of the checkpoints in the output directory after each of the first so many runs of the life."""
     return [steps_on_disk(record) for record in lived(runs)[:number]]
 
 

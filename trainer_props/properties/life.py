@@ -58,7 +58,7 @@ def checkpoints(runs: Runs, scenarios: Sequence[Scenario]) -> list[list[int]]:
 
 def history(runs: Runs, scenarios: Sequence[Scenario]) -> list[list[Any]]:
     """Step and kind of the losses and evaluations that the log history should have, given the scenarios of the training runs."""
-    return life.history(scenarios, measures.first_steps(runs).value, accounting.total_updates(scenarios[-1]))
+    return life.history(scenarios, measures.first_steps(runs, len(runs)).value, accounting.total_updates(scenarios[-1]))
 
 
 _HISTORY: Final = "losses and evaluations in the log history"
@@ -66,14 +66,14 @@ PLANNED: Final[Mapping[str, tuple[Callable[[Runs, Sequence[Scenario]], list[Any]
     "how each run ends": (endings, measures.endings),
     "global_step at the end of each run": (last_steps, measures.last_steps),
     "steps of the checkpoints after each run": (checkpoints, measures.checkpoints),
-    _HISTORY: (history, measures.history),
+    _HISTORY: (history, lambda runs, number: measures.history(runs)),
 }
 """What the plans of the training runs decide: the quantity, what it should be, given their scenarios, and what measures it."""
 
 
 def _run_by_run(quantity: str, runs: Runs, expected: list[Any], measured: Callable[..., Measured]) -> Judgement:
     """Up to the first run that is not as it should be: what is expected of those after it follows from what it left."""
-    pairs = zip(expected, measured(runs).value, strict=True)
+    pairs = zip(expected, measured(runs, len(expected)).value, strict=True)
     number = next((number for number, (wanted, found) in enumerate(pairs, 1) if wanted != found), len(expected))
     return same(quantity, expected=expected[:number], observed=measured(runs, number), at="run")
 
@@ -102,7 +102,7 @@ def _follows_no_metric(runs: Runs, scenario: Scenario) -> bool:
 def _ends_no_epoch(runs: Runs, scenario: Scenario) -> bool:
     """No run begins with a checkpoint from after the end of an epoch that a stop had cut short: such are those of plans by epoch."""
     per_epoch, total = accounting.updates_per_epoch(scenario), accounting.total_updates(scenario)
-    begun = measures.first_steps(runs).value
+    begun = measures.first_steps(runs, len(runs)).value
     return not any(
         record.global_step is not None
         and record.global_step in begun
