@@ -79,7 +79,8 @@ def _even_evaluation(runs: Runs, scenario: Scenario) -> bool:
 
 def _same_width(runs: Runs, scenario: Scenario) -> bool:
     """Whether padded batches that are not concatenated have on one device the rows that they have on all, and so the same width."""
-    padded = DATASETS[scenario.data.kind].needs_padding and not scenario.argument("eval_do_concat_batches")
+    filled_up = in_processes(scenario) and not accounting.drops_last(scenario)
+    padded = filled_up and DATASETS[scenario.data.kind].needs_padding and not scenario.argument("eval_do_concat_batches")
     whole = int(scenario.argument("per_device_eval_batch_size")) * accounting.devices_of_a_batch(scenario)
     return not padded or int(runs.first.results.get("predicted", 0)) % whole == 0
 
