@@ -52,6 +52,7 @@ CHOSEN: Final = (
     "--property", "steps.*", "--property", "logs.*", "--property", "optimization.*",
 )  # fmt: skip
 LONGEST: Final = 6.0
+MOST_ENDS: Final = 3
 PATIENCE: Final = 60.0
 
 
@@ -189,6 +190,9 @@ def one_kill(campaign: Campaign, done: dict[str, Any], counts: Counter[str], opt
         if campaign.process is not None:
             code = campaign.process.returncode
             done["wrong"].append(f"kill {number}: the campaign ended by itself with {code}: {campaign.output[-300:]}")
+            counts["ended by itself"] += 1
+            if counts["ended by itself"] > MOST_ENDS:
+                raise SystemExit(f"the campaign ends by itself again and again: {campaign.output[-500:]}")
         campaign.start(5.0)
     left = {kind: getattr(options, kind) - done[kind] for kind in ("workers", "coordinators")}
     kind = draws.choices(list(left), weights=[max(0, each) for each in left.values()])[0]

@@ -6,10 +6,12 @@
 ratio of runs in a second; the memory that the processes of the campaign with 2 jobs have for themselves, after its first five minutes
 (or its first tenth, if that is less) against the end of the hour, also as growth per 10,000 runs; and what it has on disk. `ends`:
 campaigns that end by themselves, by Ctrl-C, by SIGTERM, and by SIGKILL of their coordinator, each with runs in processes: the processes,
-listening ports, temporary directories, named semaphores and shared memory that they leave.
+listening ports, temporary directories, named semaphores and shared memory that they leave; and one whose scripts are being run when SIGTERM
+comes.
 
-Bounds: 1.7 times the runs; memory grows by less than 5 %; nothing is left. What was measured is kept in the state folder, if one is named:
-started again, it goes on from there; of an hour that was cut, the longest piece tells the memory.
+Bounds: 1.7 times the runs; memory grows by less than 5 %; on disk at most 32 MB; each end with the exit code that belongs to it, after
+runs in processes, and nothing left. What was measured is kept in the state folder, if one is named: started again, it goes on from there;
+of an hour that was cut, the longest piece tells the memory.
 """
 
 from __future__ import annotations
@@ -25,23 +27,56 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import stopping
-from campaign_kills import Campaign
+from campaign_kills import SUBJECT, Campaign
 
 from trainer_props.running.output import PREFIX
 
 LEAST_RATIO: Final = 1.7
 MOST_GROWTH: Final = 0.05
+MOST_ON_DISK: Final = 32.0
+"""Megabytes: state, board and bitmap have two or three, and each violation a few kilobytes."""
 _EVERY_SECONDS: Final = 5.0
 _SETTLING_SECONDS: Final = 300.0
 _SHORTEST_SECONDS: Final = 10.0
 _SETTLED_SECONDS: Final = 3.0
 _SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108  where the system shows it
 _LISTENING: Final = "0A"
-_ENDS: Final = {"by itself": None, "Ctrl-C": signal.SIGINT, "SIGTERM": signal.SIGTERM, "SIGKILL": signal.SIGKILL}
+_LONG_ENOUGH: Final = 25.0
+
+
+@dataclass(frozen=True)
+class End:
+    """A way to end a campaign.
+
+    Attributes:
+        signal: that its coordinator is sent, or None.
+        codes: of which one it exits with.
+        words: what it is asked for.
+        seconds: that it has.
+        until: what it has printed when it is sent the signal; empty: it has run for a while, in processes.
+    """
+
+    signal: signal.Signals | None
+    codes: tuple[int, ...]
+    words: tuple[str, ...] = ("--experiment", "train_in_processes", "--experiment", "resume_after_a_kill", "--experiment",
+                              "train_on_streams")  # fmt: skip
+    seconds: float = 3600.0
+    until: str = ""
+
+
+_IN_SCRIPTS: Final = (SUBJECT, "--experiment", "train_once", "--experiment", "train_and_save", "--property", "steps.*")
+ENDS: Final = {
+    "by itself": End(None, (0, 1), seconds=30.0),
+    "by Ctrl-C": End(signal.SIGINT, (130, 1)),
+    "by SIGTERM": End(signal.SIGTERM, (130, 1)),
+    "by SIGKILL": End(signal.SIGKILL, (-signal.SIGKILL,)),
+    "by SIGTERM, while scripts run": End(signal.SIGTERM, (1,), _IN_SCRIPTS, 15.0, "Ctrl-C skips that"),
+}
 
 
 class Stock(Campaign):
@@ -120,8 +155,9 @@ def print_hour(state: dict[str, Any]) -> bool:
     grown = (last - first) / first
     print(f"memory of {part['seconds'] / 60:.0f} minutes with 2 jobs: {first:.0f} -> {last:.0f} MB, {grown:+.1%} (less than "
           f"{MOST_GROWTH:.0%}), {(last - first) / max(part['runs'], 1) * 1e4:+.1f} MB per 10,000 runs")  # fmt: skip
-    print(f"on disk {max(part['disk'] for part in state['parts']) / 2**20:.1f} MB")
-    return two / one >= LEAST_RATIO and grown < MOST_GROWTH
+    disk = max(part["disk"] for part in state["parts"]) / 2**20
+    print(f"on disk {disk:.1f} MB (at most {MOST_ON_DISK:g})")
+    return two / one >= LEAST_RATIO and grown < MOST_GROWTH and disk <= MOST_ON_DISK
 
 
 def world(folder: Path) -> set[str]:
@@ -147,29 +183,28 @@ def ports(processes: list[int]) -> set[str]:
 
 def ends(folder: Path, state: dict[str, Any], keep: Callable[[], None]) -> None:
     """End campaigns in every way, and note what is left."""
-    chosen = ("--experiment", "train_in_processes", "--experiment", "resume_after_a_kill", "--experiment", "train_on_streams")
-    for how, number in _ENDS.items():
+    for number, (how, end) in enumerate(ENDS.items()):
         if how in state["ends"]:
             continue
-        campaign = Stock(folder / "ends" / how.replace(" ", "-"), 2, *chosen)
+        campaign = Stock(folder / "ends" / str(number), 2, *end.words)
         before = world(campaign.temporary)
-        campaign.start(15 / 3600 if number is None else 1.0)
+        campaign.start(end.seconds / 3600)
         assert campaign.process is not None
         opened: set[str] = set()
-        end = time.monotonic() + 25.0
+        soonest = time.monotonic() + _LONG_ENOUGH
         try:
-            while campaign.process.poll() is None and (number is None or time.monotonic() < end or not campaign.state().get("runs")):
+            while campaign.process.poll() is None and not (end.signal is not None and _is_time(campaign, end, soonest, opened)):
                 opened |= ports(campaign.living())
                 time.sleep(0.5)
         finally:
             if campaign.process.poll() is None:
-                campaign.process.send_signal(number or signal.SIGINT)
+                campaign.process.send_signal(end.signal or signal.SIGINT)
             code = campaign.process.wait()
         left = [f"process {each}" for each in campaign.wait_until_gone()]
         time.sleep(_SETTLED_SECONDS)  # a process that is ending has no environment to be known by any more, and its sockets still
         still = opened & ports([int(path.name) for path in Path("/proc").glob("[0-9]*") if path.name.isdigit()])
         left += [f"port {each}" for each in sorted(still)]
-        if number == signal.SIGKILL:  # what nobody could remove then, the next start removes
+        if end.signal == signal.SIGKILL:  # what nobody could remove then, the next start removes
             campaign.start(3 / 3600)
             campaign.process.wait()
         time.sleep(_SETTLED_SECONDS)  # what others have in shared memory for a moment is no business of ours
@@ -177,6 +212,25 @@ def ends(folder: Path, state: dict[str, Any], keep: Callable[[], None]) -> None:
         left += [str(path) for path in (campaign.folder / "examples").glob(".running-*")]
         state["ends"][how] = {"code": code, "runs": campaign.state().get("runs", 0), "ports": len(opened), "left": left}
         keep()
+
+
+def _is_time(campaign: Stock, end: End, soonest: float, opened: set[str]) -> bool:
+    """Whether a campaign has come so far that it may be ended."""
+    if end.until:
+        return end.until in campaign.output
+    return time.monotonic() > soonest and bool(opened) and bool(campaign.state().get("runs"))
+
+
+def print_ends(state: dict[str, Any]) -> bool:
+    """Print how campaigns ended; whether all is as it should be."""
+    kept = True
+    for how, found in state["ends"].items():
+        end = ENDS[how]
+        codes = " or ".join(map(str, end.codes))
+        print(f"ended {how}: exit code {found['code']} ({codes}), {found['runs']} runs, {found['ports']} ports were open, left: "
+              f"{', '.join(found['left']) or 'nothing'}")  # fmt: skip
+        kept = kept and found["code"] in end.codes and found["runs"] > 0 and (found["ports"] > 0 or bool(end.until)) and not found["left"]
+    return kept
 
 
 def main() -> int:
@@ -206,10 +260,7 @@ def main() -> int:
             kept = print_hour(state)
         if options.only != "hour":
             ends(folder, state, keep)
-            for how, found in state["ends"].items():
-                print(f"ended {how}: exit code {found['code']}, {found['runs']} runs, {found['ports']} ports were open, left: "
-                      f"{', '.join(found['left']) or 'nothing'}")  # fmt: skip
-                kept = kept and not found["left"]
+            kept = print_ends(state) and kept
     print("bounds: kept" if kept else "bounds: BROKEN")
     return 0 if kept else 1
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
 
@@ -215,6 +217,11 @@ Observation = Record | Runs
 def first_record(observation: Observation) -> Record:
     """The record of the run, or of the first of several."""
     return observation.first if isinstance(observation, Runs) else observation
+
+
+def all_records(observation: Observation) -> Sequence[Record]:
+    """The record of the run, or those of all."""
+    return tuple(observation.values()) if isinstance(observation, Runs) else (observation,)
 
 
 @dataclass(slots=True)

@@ -23,7 +23,7 @@ from trainer_props.engine.drawing import draw
 from trainer_props.engine.events import Finding, Progress, Replayed
 from trainer_props.engine.hunting import ENOUGH, Hunt, crowded
 from trainer_props.engine.judging import Judged
-from trainer_props.engine.novelty import BITS, BYTES, Bitmap, shown
+from trainer_props.engine.novelty import BITS, Bitmap, shown
 from trainer_props.engine.supervisor import supervise
 from trainer_props.experiments import EXPERIMENTS, Held
 from trainer_props.fuzzing.campaign import RICHNESS, Campaign, FixedUpstream, round_seed
@@ -195,16 +195,6 @@ def test_damaged_or_foreign_state_is_one_line(tmp_path: Path, text: str, line: s
         StateFolder(tmp_path).read("m:a", 1)
     assert line in str(raised.value)
     assert "\n" not in str(raised.value)
-
-
-def test_damaged_board_and_bitmap_are_one_line(tmp_path: Path) -> None:
-    for text in ("{", '{"tallies": {"x": {"spent": -1}}}', "\xff"):
-        (tmp_path / "board.json").write_text(text, encoding="latin-1")
-        with pytest.raises(StateError, match=r"board\.json: "):
-            StateFolder(tmp_path).board()
-    (tmp_path / "seen.bits").write_bytes(b"short")
-    with pytest.raises(StateError, match=rf"seen\.bits: 5 bytes, where {BYTES} are"):
-        StateFolder(tmp_path).bitmap()
 
 
 def test_state_survives_its_file(tmp_path: Path) -> None:

@@ -25,6 +25,26 @@ SUBJECT = subjects.load(subjects.DEFAULT)
 # What else a bug can lead to than its example.
 OTHERWISE: Final = (
     (
+        "accumulation-inflates-loss",  # where a callback ends an epoch before the short window at its end
+        Case(experiment="train_with_flags", scenario=Scenario(
+            arguments={
+                "per_device_train_batch_size": 1, "gradient_accumulation_steps": 2, "num_train_epochs": 2, "optim": "sgd",
+                "learning_rate": 0.1, "logging_steps": 1,
+            },
+            data=Data(n=3), model=Model(name="regression_kwargs_unaware"),
+        ), parameters={"plan": (("on_step_end", 1, "should_epoch_stop"),)}),
+    ),
+    (
+        "eval-on-start-is-never-best",  # where those that count come before any update, too
+        Case(experiment="train_on_streams", scenario=Scenario(
+            arguments={
+                "per_device_train_batch_size": 1, "gradient_accumulation_steps": 2, "max_steps": 1, "eval_strategy": "epoch",
+                "eval_on_start": True, "metric_for_best_model": "score",
+            },
+            data=Data(kind="stream", n=1, n_eval=1), components=Components(scores=(0.75, 0.5), early_stopping=EarlyStopping()),
+        )),
+    ),
+    (
         "training-loss-of-one-rank",  # of no update at all
         Case(experiment="shard_data", scenario=Scenario(
             arguments={

@@ -116,6 +116,27 @@ def test_what_was_seen_before_a_crash_is_shrunk_after_it() -> None:
     assert [violation.finding.verdict for violation in result.violations].count("crashed") == 1
 
 
+def test_shrinking_that_kills_its_workers_is_given_up(temporary: Path) -> None:
+    runs = temporary.parent / "runs"
+
+    class DiesLater(Late):
+        """Ends its process in every run, once there were so many."""
+
+        def train(self, *args: Any, **kwargs: Any) -> Any:
+            with runs.open("a", encoding="utf-8") as file:
+                file.write(".")
+            if runs.stat().st_size > 30:
+                os._exit(7)
+            return super().train(*args, **kwargs)
+
+    asked = plan(experiments=("train_once",), properties=(PROPERTIES[1],), max_examples=30, shrink_seconds=60.0)
+    result = supervise(wrap(DiesLater), asked)
+    (left,) = [each for each in result.violations if each.finding.property == PROPERTIES[1]]
+    assert (left.complete, left.runs) == (False, MOST_LOST)
+    assert runs.stat().st_size == 30 + MOST_LOST
+    assert result.errors == []
+
+
 def test_worker_gives_the_same_as_a_session_of_this_process() -> None:
     from trainer_props.engine import Session
 

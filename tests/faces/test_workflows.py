@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
+from trainer_props.fuzzing.state import FORMAT
+
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 NOT_COPIED = (".git", ".venv", "build", "dist", "*.egg-info", "__pycache__", ".*_cache", "fuzz", "constants", "result.json", "report.html")
@@ -119,9 +121,21 @@ def test_the_state_of_a_night_is_kept_and_found_by_the_next() -> None:
     restored, saved = given["actions/cache/restore"]["with"], given["actions/cache/save"]["with"]
     assert (restored["path"], restored["key"]) == (saved["path"], saved["key"]) == (".hypothesis/fuzz", saved["key"])
     assert saved["key"].startswith(restored["restore-keys"])
+    assert restored["restore-keys"] == f"fuzz-{FORMAT}-", "a state that can't be read would be restored in each night from now on"
     assert "run_id" in saved["key"]
     assert given["actions/cache/save"]["if"] == given["actions/upload-artifact"]["if"] == "always()"
     assert given["actions/upload-artifact"]["with"]["name"] == given["actions/download-artifact"]["with"]["name"]
+
+
+def test_the_environment_is_stored_before_a_night_can_fail() -> None:
+    night = [step for name, step, _ in steps(NIGHTLY) if name == "fuzz"]
+    names = [step.get("name", step.get("uses", "").partition("@")[0]) for step in night]
+    restored, saved = night[names.index("actions/cache/restore")], night[names.index("actions/cache/save")]
+    assert restored["id"] == "environment"
+    assert restored["with"]["path"] == saved["with"]["path"] == ".venv"
+    assert saved["with"]["key"] == "${{ steps.environment.outputs.cache-primary-key }}"
+    assert names.index("Set up") + 1 == names.index("actions/cache/save") < names.index("Fuzz")
+    assert "actions/cache" not in names, "it stores nothing when a later step fails"
 
 
 @pytest.mark.timeout(900)
@@ -135,7 +149,8 @@ def test_ci(clean: Path) -> None:
 @pytest.mark.timeout(900)
 def test_a_night(clean: Path, tmp_path: Path) -> None:
     project, summary = clean / "project", tmp_path / "summary.md"
-    code, text = run(clean, NIGHTLY, "Set up")
+    os.utime(project / ".venv" / "ready", (0, 0))  # as it is restored: older than the files of the checkout
+    code, text = run(clean, NIGHTLY, "Set up", RESTORED="true")
     assert (code, text) == (0, "make: '.venv/ready' is up to date.\n")
     code, text = run(clean, NIGHTLY, "Fuzz", GITHUB_STEP_SUMMARY=str(summary))
     assert code in (0, 1), text

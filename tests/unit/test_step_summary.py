@@ -45,7 +45,7 @@ def test_nothing_new() -> None:
 
 
 def test_a_campaign() -> None:
-    campaign = {"rounds": 3, "seconds": 9000.0, "runs": 70, "evaluations": 900, "violations": 0, "masked": []}
+    campaign = {"rounds": 3, "seconds": 9000.0, "runs": 70, "evaluations": 900, "violations": 0, "still_there": [], "masked": []}
     known = [{"id": "loss-is-late", "seen": 12, "fixed": False}, {"id": "gone", "seen": 0, "fixed": True}]
     text = step_summary.of_result({**SAMPLE, "violations": [], "known_bugs": known, "campaign": campaign})
     assert text.endswith(
@@ -53,6 +53,18 @@ def test_a_campaign() -> None:
         "\n**fixed upstream**: `gone`\n"
         "\nthe campaign so far: 70 runs, 900 evaluations in 2.5 hours\n"
     )
+
+
+def test_violations_that_earlier_starts_had_found_are_named() -> None:
+    there = [{"property": "steps.global_step_counts_updates", "since": "2026-11-28T01:17:00+00:00"}]
+    campaign = {"rounds": 3, "seconds": 9000.0, "runs": 70, "evaluations": 900, "violations": 1, "still_there": there, "masked": []}
+    text = step_summary.of_result({**SAMPLE, "campaign": campaign})
+    assert text.endswith("\nfound by earlier starts, and still there: `steps.global_step_counts_updates` (since 2026-11-28)\n")
+
+
+def test_trouble_is_told() -> None:
+    text = step_summary.of_trouble("state.json: not JSON_x")
+    assert text == "### trainer-props\n\n\N{CROSS MARK} **nothing was done**: state.json: not JSON\\_x\n"
 
 
 def test_errors_of_the_check_are_told() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Any, Final
@@ -35,8 +36,13 @@ for _command, _name in (
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The console script: run a command and exit with its code."""
+    """The console script: run a command and exit with its code. SIGTERM, by which schedulers end things, does what Ctrl-C does."""
+    signal.signal(signal.SIGTERM, _interrupt)
     sys.exit(run(arguments))
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

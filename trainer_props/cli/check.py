@@ -116,8 +116,8 @@ def check(
     def data() -> dict[str, Any]:
         return results.to_data(result, command="check", subject=subject, profile=profile, kept=keeper.kept, repeat=repeat)
 
-    outputs.write_json(data())
     terminal.print_result(console, result, subject, loaded.hint, keeper.kept, where(regressions))
+    outputs.write_json(data())
     if not result.interrupted and write_scripts(keeper, result, loaded, console):
         outputs.write_json(data())
     scripts.print_remedies(console, keeper.kept.values())

@@ -12,7 +12,7 @@ import typer
 
 from trainer_props.checking import where
 from trainer_props.cli.choosing import chosen, devices_of, for_arguments, for_own_data, held_arguments, on_devices
-from trainer_props.cli.common import UsageError, importing, load_subject, regressions_folder
+from trainer_props.cli.common import UsageError, importing, load_subject, refuse, regressions_folder
 from trainer_props.cli.finishing import command_line, exit_code, replays, write_scripts
 from trainer_props.cli.outputs import Outputs
 
@@ -59,7 +59,7 @@ def fuzz(
         from trainer_props.engine import Plan
         from trainer_props.fuzzing import screen
         from trainer_props.fuzzing.campaign import Campaign
-        from trainer_props.fuzzing.state import StateError, StateFolder, told
+        from trainer_props.fuzzing.state import StateError, StateFolder, earlier, now, told
         from trainer_props.keeper import Keeper
         from trainer_props.regressions import Store
         from trainer_props.reports import terminal
@@ -72,11 +72,12 @@ def fuzz(
     experiments, properties = for_own_data(experiments, properties, held, subject)
     experiments, properties = on_devices(experiments, properties, held, devices)
     experiments, properties = for_arguments(experiments, properties, held, console)
-    folder = StateFolder(state)
+    folder = StateFolder(state, lambda line: console.print(line, soft_wrap=True, markup=False))
     repeat = command_line("fuzz", subject, {
         "--hours": hours, "--jobs": jobs if jobs > 1 else None, "--state": state, "--experiment": experiment, "--property": property,
         "--model": model, "--devices": devices, "--arguments": arguments, "--regressions": regressions, "--no-known": no_known,
     })  # fmt: skip
+    start = now()
     try:
         with folder.held():
             known = folder.read(subject, seed if seed is not None else random.SystemRandom().randrange(2**32))
@@ -94,16 +95,25 @@ def fuzz(
                 stack.enter_context(shown)
                 result = campaign.run(hours * 3600, jobs=jobs, replayed=first, running=running)
             masks = campaign.masks()
-    except (StateError, SubjectError) as error:
-        raise UsageError(str(error)) from None
+    except (StateError, SubjectError, OSError) as error:
+        raise _trouble(error) from None
 
     screen.print_masks(console, masks)
     for bug in result.fixed:
         screen.print_fixed(console, bug)
-    _finish(result, keeper, loaded, repeat, outputs, console, where(regressions), told(known, masks))
-    done = f"{known.rounds} round{'s' if known.rounds != 1 else ''} ({screen.length(known.seconds)})"
-    console.print(f"in all {known.runs} runs, {known.evaluations} evaluations in {done}; to go on: {repeat}", soft_wrap=True)
+    there = earlier(known, {each.first.key for each in result.violations}, start)
+    _finish(result, keeper, loaded, repeat, outputs, console, where(regressions), told(known, masks, there))
+    screen.print_end(console, known, there, repeat)
     return exit_code(result)
+
+
+def _trouble(error: Exception) -> UsageError:
+    """What kept the campaign from beginning: in the summary of the step, too, where nobody would look for a line on standard error."""
+    from trainer_props.reports import step_summary
+
+    if trouble := step_summary.append(step_summary.of_trouble(str(error))):
+        refuse(trouble)
+    return UsageError(str(error))
 
 
 def _finish(
@@ -117,8 +127,8 @@ def _finish(
         made = results.to_data(result, command="fuzz", subject=keeper.subject, profile="", kept=keeper.kept, repeat=repeat)
         return {**made, "campaign": campaign}
 
-    outputs.write_json(data())
     terminal.print_result(console, result, keeper.subject, loaded.hint, keeper.kept, option)
+    outputs.write_json(data())
     if not result.interrupted and write_scripts(keeper, result, loaded, console):
         outputs.write_json(data())
     scripts.print_remedies(console, keeper.kept.values())

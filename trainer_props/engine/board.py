@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import mmap
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, BinaryIO
 
 import msgspec
 
@@ -136,16 +137,24 @@ class SharedBoard(Board):
         Raises:
             DamagedBoard: the file holds something else.
         """
-        with self._lock.open("a") as lock:
+        with _opened(self._lock, os.O_RDWR | os.O_CREAT) as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             try:
-                notes = msgspec.json.decode(self._file.read_bytes(), type=Notes) if self._file.exists() else Notes()
+                notes = self._read()
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 raise DamagedBoard(f"{self._file}: no board of a campaign ({' '.join(str(error).split())})") from None
             yield notes
-            new = self._file.with_suffix(".new")
-            new.write_bytes(msgspec.json.encode(notes))
-            new.replace(self._file)
+            path = self._file.with_suffix(".new")
+            with _opened(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC) as new:
+                new.write(msgspec.json.encode(notes))
+            path.replace(self._file)
+
+    def _read(self) -> Notes:
+        try:
+            with _opened(self._file, os.O_RDONLY) as file:
+                return msgspec.json.decode(file.read(), type=Notes)
+        except FileNotFoundError:
+            return Notes()
 
     def close(self) -> None:
         """Nobody is to explore any more, in any of the processes."""
@@ -155,3 +164,9 @@ class SharedBoard(Board):
     def closed(self) -> bool:
         """Whether one of the processes has closed it."""
         return bool(self._flag[0])
+
+
+def _opened(path: Path, flags: int) -> BinaryIO:
+    """A file, through no link; a pipe is not waited for."""
+    handle = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+    return os.fdopen(handle, "rb" if flags == os.O_RDONLY else "r+b")

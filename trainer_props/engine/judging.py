@@ -12,9 +12,11 @@ from trainer_props.experiments import EXPERIMENTS
 from trainer_props.judgement import NotApplicable, Violated
 from trainer_props.known_bugs import explain
 from trainer_props.properties import Property
-from trainer_props.record import Observation, first_record
+from trainer_props.record import Observation, all_records, first_record
+from trainer_props.running.output import NO_ROOM, is_for_want_of_room
 from trainer_props.subjects import Subject
 
+_NO_ROOM = "no room is left on the disk where output directories are made: free some, or set TMPDIR to another place"
 _REFUSALS = ("ValueError", "TypeError", "NotImplementedError")
 
 
@@ -50,6 +52,12 @@ def judge(case: Case, subject: Subject, properties: Sequence[Property]) -> Judge
         record = experiment.run(case, subject)
     except (compat.Unsupported, zoo.MissingPackage) as error:
         return Judged(case, could_not_run=str(error))
+    except OSError as error:
+        if not is_for_want_of_room(error):
+            raise
+        return Judged(case, could_not_run=_NO_ROOM)
+    if any(each.failure is not None and each.failure.kind == NO_ROOM for each in all_records(record)):
+        return Judged(case, could_not_run=_NO_ROOM)
     failure = first_record(record).failure
     if is_refused(record) and failure is not None:
         return Judged(case, refused=f"{failure.kind}: {failure.message}")

@@ -50,7 +50,8 @@ class Bitmap:
             size = os.fstat(handle).st_size
             if size not in (0, BYTES):
                 raise DamagedBitmap(f"{file}: {size} bytes, where {BYTES} are what this version writes")
-            os.ftruncate(handle, BYTES)
+            if not size:
+                os.pwrite(handle, bytes(BYTES), 0)  # not a hole: if there were no room for it later, setting a bit would end the process
             self._map = mmap.mmap(handle, BYTES)
         finally:
             os.close(handle)

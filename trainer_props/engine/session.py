@@ -82,7 +82,7 @@ class Plan:
         novelty: where it is noted what no case has shown before; experiments that show more of it get more time.
         richness: of the slices of an experiment, in turns: how many times over features are drawn (`strategies.draft.rich`).
         hunting: whether half of the cases in regions where a known bug shows nearly always are passed over.
-        most_memory: bytes by which the process may have grown when a slice begins; beyond that exploring ends, for all who share the board.
+        most_memory: bytes by which the process may have grown when a case begins; beyond that exploring ends, for all who share the board.
     """
 
     experiments: Sequence[str] = field(default_factory=lambda: tuple(EXPERIMENTS))
@@ -120,6 +120,7 @@ class Session:
 
     Attributes:
         phase: `replaying`, `exploring` or `shrinking`.
+        shrinking: the violation that is being shrunk.
     """
 
     def __init__(
@@ -137,6 +138,7 @@ class Session:
         self.ledger = Ledger(self.result, entries=dict(entries or {}), known=plan.known, settled=plan.settled)
         self._skipped, self._explored = frozenset(skipped), frozenset(explored)
         self.phase = REPLAYING
+        self.shrinking: Key | None = None
         self._chosen = chosen = [PROPERTIES[name] for name in plan.properties]
         self._turns = []
         for name in plan.experiments:
@@ -245,9 +247,6 @@ class Session:
             left = end - time.monotonic()
             if left <= 0:
                 return
-            if self.plan.most_memory is not None and resident() - self._resident > self.plan.most_memory:
-                self._board.close()
-                return
             given = choice.begin(left)
             begun, before = time.monotonic(), self._examples
             harvest = self._slice(given, SLICE_EXAMPLES * 2 ** min(given.number, 4))
@@ -264,6 +263,8 @@ class Session:
         harvest = Harvest(news=None if novelty is None else 0)
 
         def body(case: Case) -> None:
+            if self.plan.most_memory is not None and resident() - self._resident > self.plan.most_memory:
+                self._board.close()
             if self._board.closed or time.monotonic() - begun > given.seconds:
                 raise EndOfSlice
             self._examples += 1
@@ -327,6 +328,7 @@ class Session:
         for entry in self._to_shrink():
             if not self._board.take("shrink " + serialization.dumps(entry.finding.key), self.plan.part):
                 continue
+            self.shrinking = entry.first.key
             experiment = entry.finding.case.experiment
             properties = self._judging(experiment, entry.finding.property)
             cases = EXPERIMENTS[experiment].cases(self.plan.held) if entry.origin is not None else None

@@ -50,7 +50,7 @@ SILENCE_SECONDS = 2 * WALL_CLOCK_SECONDS
 
 RUN_PROPERTY = "steps.run_finishes"
 MOST_LOST = 3
-"""Workers that an experiment may lose before it is given up: each costs a start, or even the whole silence."""
+"""Workers that an experiment, or the shrinking of a violation, may lose before it is given up: each costs a start, or the whole silence."""
 MOST_KILLED = 30
 """Workers that may be killed from outside without a verdict, before nobody starts another."""
 
@@ -98,6 +98,7 @@ class _Supervision:
         self._entries: dict[Key, Entry] = {}
         self._lost: dict[Key, Violation] = {}
         self._losses: Counter[str] = Counter()
+        self._losses_in_shrinking: Counter[Key] = Counter()
         self._reached: set[str] = set()
         self._killed: dict[str, Case] = {}
         self._again: list[Case] = list(plan.again)
@@ -152,7 +153,8 @@ class _Supervision:
         result: Result | None = None
         for message in worker.messages():
             if isinstance(message, Shipped):
-                result, self._entries, worker.phase = message.result, message.entries, message.phase
+                result, self._entries = message.result, message.entries
+                worker.phase, worker.shrinking = message.phase, message.shrinking
                 self._tell(replace(self._progress, runs=result.runs, evaluations=result.evaluations))
             elif isinstance(message, _Silent):
                 self._beat(message.seconds)
@@ -215,6 +217,11 @@ class _Supervision:
         finding = Finding(RUN_PROPERTY, verdict, "the run", worker.symptom, "it ends", worker.cause, "", None, case)
         if worker.phase != REPLAYING:
             self._losses[case.experiment] += 1
+        if worker.phase == SHRINKING and worker.shrinking in self._entries:
+            self._losses_in_shrinking[worker.shrinking] += 1
+            if (lost := self._losses_in_shrinking[worker.shrinking]) >= MOST_LOST:
+                entry = self._entries.pop(worker.shrinking)
+                self._total.violations.append(Violation(entry.finding, entry.first, 0.0, False, lost))
         self._skipped.add(case.key)
         total = self._total
         total.runs += 1
@@ -248,7 +255,7 @@ class _Worker:
         finished: it told that it came to the end.
         hung: it was killed since it said nothing for too long.
         killed: it ended by SIGKILL, which it was not sent from here.
-        phase: the last that it told of what it was doing.
+        phase, shrinking: the last that it told of what it was doing.
         cause: how it ended.
         symptom: the same, without numbers.
     """
@@ -256,6 +263,7 @@ class _Worker:
     def __init__(self, task: Task, silence: float, signals: Signals) -> None:
         self.folder, self._silence, self._signals = task.folder, silence, signals
         self.finished, self.hung, self.killed, self.phase = False, False, False, REPLAYING
+        self.shrinking: Key | None = None
         self.cause = self.symptom = ""
         context = multiprocessing.get_context("fork")
         self._receiver, sender = context.Pipe(duplex=False)

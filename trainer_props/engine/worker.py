@@ -46,11 +46,13 @@ class Shipped:
         result: counts, known bugs, violations that are shrunk.
         entries: every violation that was seen.
         phase: what the session is at.
+        shrinking: the violation that is being shrunk.
     """
 
     result: Result
     entries: dict[Key, Entry]
     phase: str
+    shrinking: Key | None = None
 
 
 @dataclass(frozen=True)
@@ -212,7 +214,7 @@ class _Teller:
         self.session: Session | None = None
         self._sender, self._running, self._interrupts = sender, running, interrupts
         self._shipped = time.monotonic()
-        self._phase: tuple[str, str] | None = None
+        self._phase: tuple[object, ...] = ()
 
     def __call__(self, event: EngineEvent) -> None:
         if isinstance(event, CaseStarted):
@@ -229,11 +231,11 @@ class _Teller:
     def ship(self) -> None:
         if self.session is not None:
             self._shipped = time.monotonic()
-            self.send(Shipped(self.session.result, self.session.ledger.entries, self.session.phase))
+            self.send(Shipped(self.session.result, self.session.ledger.entries, self.session.phase, self.session.shrinking))
 
     def _note(self, case: Case) -> None:
         assert self.session is not None
-        phase = (case.experiment, self.session.phase)
+        phase = (case.experiment, self.session.phase, self.session.shrinking)
         if phase != self._phase or time.monotonic() - self._shipped > _SHIP_SECONDS:
             self._phase = phase
             self.ship()

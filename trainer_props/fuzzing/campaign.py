@@ -32,13 +32,13 @@ from trainer_props.engine.ledger import Key
 from trainer_props.engine.signals import Signals
 from trainer_props.engine.turns import ENOUGH
 from trainer_props.engine.worker import Running
-from trainer_props.fuzzing.state import Seen, State, StateFolder, case_of, masks
+from trainer_props.fuzzing.state import Seen, State, StateError, StateFolder, case_of, masks
 from trainer_props.keeper import ATTEMPTS, Keeper
 from trainer_props.known_bugs import KnownBug, candidates
 from trainer_props.properties import PROPERTIES
 from trainer_props.running import prepared
 from trainer_props.running.output import remove_own
-from trainer_props.subjects import Subject
+from trainer_props.subjects import Subject, SubjectError
 
 ROUND_SECONDS: Final = 300.0
 """Of exploring, after which workers are forked anew: what they remember of cases goes with them."""
@@ -55,7 +55,6 @@ _LEAST_SECONDS: Final = 1.0
 _MOST_VALUES: Final = 200
 _MOST_ERRORS: Final = 20
 _KNOWN_BUG: Final = "known-bug "
-_STATE: Final = "state "
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ class Standing:
         progress: of this start: runs, evaluations, seconds, the share of its time, what goes on.
         rare: properties that have fewer than ENOUGH evaluations, in all starts.
         seen: bits of novelty that are set, in all starts.
-        violations: of this start.
+        violations: that have not been seen fixed, in all starts.
     """
 
     left: float
@@ -101,7 +100,7 @@ class Campaign:
         state: what all starts have done.
 
     Raises:
-        StateError: the board or the bitmap of the folder is damaged.
+        StateError: the bitmap of the folder can't be opened.
     """
 
     def __init__(
@@ -130,20 +129,22 @@ class Campaign:
         self._bugs: dict[str, KnownBug] = {}
         self._checked: dict[str, set[str]] = {}
         self._gone: set[Key] = set()
+        self._of_state: dict[str, Key] = {}
+        self._open: dict[Key, Violation] = {}
         self._rare = self._seen = 0
         self._runs = self._evaluations = 0
         self._looked = self._written = 0.0
         self._progress: Progress | None = None
 
     def run(self, seconds: float, *, jobs: int = 1, replayed: Sequence[Replay] = (), running: Sequence[Running | None] = ()) -> Result:
-        """Go on for so many seconds; returns what this start found. Interrupted, it returns what was found so far.
+        """Go on for so many seconds; returns what this start found. Interrupted, it returns what was found so far; so it does where it
+        can't go on (the folder can't be written to any more, the subject gives no Trainer), and `errors` says so.
 
         Args:
             replayed: what failed before, judged before anything else.
 
         Raises:
-            StateError: the folder can't be written to any more.
-            SubjectError: the subject gives no Trainer.
+            StateError, SubjectError, OSError: the same, before anything was run.
         """
         self._begun = time.monotonic()
         self._seconds = seconds
@@ -153,44 +154,70 @@ class Campaign:
         remove_own()
         with Signals() as signals:
             self._write()
-            while (left := seconds - (time.monotonic() - self._begun)) > _LEAST_SECONDS or replays:
-                explored = min(self._round_seconds, max(left, _LEAST_SECONDS))
-                plan = replace(
-                    self._plan,
-                    seed=round_seed(self.state.seed, self.state.rounds),
-                    seconds=explored,
-                    replayed=replays,
-                    settled=frozenset(self._settled),
-                )
-                board = self._folder.board()
-                listener = self._keeper.before(self._hear)
-                result = self._workers(self._subject, plan, listener, jobs=jobs, running=running, board=board)
-                self._account(result, min(explored, result.seconds))
-                if not result.interrupted:
-                    self._look_for_fixed()
-                replays = ()
-                self._total.interrupted |= result.interrupted or bool(signals.count)
-                if self._total.interrupted or not result.runs:
+            while not signals.count and ((left := seconds - (time.monotonic() - self._begun)) > _LEAST_SECONDS or replays):
+                try:
+                    runs = self._round(min(self._round_seconds, max(left, _LEAST_SECONDS)), replays, jobs, running)
+                except (StateError, SubjectError, OSError) as error:
+                    if not self._runs and not self._open and self._progress is None:
+                        raise
+                    self._give_up(error)
                     break
+                replays = ()
+                if self._total.interrupted or not runs:
+                    break
+            self._total.interrupted |= bool(signals.count)
         self._total.seconds = time.monotonic() - self._begun
         self._total.violations = list(self._found.values())
         self._listener(Finished(self._total))
         return self._total
 
+    def _round(self, seconds: float, replays: tuple[Replay, ...], jobs: int, running: Sequence[Running | None]) -> int:
+        """Explore for so many seconds; returns the number of runs."""
+        seed, settled = round_seed(self.state.seed, self.state.rounds), frozenset(self._settled)
+        plan = replace(self._plan, seed=seed, seconds=seconds, replayed=replays, settled=settled)
+        board, listener = self._folder.board(), self._keeper.before(self._hear)
+        result = self._workers(self._subject, plan, listener, jobs=jobs, running=running, board=board)
+        self._total.interrupted |= result.interrupted
+        self._account(result, min(seconds, result.seconds))
+        if not result.interrupted:
+            self._look_for_fixed()
+        return result.runs
+
+    def _give_up(self, error: Exception) -> None:
+        """What was told of the round that could not end stays."""
+        text = " ".join(str(error).split())
+        self._total.errors.insert(0, text if isinstance(error, (StateError, SubjectError)) else f"{type(error).__name__}: {text}")
+        for key, violation in self._open.items():
+            self._found.setdefault(key, violation)
+        if (so_far := self._progress) is not None:
+            self._total.runs, self._total.evaluations = self._total.runs + so_far.runs, self._total.evaluations + so_far.evaluations
+
     def masks(self) -> dict[str, tuple[Mask, int, int]]:
-        """What known bugs hide, see `state.masks`."""
-        with self._folder.board().opened() as notes:
-            return masks(notes)
+        """What known bugs hide of what is installed, see `state.masks`; nothing where the board can't be read any more."""
+        try:
+            with self._folder.board().opened() as notes:
+                found = masks(notes)
+        except (StateError, OSError):
+            return {}
+        there = {bug.id for name in PROPERTIES for bug in candidates(name)}
+        return {name: mask for name, mask in found.items() if name in there}
 
     def _replays(self, stored: Sequence[Replay]) -> tuple[Replay, ...]:
         """What failed before: the stored examples, violations whose example is gone, and the known bugs of the installed version."""
+        chosen, models = self._plan, self._plan.held.models
         shrunk = {each.example: each.shrunk for each in self.state.violations}
         found = [replace(each, shrunk=shrunk.get(Path(each.id).name, True)) for each in stored]
         there, names = {(each.case.key, each.property) for each in found}, {Path(each.id).name for each in stored}
         for index, seen in enumerate(self.state.violations):
-            case = case_of(seen)
-            if case is not None and (case.key, seen.key[0]) not in there and seen.example not in names:
-                found.append(Replay(f"{_STATE}{index}", case, seen.key[0], shrunk=seen.shrunk))
+            case, name = case_of(seen), seen.key[0]
+            if case is None or (case.key, name) in there or seen.example in names:
+                continue
+            right_model = models is None or case.scenario.model.name in models
+            if case.experiment in chosen.experiments and name in chosen.properties and right_model:
+                identifier = f"{name} (violation {index + 1} of the state)"
+                self._of_state[identifier] = seen.key
+                # nobody has this case but the state: a fault that does not always show is not to be forgotten for one time that it did not
+                found.append(Replay(identifier, case, name, ATTEMPTS, shrunk=seen.shrunk))
         if self._subject.name == "transformers:Trainer" and self._plan.known:
             self._bugs = {bug.id: bug for name in self._plan.properties for bug in candidates(name)}
             for bug in self._bugs.values():
@@ -209,8 +236,10 @@ class Campaign:
             self._listener(self._standing(event))
             return
         if isinstance(event, FirstSeen):
+            self._open.setdefault(event.finding.key, Violation(event.finding, event.finding, 0.0, False, 0))
             self._note(event.finding.key, event.finding, shrunk=False)
         elif isinstance(event, Shrunk):
+            self._open[event.violation.first.key] = event.violation
             self._note(event.violation.first.key, event.violation.finding, shrunk=True)
         elif isinstance(event, Replayed):
             self._replayed(event)
@@ -236,8 +265,7 @@ class Campaign:
 
     def _replayed(self, event: Replayed) -> None:
         if event.status in (FIXED, KNOWN):
-            index = event.id.removeprefix(_STATE)
-            gone = {self.state.violations[int(index)].key} if event.id.startswith(_STATE) and index.isdigit() else set()
+            gone = {self._of_state[event.id]} if event.id in self._of_state else set()
             self._gone |= gone | {each.key for each in self.state.violations if each.example == Path(event.id).name}
         if event.id.startswith(_KNOWN_BUG):
             self._checked.setdefault(event.id.removeprefix(_KNOWN_BUG).partition(" ")[0], set()).add(event.status)
@@ -292,6 +320,7 @@ class Campaign:
         self._gone.clear()
         self.state.add(result, seconds)
         self._progress = None
+        self._open.clear()
         self._write()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, Self
 
 from rich.console import Console
@@ -16,7 +16,7 @@ from trainer_props.engine.board import Mask
 from trainer_props.engine.events import Finding, FirstSeen, Shrunk
 from trainer_props.engine.turns import ENOUGH
 from trainer_props.fuzzing.campaign import Event, FixedUpstream, Standing
-from trainer_props.fuzzing.state import shares
+from trainer_props.fuzzing.state import Seen, State, shares
 from trainer_props.reports import terminal
 
 PLAIN_SECONDS: Final = 60.0
@@ -105,6 +105,20 @@ def length(seconds: float) -> str:
 def print_fixed(console: Console, bug: str) -> None:
     """Say that a known bug is fixed in the installed version."""
     terminal.line(console, Text.assemble(("fixed upstream", "bold green"), f" {bug}: its example shows it no more"))
+
+
+def print_end(console: Console, state: State, still_there: Sequence[Seen], repeat: str) -> None:
+    """Print what all starts of a campaign have done, and how to go on.
+
+    Args:
+        still_there: violations that earlier starts had found.
+        repeat: the command that goes on.
+    """
+    for each in still_there:
+        since = each.first_seen.partition("T")[0]
+        terminal.line(console, Text.assemble(("still there ", "bold yellow"), f"{each.key[0]}, found by an earlier start on {since}"))
+    done = f"{state.rounds} round{'s' if state.rounds != 1 else ''} ({length(state.seconds)})"
+    console.print(f"in all {state.runs} runs, {state.evaluations} evaluations in {done}; to go on: {repeat}", soft_wrap=True)
 
 
 def print_masks(console: Console, masks: Mapping[str, tuple[Mask, int, int]]) -> None:

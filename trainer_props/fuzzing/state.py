@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import errno
 import fcntl
 import os
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -80,8 +81,7 @@ class Seen(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     @classmethod
     def of(cls, key: Key, finding: Finding, *, example: str, shrunk: bool) -> Seen:
         """A violation that was seen now."""
-        moment = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-        return cls(key=key, case=finding.case.to_json(), example=example, first_seen=moment, shrunk=shrunk)
+        return cls(key=key, case=finding.case.to_json(), example=example, first_seen=now(), shrunk=shrunk)
 
 
 class State(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -149,12 +149,15 @@ def _add(total: Judged | Explored, count: Any) -> None:
 class StateFolder:
     """The folder of a campaign: `state.json`, the board, the bitmap, and a lock.
 
+    Board and bitmap say where to look next, and nothing that was found: a damaged one is set aside, and another begun.
+
     Args:
         path: is made if it does not exist.
+        tell: is told in a line what was set aside.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, tell: Callable[[str], None] = lambda line: None) -> None:
+        self.path, self._tell = path, tell
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
@@ -182,7 +185,9 @@ class StateFolder:
             try:
                 # a lock of this process alone: what it forks may outlive a kill of it by a moment, and must not hold the folder
                 fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+            except OSError as error:
+                if error.errno not in (errno.EAGAIN, errno.EACCES):  # a file system without locks
+                    raise StateError(f"{self.path / _LOCK}: {error.strerror or error}") from None
                 if time.monotonic() > end:
                     raise StateError(f"{self.path}: another campaign is at work there") from None
                 time.sleep(0.1)
@@ -201,7 +206,8 @@ class StateFolder:
         try:
             state = _state(read_json(file))
         except (Unreadable, serialization.InvalidData) as error:
-            raise StateError(f"{file}: {' '.join(str(error).split())}") from None
+            why = " ".join(str(error).split())
+            raise StateError(f"{file}: {why}; remove it to begin anew, or name another folder with --state") from None
         if not same_subject(state.subject, subject):
             raise StateError(f"{file}: a campaign on {state.subject}, not on {subject}: name another folder with --state")
         return state
@@ -228,45 +234,71 @@ class StateFolder:
         """The board of a round, with what earlier ones have left.
 
         Raises:
-            StateError: its file is damaged.
+            StateError: its file can't be read or written.
         """
-        board = SharedBoard(self.path / _BOARD)
+        file = self.path / _BOARD
+        board = SharedBoard(file)
         try:
-            board.begin_round()
-        except (DamagedBoard, OSError) as error:
-            raise StateError(str(error)) from None
+            try:
+                board.begin_round()
+            except DamagedBoard as error:
+                self._set_aside(file, str(error))
+                board.begin_round()
+        except OSError as error:
+            raise StateError(f"{file}: {error.strerror or error}") from None
         return board
 
     def bitmap(self) -> Bitmap:
         """What no case has shown before.
 
         Raises:
-            StateError: its file is damaged.
+            StateError: its file can't be opened, or there is no room for it.
         """
+        file = self.path / _BITMAP
         try:
-            return Bitmap(self.path / _BITMAP)
-        except DamagedBitmap as error:
-            raise StateError(str(error)) from None
+            try:
+                return Bitmap(file)
+            except DamagedBitmap as error:
+                self._set_aside(file, str(error))
+                return Bitmap(file)
         except OSError as error:
-            raise StateError(f"{self.path / _BITMAP}: {error.strerror or error}") from None
+            raise StateError(f"{file}: {error.strerror or error}") from None
+
+    def _set_aside(self, file: Path, why: str) -> None:
+        aside = file.with_name(f"{file.name}.damaged")
+        file.replace(aside)
+        self._tell(f"{why}: set aside as {aside.name}; what it knew of where to look is found out anew")
 
 
 def case_of(seen: Seen) -> Case | None:
     """The case of a violation, or None if this version can't run it."""
     try:
-        return read_case(seen.case)
+        return read_case(serialization.to_data(seen.case))  # infinities are numbers since the file was read
     except serialization.InvalidData:
         return None
 
 
-def told(state: State, masked: Mapping[str, tuple[Mask, int, int]]) -> dict[str, Any]:
-    """A campaign as data for reports: what all of its starts have done, and the shares that known bugs mask (of cases, of evaluations)."""
+def earlier(state: State, keys: Collection[Key], start: str) -> list[Seen]:
+    """Those of these violations that were seen before a start, at that moment as ISO 8601 has it."""
+    return [each for each in state.violations if each.key in keys and each.first_seen < start]
+
+
+def now() -> str:
+    """The moment, as ISO 8601 has it."""
+    return dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+
+
+def told(state: State, masked: Mapping[str, tuple[Mask, int, int]], still_there: Sequence[Seen] = ()) -> dict[str, Any]:
+    """A campaign as data for reports: what all of its starts have done, the shares that known bugs mask (of cases, of evaluations), and the
+    violations that earlier starts had found.
+    """
     return {
         "rounds": state.rounds,
         "seconds": round(state.seconds, 3),
         "runs": state.runs,
         "evaluations": state.evaluations,
         "violations": len(state.violations),
+        "still_there": [{"property": each.key[0], "since": each.first_seen} for each in still_there],
         "masked": [
             {"known_bug": name, "cases": round(cases, 6), "evaluations": round(evaluations, 6)}
             for name, (cases, evaluations) in sorted(shares(masked).items(), key=lambda item: item[1], reverse=True)

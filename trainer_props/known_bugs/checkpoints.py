@@ -19,9 +19,11 @@ _DOCS = "https://huggingface.co/docs/transformers/main_classes/trainer#transform
 
 
 def _values(record: Record, scenario: Scenario) -> list[tuple[int, float]]:
-    """(step, tracked metric) of every evaluation after the first update."""
-    key = f"eval_{best_model.metric_name(scenario)}"
-    return [(each.step, each.metrics[key]) for each in record.evaluations if each.step and key in each.metrics]
+    """(step, tracked metric) of every evaluation but the one before training, whether or not there was an update in between."""
+    key, names = f"eval_{best_model.metric_name(scenario)}", [event.name for event in record.events]
+    begun = names.index("on_step_begin") if "on_step_begin" in names else len(names)
+    later = record.evaluations[names[:begun].count("on_evaluate") :]
+    return [(each.step, each.metrics[key]) for each in later if key in each.metrics]
 
 
 def _evaluated_without_saving(scenario: Scenario) -> bool:

@@ -34,8 +34,7 @@ def upstream_logs(record: Record, scenario: Scenario) -> tuple[list[float], floa
     """The logged losses and the training loss as 5.23.0 adds them up from the losses of the micro-batches.
 
     A loss that forward is taken to have divided by the items of its window is not divided by the micro-batches again, whether or not it
-    was; a
-    loss that is not finite is replaced by what the sum has so far, over one more than the updates since the last log.
+    was; a loss that is not finite is replaced by what the sum has so far, over one more than the updates since the last log.
     """
     divided = (
         MODELS[scenario.model.name].swallows_num_items
@@ -43,20 +42,18 @@ def upstream_logs(record: Record, scenario: Scenario) -> tuple[list[float], floa
         or scenario.components.loss != "model"
     )
     due = {entry["step"] for entry in record.log_history if "loss" in entry}  # when to log is a question of its own
-    logs, everything, running, last, position = [], 0.0, 0.0, 0, 0
-    windows = accounting.windows(scenario, len(record.updates))
-    for step, window in enumerate(windows, 1):
-        for batch in record.batches[position : position + window.batches]:
-            share = math.nan if batch.loss is None else batch.loss / (1 if divided else window.batches)
+    logs, everything, running, last = [], 0.0, 0.0, 0
+    for step, span in enumerate(spans(record), 1):  # as they were: a callback may have ended an epoch before its short window
+        for batch in record.batches[span.first : span.end]:
+            share = math.nan if batch.loss is None else batch.loss / (1 if divided else span.end - span.first)
             if math.isfinite(share) or not scenario.argument("logging_nan_inf_filter"):
                 running += share
             else:
                 running += running / (step - last)
-        position += window.batches
         if step in due:
             logs.append(running / (step - last))
             everything, running, last = everything + running, running - running, step
-    return logs, (everything + running) / max(1, len(windows))
+    return logs, (everything + running) / max(1, len(record.updates))
 
 
 def _logs_as_upstream(judgement: Violated, record: Record, scenario: Scenario) -> bool:

@@ -33,6 +33,11 @@ def metric_name(scenario: Scenario) -> str | None:
     return str(name).removeprefix("eval_")
 
 
+def is_given(scenario: Scenario) -> bool:
+    """Whether the tracked metric is a score that is the same whatever is trained; a loss is not."""
+    return metric_name(scenario) == "score" and bool(scenario.components.scores)
+
+
 def greater_is_better(scenario: Scenario) -> bool:
     """The direction of the tracked metric: as given, else up unless its name ends in `loss`."""
     asked = scenario.argument("greater_is_better")

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import Final
 
 from trainer_props.measures import resume as measures
-from trainer_props.oracles import accounting
+from trainer_props.oracles import accounting, best_model
 from trainer_props.properties.needs import Need
 from trainer_props.record import Record, Runs
 from trainer_props.scenario import Scenario
@@ -109,13 +109,6 @@ SOMETHING_LEFT = Need(
 ENDS_KEPT = Need(
     "ends_kept", "what was due at the end of an epoch is lost (resume.log_history_has_the_same_entries says so)", _ends_are_kept
 )
-STOPS_ALIKE = Need(
-    "stops_alike",
-    "early stopping did not see what was due at the end of an epoch (resume.log_history_has_the_same_entries says so), or passes begin "
-    "anew, as documented of ignore_data_skip",
-    lambda runs, scenario: scenario.components.early_stopping is None
-    or (_ends_are_kept(runs, scenario) and not (scenario.argument("ignore_data_skip") and scenario.argument("eval_strategy") == "epoch")),
-)  # fmt: skip
 SAME_WORK = Need(
     "same_work", "before the interruption it had other batches, or rates that go by its length or its evaluations",
     lambda runs, scenario: _same_work(measures.arguments_before(runs), scenario),
@@ -154,6 +147,29 @@ NOISE_GOES_ON = Need(
     "noise_goes_on", "within an epoch a collator's random numbers go on otherwise (resume.weights_go_on_where_they_were says so)",
     lambda runs, scenario: scenario.components.collator != "noise" or not _resumes_within_an_epoch(runs, scenario),
 )  # fmt: skip
+
+
+def _stops_alike(runs: Runs, scenario: Scenario) -> bool:
+    if scenario.components.early_stopping is None:
+        return True
+    if not _ends_are_kept(runs, scenario) or (scenario.argument("ignore_data_skip") and scenario.argument("eval_strategy") == "epoch"):
+        return False
+    return best_model.is_given(scenario) or (
+        DATA_SKIPPED.met(runs, scenario) and NOISE_GOES_ON.met(runs, scenario) and _same_samples_as_far_as_both_go(runs, scenario)
+    )
+
+
+def _same_samples_as_far_as_both_go(runs: Runs, scenario: Scenario) -> bool:
+    pairs = zip(measures.samples_of_the_baseline(runs).value, measures.samples(runs).value, strict=False)
+    return not IDENTIFIED.met(runs, scenario) or all(one == other for one, other in pairs)
+
+
+STOPS_ALIKE = Need(
+    "stops_alike",
+    "early stopping did not see what was due at the end of an epoch (resume.log_history_has_the_same_entries says so); or passes begin "
+    "anew, as documented of ignore_data_skip; or it goes by a loss, and other samples or other noise come",
+    _stops_alike,
+)
 
 
 def _resumes_within_an_epoch(runs: Runs, scenario: Scenario) -> bool:

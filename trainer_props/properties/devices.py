@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from trainer_props.judgement import HOLDS, Judgement, close, holds_for_all, not_applicable, same
 from trainer_props.measures import devices as measures
-from trainer_props.oracles import accounting
+from trainer_props.oracles import accounting, best_model
 from trainer_props.oracles.adaptive_schedules import NAMES as METRIC_DRIVEN
 from trainer_props.oracles.sharding import in_processes, random_state_file, repeats
 from trainer_props.properties import sources
@@ -115,6 +115,10 @@ EVEN_EVALUATION = Need(
 )  # fmt: skip
 BY_STEPS = Need("by_steps", "the schedule moves with evaluations", lambda runs, scenario: not _followed(runs, scenario))
 SAME_LENGTH = Need("same_length", "the runs have not as many updates (devices.global_step_counts_with_devices says so)", _same_length)
+SAME_SAVES = Need(
+    "same_saves", "what is saved goes by a loss, which may be another in processes", lambda runs, scenario: best_model.is_given(scenario)
+    or (scenario.components.early_stopping is None and scenario.argument("save_strategy") != "best"),
+)  # fmt: skip
 SAME_ORDER = Need(
     "same_order", "the order of the samples is another on one device: it depends on the batch size of a device, or on random numbers that "
     "only processes draw", _same_order,
@@ -377,7 +381,9 @@ def _apart(one: Any, other: Any, tolerance: float) -> bool:
     return not (one == other or (numbers and abs(one - other) <= tolerance * max(1.0, abs(one))))
 
 
-@trainer_property(source=sources.docs("Trainer.train.resume_from_checkpoint"), experiments=PROCESSES, needs=[FINISHED], catalogue=[72])
+@trainer_property(
+    source=sources.docs("Trainer.train.resume_from_checkpoint"), experiments=PROCESSES, needs=[FINISHED, SAME_SAVES], catalogue=[72]
+)
 def checkpoints_keep_the_state_of_every_rank(runs: Runs, scenario: Scenario) -> Judgement:
     """A checkpoint has the files that it has on one device, and in place of its one random state that of every rank."""
     expected = {

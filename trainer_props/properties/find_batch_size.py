@@ -234,6 +234,8 @@ def resuming_keeps_the_batch_size(runs: Runs, scenario: Scenario) -> Judgement:
         same("attempts of the resumed run", expected=1, observed=measures.attempts(runs, "resumed")),
         same("batch size of the resumed run", expected=size, observed=measures.batch_size(runs, "resumed")),
     ]
+    if scenario.components.early_stopping is not None and size.value > runs.first.results["capacity"]:
+        return not_applicable("the run stopped early, before memory ran short: what goes on may come farther")
     over = runs["resumed"].events[0].step >= end.value
     if not over and scenario.components.early_stopping is None:  # of others resume.ends_at_the_same_step tells
         kept.append(same("steps of the resumed run", expected=end, observed=measures.steps(runs, "resumed")))

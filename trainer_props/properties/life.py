@@ -113,6 +113,16 @@ def _ends_no_epoch(runs: Runs, scenario: Scenario) -> bool:
     )
 
 
+def _intervals_known(runs: Runs, scenario: Scenario) -> bool:
+    """Each run made of its ratios of logging and of evaluating the steps that they ask for."""
+    for record, own in zip(measures.pieces(runs), scenarios_of(runs, scenario), strict=True):
+        ratios = [(record.state.get(name), own.argument(name)) for name in ("logging_steps", "eval_steps")]
+        total = accounting.total_updates(own)
+        if any(asked and asked < 1 and made not in (None, accounting.resolve_steps(asked, total)) for made, asked in ratios):
+            return False
+    return True
+
+
 def _ends_are_kept(runs: Runs, scenario: Scenario) -> bool:
     """No run begins at the end of an epoch with a checkpoint from before it, where the end of the epoch logs or evaluates."""
     per_epoch = accounting.updates_per_epoch(scenario)
@@ -143,6 +153,9 @@ FOLLOWS_NO_METRIC = Need(
 )  # fmt: skip
 EPOCHS_GO_ON = Need("epochs_go_on", resume.EPOCHS_GO_ON.reason, _ends_no_epoch)
 ENDS_KEPT = Need("ends_kept", resume.ENDS_KEPT.reason, _ends_are_kept)
+INTERVALS_KNOWN = Need(
+    "intervals_known", "an interval is not that of the arguments (steps.state_resolves_ratios says so)", _intervals_known
+)
 
 
 _ALWAYS: Final = (BASELINE_FINISHED, resume.RESUMABLE, LIVED)
@@ -219,8 +232,9 @@ def updates_have_the_learning_rates_of_one_run(runs: Runs, scenario: Scenario) -
 
 
 @trainer_property(
-    source=sources.docs("TrainerState.log_history"), experiments=LIFE, needs=[*_SAME, DONE, EPOCHS_GO_ON, ENDS_KEPT], catalogue=[47, 54, 74]
-)
+    source=sources.docs("TrainerState.log_history"), experiments=LIFE, needs=[*_SAME, DONE, EPOCHS_GO_ON, ENDS_KEPT, INTERVALS_KNOWN],
+    catalogue=[47, 54, 74],
+)  # fmt: skip
 def log_history_has_each_entry_once(runs: Runs, scenario: Scenario) -> Judgement:
     """At the end of a job its log history has the losses and evaluations that the run asked for which made the update, each once."""
     return same(_HISTORY, expected=history(runs, scenarios_of(runs, scenario)), observed=measures.history(runs), at="entry")

@@ -35,18 +35,24 @@ def _evaluations(scenario: Scenario) -> list[Any]:
 SAME_EVALUATIONS: Final = Need("same_evaluations", "the run goes by evaluations, and is evaluated at other updates", _same_evaluations)
 
 
-def _draws_alike(runs: Runs, scenario: Scenario) -> bool:
+def _evaluated_alike(runs: Runs) -> bool:
     passes = [[each.step for each in record.evaluations] for record in runs.values()]
-    return not draws_random_numbers(scenario) or passes[0] == passes[-1]
+    return passes[0] == passes[-1]
+
+
+def _goes_alike(runs: Runs, scenario: Scenario) -> bool:
+    if not follows_evaluations(scenario):
+        return True
+    grouped = scenario.argument("train_sampling_strategy") == "group_by_length"  # its order is drawn from the same numbers
+    return _evaluated_alike(runs) or not (grouped or draws_random_numbers(scenario))
 
 
 GOES_ALIKE: Final = Need(
-    "goes_alike", "training draws random numbers and goes by its evaluations, and a prediction has drawn one between",
-    lambda runs, scenario: not follows_evaluations(scenario) or _draws_alike(runs, scenario),
-)  # fmt: skip
+    "goes_alike", "training draws random numbers and goes by its evaluations, and a prediction has drawn one between", _goes_alike
+)
 DRAWS_ALIKE: Final = Need(
     "draws_alike", "each evaluation and prediction draws a random number, and training does too (observe.weights_are_the_same says so)",
-    _draws_alike,
+    lambda runs, scenario: not draws_random_numbers(scenario) or _evaluated_alike(runs),
 )  # fmt: skip
 _SAME_WORK: Final = (*PAIR, SAME_EVALUATIONS, GOES_ALIKE)
 _SAME_DATA: Final = (*_SAME_WORK, SAME_SAMPLES)

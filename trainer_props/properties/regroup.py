@@ -9,7 +9,7 @@ import torch
 from trainer_props.judgement import Judgement, Measured, close, holds_for_all, not_applicable, same
 from trainer_props.measures import optimization
 from trainer_props.measures import pairs as measures
-from trainer_props.oracles import accounting
+from trainer_props.oracles import accounting, best_model
 from trainer_props.properties import sources
 from trainer_props.properties._pairs import (
     CHANGES,
@@ -77,6 +77,10 @@ SMOOTH: Final = Need(
     "smooth", "the schedule follows evaluations",
     lambda runs, scenario: scenario.argument("lr_scheduler_type") not in ("reduce_lr_on_plateau", "greedy"),
 )  # fmt: skip
+STOPS_ALIKE: Final = Need(
+    "stops_alike", "early stopping goes by a loss, which the sizes of the micro-batches may change",
+    lambda runs, scenario: scenario.components.early_stopping is None or best_model.is_given(scenario),
+)  # fmt: skip
 _SAME_WORK: Final = (*PAIR, SAME_ROWS)
 BOTH_WHOLE_WINDOWS: Final = Need(WHOLE_WINDOWS.name, WHOLE_WINDOWS.reason, both(WHOLE_WINDOWS.met))
 BOTH_UNPADDED: Final = Need(NOT_PADDED.name, NOT_PADDED.reason, both(NOT_PADDED.met))
@@ -106,7 +110,7 @@ def ends_at_the_same_step(runs: Runs, scenario: Scenario) -> Judgement:
 
 @trainer_property(
     source=sources.docs("TrainingArguments.gradient_accumulation_steps"), experiments=REGROUP,
-    needs=[*_SAME_WORK, BOTH_UNPADDED, IDENTIFIED], catalogue=[33, 36],
+    needs=[*_SAME_WORK, STOPS_ALIKE, BOTH_UNPADDED, IDENTIFIED], catalogue=[33, 36],
 )  # fmt: skip
 def updates_have_the_same_samples(runs: Runs, scenario: Scenario) -> Judgement:
     """Each update is made of the same samples, in the same order unless the sampler balances micro-batches."""
@@ -116,15 +120,17 @@ def updates_have_the_same_samples(runs: Runs, scenario: Scenario) -> Judgement:
 
 
 @trainer_property(
-    source=sources.docs("TrainingArguments.lr_scheduler_type"), experiments=REGROUP, needs=[*_SAME_WORK, SMOOTH], tolerance=1e-12,
-    catalogue=[33],
+    source=sources.docs("TrainingArguments.lr_scheduler_type"), experiments=REGROUP, needs=[*_SAME_WORK, STOPS_ALIKE, SMOOTH],
+    tolerance=1e-12, catalogue=[33],
 )  # fmt: skip
 def learning_rates_are_the_same(runs: Runs, scenario: Scenario) -> Judgement:
     """Each update has the same learning rate."""
     return close("learning rates", **both_sides(measures.learning_rates, runs), tolerance=1e-12, scale=0.0, at="rate")
 
 
-@trainer_property(source=sources.docs("TrainerState.log_history"), experiments=REGROUP, needs=_SAME_WORK, catalogue=[33])
+@trainer_property(
+    source=sources.docs("TrainerState.log_history"), experiments=REGROUP, needs=[*_SAME_WORK, STOPS_ALIKE], catalogue=[33]
+)
 def log_history_has_the_same_entries(runs: Runs, scenario: Scenario) -> Judgement:
     """The same is logged after the same updates."""
     return same("entries of the log history", **both_sides(measures.entries_of_history, runs), at="entry")

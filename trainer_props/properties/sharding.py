@@ -12,7 +12,7 @@ from trainer_props.measures import sharding as measures
 from trainer_props.oracles import accounting, sharding, tokens
 from trainer_props.properties import sources
 from trainer_props.properties._rounding import reduction
-from trainer_props.properties.devices import FINISHED, IDENTIFIED, PROCESSES, SAME_LENGTH, whole_epochs
+from trainer_props.properties.devices import FINISHED, IDENTIFIED, PROCESSES, SAME_LENGTH, SAME_SAVES, whole_epochs
 from trainer_props.properties.loss import predicted_items
 from trainer_props.properties.needs import Need
 from trainer_props.properties.registry import trainer_property
@@ -213,7 +213,7 @@ def prepared_loaders_share_out_their_rows(runs: Runs, scenario: Scenario) -> Jud
 
 
 @trainer_property(
-    source=sources.docs("TrainingArguments.save_on_each_node"), experiments=PROCESSES, needs=[FINISHED, _APART],
+    source=sources.docs("TrainingArguments.save_on_each_node"), experiments=PROCESSES, needs=[FINISHED, SAME_SAVES, _APART],
     catalogue=[72],
 )  # fmt: skip
 def one_rank_writes_what_all_share(runs: Runs, scenario: Scenario) -> Judgement:

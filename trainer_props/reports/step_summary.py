@@ -63,6 +63,9 @@ def of_result(data: Mapping[str, Any]) -> str:
     if campaign := data.get("campaign"):
         hours = f"{campaign['seconds'] / 3600:.1f} hours"
         lines += f"\nthe campaign so far: {campaign['runs']} runs, {campaign['evaluations']} evaluations in {hours}\n"
+        if there := campaign["still_there"]:
+            named = ", ".join(f"{_code(each['property'])} (since {each['since'][:10]})" for each in there[:_MOST])
+            lines += f"\nfound by earlier starts, and still there: {named}{', ...' if len(there) > _MOST else ''}\n"
     return lines
 
 
@@ -123,6 +126,15 @@ def summary(verdict: str, failures: Sequence[Failure], known: Mapping[str, int],
     if known:
         lines += ["", "known bugs seen: " + ", ".join(f"{_code(bug)} ({times})" for bug, times in sorted(known.items()))]
     return "\n".join(lines) + "\n"
+
+
+def of_trouble(text: str) -> str:
+    """The summary of a command that could not do what it was asked for.
+
+    Args:
+        text: why, in a line.
+    """
+    return f"### trainer-props\n\n{_badge(failed=True)} **nothing was done**: {_text(text)}\n"
 
 
 def append(markdown: str) -> str:

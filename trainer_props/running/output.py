@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
@@ -29,6 +30,12 @@ _USUAL: Final = "/tmp"  # noqa: S108  it is compared with, not written to
 _MEMORY: Final = Path("/dev/shm")  # noqa: S108  mkdtemp gives each directory a name of its own there, and to its owner alone
 _ROOM: Final = 2**30
 """Bytes: where a container keeps less in memory, a few checkpoints could fill it."""
+
+NO_ROOM: Final = "NoRoom"
+"""The kind of a failure that a full disk is to blame for, not the subject."""
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+_LEAST_ROOM: Final = 2**16
+"""Bytes: with less left, what fails to be written may not say why (torch does not)."""
 
 _root: Path | None = None
 _owner: int | None = None
@@ -76,6 +83,19 @@ def output_directory() -> Iterator[str]:
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
+
+
+def is_for_want_of_room(error: BaseException, directory: str | None = None) -> bool:
+    """Whether there is no room on a disk: the error says so, or nearly nothing is left where the directory is."""
+    each: BaseException | None = error
+    while each is not None:
+        if (isinstance(each, OSError) and each.errno in _FULL) or any(os.strerror(code) in str(each) for code in _FULL):
+            return True
+        each = each.__cause__ or each.__context__
+    with contextlib.suppress(OSError):
+        found = os.statvfs(directory) if directory is not None else None
+        return found is not None and found.f_bavail * found.f_frsize < _LEAST_ROOM
+    return False
 
 
 def _this_process() -> Path:

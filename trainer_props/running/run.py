@@ -14,7 +14,7 @@ from trainer_props import compat
 from trainer_props.record import Failure, Record
 from trainer_props.running.devices import cards
 from trainer_props.running.devices.data_parallel import emulated
-from trainer_props.running.output import output_directory
+from trainer_props.running.output import NO_ROOM, is_for_want_of_room, output_directory
 from trainer_props.running.place import place
 from trainer_props.running.process import freeze_again, is_prepared
 from trainer_props.running.recorder import Recorder
@@ -103,7 +103,8 @@ def run(
                 raise
             # the directory has another name in each run, and a reader can do nothing with it
             message, *lines = (text.replace(output_dir, "output_dir") for text in (str(error), *traceback.format_exception(error)[-6:]))
-            failure, ended_at = Failure(where, type(error).__name__, message, tuple(lines)), place(error)
+            kind = NO_ROOM if is_for_want_of_room(error, output_dir) else type(error).__name__
+            failure, ended_at = Failure(where, kind, message, tuple(lines)), place(error)
         _end_workers(trainer, scenario)
         record = observed.recorder.finish() if observed.recorder is not None else Record()
         record.failure, record.stuck, record.ended_at = failure, stuck, ended_at

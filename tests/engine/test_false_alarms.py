@@ -1,0 +1,81 @@
+"""Rare arguments with which the stock Trainer does what is documented, or what a known bug predicts: nothing else is found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import pytest
+
+from trainer_props import subjects
+from trainer_props.case import Case
+from trainer_props.engine.judging import judge
+from trainer_props.properties import PROPERTIES
+from trainer_props.running import prepared
+from trainer_props.running.devices import gloo
+from trainer_props.scenario import Components, Data, Devices, EarlyStopping, Model, Scenario
+
+SUBJECT = subjects.load(subjects.DEFAULT)
+EACH_STEP: Final = {"eval_strategy": "steps", "eval_steps": 1, "optim": "sgd"}
+
+
+def case(experiment: str, arguments: dict[str, Any], parameters: dict[str, Any], **parts: Any) -> Case:
+    return Case(experiment=experiment, scenario=Scenario(arguments=arguments, **parts), parameters=parameters)
+
+
+CASES: Final = {
+    "other losses after a resume with ignore_data_skip end it elsewhere": case(
+        "resume",
+        {
+            **EACH_STEP, "per_device_train_batch_size": 2, "num_train_epochs": 3, "learning_rate": 0.3, "seed": 0, "save_strategy": "steps",
+            "save_steps": 1, "metric_for_best_model": "loss", "ignore_data_skip": True, "restore_callback_states_from_checkpoint": True,
+        },
+        {"interrupt_at": [1]}, data=Data(n=8, n_eval=2), components=Components(early_stopping=EarlyStopping(threshold=0.5)),
+    ),
+    "other losses of uneven micro-batches end it elsewhere": case(
+        "regroup",
+        {
+            **EACH_STEP, "per_device_train_batch_size": 1, "gradient_accumulation_steps": 4, "num_train_epochs": 6, "learning_rate": 0.3,
+            "seed": 3, "logging_steps": 1, "metric_for_best_model": "loss",
+        },
+        {"regroup": [2, 2]}, data=Data(n=3, n_eval=2), components=Components(early_stopping=EarlyStopping(threshold=0.5)),
+    ),
+    "other losses in processes have other evaluations best": case(
+        "train_in_processes",
+        {
+            "per_device_train_batch_size": 3, "per_device_eval_batch_size": 4, "num_train_epochs": 1.5,
+            "learning_rate": 0.3, "optim": "sgd", "optim_args": "momentum=0.9,nesterov=true", "lr_scheduler_type": "constant",
+            "max_grad_norm": 0.0, "seed": 1,
+            "eval_strategy": "epoch", "eval_delay": 1, "eval_on_start": True, "save_strategy": "best", "metric_for_best_model": "loss",
+        },
+        {"apart": 1, "predict": 1}, data=Data(n=10, n_eval=5), model=Model(dtype="float32"), devices=Devices(kind="gloo", count=2),
+    ),
+    "an attempt that stops early finds a size that does not fit": case(
+        "find_batch_size",
+        {
+            **EACH_STEP, "auto_find_batch_size": True, "per_device_train_batch_size": 8, "num_train_epochs": 6, "learning_rate": 0.1,
+            "save_strategy": "steps", "save_steps": 1, "metric_for_best_model": "score", "restore_callback_states_from_checkpoint": True,
+        },
+        {"capacity": 2, "after": 2, "resume_at": 1}, data=Data(n=14, n_eval=2),
+        components=Components(scores=(0.5, 1.0, 0.0), early_stopping=EarlyStopping()),
+    ),
+    "a ratio of logging that is resolved in floating point": case(
+        "life", {"per_device_train_batch_size": 1, "max_steps": 25, "logging_steps": 0.28, "save_strategy": "no", "optim": "sgd"},
+        {"life": [["train"]]}, data=Data(n=10),
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True, scope="module")
+def warm() -> Iterator[None]:
+    with prepared():
+        yield
+    gloo.close()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_nothing_new_is_found(name: str) -> None:
+    judged = judge(CASES[name], SUBJECT, list(PROPERTIES.values()))
+    assert judged.holds
+    assert judged.errors == ()
+    assert [finding.property for finding in judged.findings if finding.known_bug is None] == []
