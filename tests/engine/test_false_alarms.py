@@ -59,6 +59,14 @@ CASES: Final = {
         {"capacity": 2, "after": 2, "resume_at": 1}, data=Data(n=14, n_eval=2),
         components=Components(scores=(0.5, 1.0, 0.0), early_stopping=EarlyStopping()),
     ),
+    "early stopping on a stream whose eval_delay nobody knows": case(
+        "train_on_streams",
+        {
+            "per_device_train_batch_size": 1, "max_steps": 25, "eval_strategy": "epoch", "eval_delay": 1, "eval_on_start": True,
+            "logging_strategy": "epoch", "metric_for_best_model": "loss",
+        },
+        {}, data=Data(kind="stream", n=1, n_eval=1), components=Components(early_stopping=EarlyStopping(threshold=0.25)),
+    ),
     "a ratio of logging that is resolved in floating point": case(
         "life", {"per_device_train_batch_size": 1, "max_steps": 25, "logging_steps": 0.28, "save_strategy": "no", "optim": "sgd"},
         {"life": [["train"]]}, data=Data(n=10),

@@ -25,6 +25,16 @@ SUBJECT = subjects.load(subjects.DEFAULT)
 # What else a bug can lead to than its example.
 OTHERWISE: Final = (
     (
+        "polynomial-all-warmup",  # in a resumed run, where early stopping has ended the one without interruptions before
+        Case(experiment="resume", scenario=Scenario(
+            arguments={
+                "per_device_train_batch_size": 1, "max_steps": 3, "lr_scheduler_type": "polynomial", "warmup_steps": 3, "optim": "sgd",
+                "eval_strategy": "steps", "eval_steps": 1, "save_strategy": "steps", "save_steps": 1, "metric_for_best_model": "score",
+            },
+            data=Data(n=3, n_eval=1), components=Components(scores=(1.0, 0.0), early_stopping=EarlyStopping()),
+        ), parameters={"interrupt_at": [2]}),
+    ),
+    (
         "accumulation-inflates-loss",  # where a callback ends an epoch before the short window at its end
         Case(experiment="train_with_flags", scenario=Scenario(
             arguments={

@@ -9,6 +9,18 @@ from trainer_props.record import Observation, Runs
 from trainer_props.scenario import Scenario
 
 
+def in_each_run_that_failed(symptom: Symptom) -> Symptom:
+    """The symptom of a run; of several runs: each that did not finish shows it, and there is one."""
+
+    def of_the_failed(judgement: Violated, observation: Observation, scenario: Scenario) -> bool:
+        if not isinstance(observation, Runs):
+            return symptom(judgement, observation, scenario)
+        failed = [name for name, record in observation.items() if not record.finished]
+        return bool(failed) and all(symptom(judgement, observation[name], scenario_of(observation, name, scenario)) for name in failed)
+
+    return of_the_failed
+
+
 def in_each_run(symptom: Symptom) -> Symptom:
     """The symptom of a run; of several runs: each of them shows it."""
 

@@ -6,6 +6,7 @@ import math
 
 from trainer_props.case import Case
 from trainer_props.judgement import Violated
+from trainer_props.known_bugs._pairs import in_each_run_that_failed
 from trainer_props.known_bugs.registry import KnownBug, known_bug
 from trainer_props.oracles import accounting, best_model, schedules, weight_decay
 from trainer_props.properties._prediction import predicted_learning_rates
@@ -80,9 +81,11 @@ def _rates_in_floats(record: Record, scenario: Scenario, total: int) -> bool:
 
 
 def _divides_by_zero_at_the_end(judgement: Violated, record: Record, scenario: Scenario) -> bool:
-    failed = record.failure is not None and record.failure.kind == "ZeroDivisionError"
-    done = len(record.results["rates"]) if "rates" in record.results else len(record.updates)
-    return failed and done >= accounting.total_updates(scenario) - 1
+    if record.failure is None or record.failure.kind != "ZeroDivisionError":
+        return False
+    begun = record.events[0].step if record.events else 0
+    done = len(record.results["rates"]) if "rates" in record.results else begun + len(record.updates)
+    return done >= accounting.total_updates(scenario) - 1
 
 
 known_bug(
@@ -138,9 +141,20 @@ known_bug(
         ),
         link=f"{_DOCS}.warmup_steps",
         versions=">=4.46",
-        properties=("steps.run_finishes", "optimization.warmup_of_any_length_finishes", "schedules.stepping_raises_nothing"),
+        properties=(
+            "steps.run_finishes",
+            "optimization.warmup_of_any_length_finishes",
+            "schedules.stepping_raises_nothing",
+            # one of two runs may be stopped before its last update
+            "devices.every_rank_comes_to_its_end",
+            "find_batch_size.a_size_that_fits_is_found",
+            "observe.finishes_however_observed",
+            "regroup.both_groupings_finish",
+            "resume.a_resumed_run_comes_to_its_end",
+            "resume_in_processes.resumed_ranks_come_to_their_end",
+        ),
         region=_warmup_is_all,
-        symptom=_divides_by_zero_at_the_end,
+        symptom=in_each_run_that_failed(_divides_by_zero_at_the_end),
         example=Case(
             experiment="train_with_optimizers",
             scenario=Scenario(arguments={"lr_scheduler_type": "polynomial", "max_steps": 1, "warmup_steps": 1}, data=Data(n=1)),

@@ -6,7 +6,7 @@ import math
 
 from trainer_props.judgement import HOLDS, Judgement, close, expecting, holds_for_all, is_true, not_applicable, same
 from trainer_props.measures import logs as measures
-from trainer_props.oracles import accounting, log_windows, tokens
+from trainer_props.oracles import accounting, log_windows, plans, tokens
 from trainer_props.properties import sources
 from trainer_props.properties._facts import facts
 from trainer_props.properties._prediction import has_own_model, loss_reduction
@@ -39,10 +39,16 @@ def _losses_add_up(record: Record, scenario: Scenario) -> bool:
 LOSSES_ADD_UP = Need("losses_add_up", "training diverges so far that the sum of its losses may overflow", _losses_add_up)
 LOSSES = (LOSSES_SEEN, LOSSES_ADD_UP)
 COUNTS_TOKENS = Need("counts_tokens", "tokens are not counted", lambda record, scenario: tokens.counting(scenario) != "no")
+END_KNOWN = Need(
+    "end_known", "early stopping goes by evaluations of a stream whose eval_delay nobody knows",
+    lambda record, scenario: scenario.components.early_stopping is None or plans.delay_is_known(scenario),
+)  # fmt: skip
 _BASE = (FINISHED, SOME_UPDATE, SINGLE_DEVICE)
 
 
-@trainer_property(source=sources.docs("TrainingArguments.logging_steps"), needs=[*_BASE, WHOLE_WINDOWS, INTERVALS_KNOWN], catalogue=[47])
+@trainer_property(
+    source=sources.docs("TrainingArguments.logging_steps"), needs=[*_BASE, WHOLE_WINDOWS, INTERVALS_KNOWN, END_KNOWN], catalogue=[47]
+)
 def loss_is_logged_when_due(record: Record, scenario: Scenario) -> Judgement:
     """The training loss is logged after exactly the updates that `logging_strategy`, `logging_steps` and `logging_first_step` name."""
     expected = [moment.step for moment in facts(record, scenario).course.moments if moment.log]
