@@ -25,6 +25,16 @@ SUBJECT = subjects.load(subjects.DEFAULT)
 # What else a bug can lead to than its example.
 OTHERWISE: Final = (
     (
+        "resume-keeps-the-old-intervals",  # from before the interruption, whose checkpoint the limit of the first part has removed
+        Case(experiment="resume_changed", scenario=Scenario(
+            arguments={
+                "per_device_train_batch_size": 1, "num_train_epochs": 2, "optim": "sgd", "learning_rate": 0.1, "eval_strategy": "epoch",
+                "save_strategy": "steps", "save_steps": 1, "metric_for_best_model": "score",
+            },
+            data=Data(n=4, n_eval=1), components=Components(scores=(1.0, 0.0)),
+        ), parameters={"interrupt_at": 5, "before": {"save_steps": 2, "save_strategy": "steps", "save_total_limit": 1}}),
+    ),
+    (
         "polynomial-all-warmup",  # in a resumed run, where early stopping has ended the one without interruptions before
         Case(experiment="resume", scenario=Scenario(
             arguments={

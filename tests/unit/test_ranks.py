@@ -11,6 +11,7 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState, GradientState, PartialState
 from hypothesis import HealthCheck, given, settings
+from transformers.utils import logging
 
 from trainer_props import serialization, subjects, zoo
 from trainer_props.case import Case
@@ -270,3 +271,10 @@ def _exit_code(text: str, trainer: Any = None) -> int:
     code = namespace["main"]()
     assert isinstance(code, int)
     return code
+
+
+def test_a_rank_that_is_played_leaves_the_verbosity_alone() -> None:
+    """A Trainer that takes itself for a later rank sets `log_level_replica` for the whole process."""
+    before = logging.get_verbosity()
+    judge(case(4, 2, 1), SUBJECT, MINE)
+    assert logging.get_verbosity() == before == logging.ERROR

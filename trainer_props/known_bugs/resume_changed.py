@@ -19,13 +19,17 @@ def _something_goes_by_steps(scenario: Scenario) -> bool:
 
 
 def _old_interval(judgement: Violated, runs: Runs, scenario: Scenario) -> bool:
-    """What is observed are the steps of the interval that the first part had."""
+    """What is observed are the steps of the interval that the first part had; and where that was interrupted, if it comes there again: a
+    checkpoint is asked for there.
+    """
     kind, last = _KINDS[judgement.quantity], measures.last(runs)
     begun, total = measures.first_step(last), last.global_step or 0
     interval = runs["part 1"].state[f"{kind}_steps"]
     due = {step for step in range(begun + 1, total + 1) if step % interval == 0}
     if kind != "logging":
         due.add(total)
+    if kind == "save" and begun < (interrupted := runs["part 1"].global_step or 0) <= total:
+        due.add(interrupted)
     delay = scenario.argument("eval_delay") if kind == "eval" else 0
     by_steps = scenario.argument(f"{kind}_strategy") == "steps"
     return by_steps and bool(judgement.observed == sorted(step for step in due if step >= delay))

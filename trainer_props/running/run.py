@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import traceback
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from transformers import PrinterCallback, Trainer
+from transformers.utils import logging
 
 from trainer_props import compat
 from trainer_props.record import Failure, Record
@@ -73,7 +74,7 @@ def run(
         compat.Unsupported: the installed transformers lacks an argument.
         zoo.MissingPackage: a package that the data needs is not installed.
     """
-    with _directory(directory) as output_dir, _devices(scenario):
+    with _directory(directory) as output_dir, _devices(scenario), _verbosity():
         trainer: Trainer | None = None
         observed = _Observed()
         where, ended_at = "construction", ""
@@ -122,6 +123,17 @@ def run(
             compat.forget_loaders()
             freeze_again()
         return record
+
+
+@contextmanager
+def _verbosity() -> Iterator[None]:
+    """Put back what a Trainer sets for the whole process: `log_level`, or `log_level_replica` where it takes itself for a later rank."""
+    verbosity = logging.get_verbosity()
+    try:
+        yield
+    finally:
+        if logging.get_verbosity() != verbosity:
+            logging.set_verbosity(verbosity)
 
 
 def _silence(trainer: Trainer, prints: bool) -> None:
