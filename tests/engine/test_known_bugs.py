@@ -25,6 +25,26 @@ SUBJECT = subjects.load(subjects.DEFAULT)
 # What else a bug can lead to than its example.
 OTHERWISE: Final = (
     (
+        "worst-infinity-is-never-best",  # a callback asks for a stop when there is a save, and there is one later
+        Case(experiment="train_with_flags", scenario=Scenario(
+            arguments={
+                "per_device_train_batch_size": 1, "num_train_epochs": 2, "optim": "sgd", "learning_rate": 0.1, "eval_strategy": "steps",
+                "eval_steps": 1, "save_strategy": "best", "metric_for_best_model": "score",
+            },
+            data=Data(n=3, n_eval=1), components=Components(scores=(float("-inf"), 0.5)),
+        ), parameters={"plan": (("on_save", 1, "should_epoch_stop"),)}),
+    ),
+    (
+        "best-overrules-a-save",  # the same
+        Case(experiment="train_with_flags", scenario=Scenario(
+            arguments={
+                "per_device_train_batch_size": 1, "num_train_epochs": 2, "optim": "sgd", "learning_rate": 0.1, "eval_strategy": "steps",
+                "eval_steps": 1, "save_strategy": "best", "metric_for_best_model": "score",
+            },
+            data=Data(n=4, n_eval=1), components=Components(scores=(1.0, 0.0, 2.0, 0.0)),
+        ), parameters={"plan": (("on_step_end", 2, "should_save"), ("on_save", 2, "should_epoch_stop"))}),
+    ),
+    (
         "resume-keeps-the-old-intervals",  # from before the interruption, whose checkpoint the limit of the first part has removed
         Case(experiment="resume_changed", scenario=Scenario(
             arguments={

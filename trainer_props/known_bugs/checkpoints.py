@@ -212,6 +212,7 @@ known_bug(
             "checkpoints.saved_state_knows_the_best",
             "callbacks.events_are_those_of_the_plans",
             "flags.events_are_those_that_flags_ask_for",
+            "flags.windows_are_cut_where_flags_say",
         ),
         region=_may_be_infinite,
         symptom=_worst_is_nothing,

@@ -147,7 +147,7 @@ known_bug(
         ),
         link=_CONTROL,
         versions=">=4.48",
-        properties=("flags.events_are_those_that_flags_ask_for",),
+        properties=("flags.events_are_those_that_flags_ask_for", "flags.windows_are_cut_where_flags_say"),
         region=lambda scenario: bool(scenario.argument("save_strategy") == "best"),
         symptom=deviates(oracle.BEST_OVERRULES),
         example=_asking(
