@@ -318,6 +318,22 @@ def processes_with(text: str) -> list[str]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks for processes in /proc")
+def test_sigterm_skips_the_scripts_and_nothing_else(short_tmp_path: Path) -> None:
+    result = short_tmp_path / "result.json"
+    where = ("--experiment", "train_once", "--property", "steps.glob*", "--max-examples", "20", "--json", str(result))
+    process = started(short_tmp_path, "subjects:Late", *where)
+    wait_for(process, "Ctrl-C skips that")
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (1, "")
+    assert "interrupted: the scripts that are left were not run" in out
+    assert f"result written to {result}" in out
+    assert len(json.loads(result.read_text(encoding="utf-8"))["violations"]) == 1
+    assert processes_with(str(short_tmp_path / "tmp")) == []
+    assert list((short_tmp_path / "tmp").iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks for processes in /proc")
 @pytest.mark.parametrize(("subject", "code"), [("Slow", 130), ("SlowAndLate", 1)])
 def test_ctrl_c_ends_with_what_was_found_so_far(short_tmp_path: Path, subject: str, code: int) -> None:
     result = short_tmp_path / "result.json"
