@@ -116,8 +116,8 @@ def test_what_was_seen_before_a_crash_is_shrunk_after_it() -> None:
     assert [violation.finding.verdict for violation in result.violations].count("crashed") == 1
 
 
-def test_shrinking_that_kills_its_workers_is_given_up(temporary: Path) -> None:
-    runs = temporary.parent / "runs"
+def test_shrinking_that_kills_its_workers_is_given_up(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
 
     class DiesLater(Late):
         """Ends its process in every run, once there were so many."""
