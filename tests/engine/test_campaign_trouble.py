@@ -188,6 +188,14 @@ def test_room_for_the_bitmap_is_taken_when_it_is_made(tmp_path: Path) -> None:
     assert (tmp_path / "seen.bits").stat().st_blocks * 512 >= BYTES
 
 
+def test_a_bitmap_without_room_is_trouble_and_leaves_no_part_of_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = os.pwrite
+    monkeypatch.setattr("os.pwrite", lambda handle, content, offset: usual(handle, content[:1000], offset))
+    with pytest.raises(StateError, match=r"seen\.bits: No space left on device"):
+        StateFolder(tmp_path).bitmap()
+    assert (tmp_path / "seen.bits").stat().st_size == 0
+
+
 def test_a_file_system_without_locks_is_told_apart_from_another_campaign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def lockf(*_: Any) -> None:
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))

@@ -7,6 +7,7 @@ in sixteen million bits that is rare, and costs a little attention, nothing else
 
 from __future__ import annotations
 
+import errno
 import functools
 import hashlib
 import math
@@ -50,8 +51,10 @@ class Bitmap:
             size = os.fstat(handle).st_size
             if size not in (0, BYTES):
                 raise DamagedBitmap(f"{file}: {size} bytes, where {BYTES} are what this version writes")
-            if not size:
-                os.pwrite(handle, bytes(BYTES), 0)  # not a hole: if there were no room for it later, setting a bit would end the process
+            # not a hole: if there were no room for it later, setting a bit would end the process
+            if not size and os.pwrite(handle, bytes(BYTES), 0) < BYTES:
+                os.ftruncate(handle, 0)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             self._map = mmap.mmap(handle, BYTES)
         finally:
             os.close(handle)
