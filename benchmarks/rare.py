@@ -131,7 +131,7 @@ RARE: Final[Mapping[str, Rare]] = {
         "loss.num_items_count_labels_of_window",
         lambda get: bool(get("compute_loss_func")) and get("gradient_accumulation_steps") > 2 and bool(get("dataloader_drop_last"))
         and 0.0 < get("max_grad_norm") < 1.0,
-        lambda get: get("logging_strategy") == "epoch" and get("max_steps") > 0,
+        lambda get: get("logging_strategy") == "epoch" and get("max_steps") > 0 and get("per_device_train_batch_size") > 1,
         _dropped_rows_counted,
     ),
     "DefaultNormWhileDecaying": Rare(
@@ -139,7 +139,7 @@ RARE: Final[Mapping[str, Rare]] = {
         "optimization.applied_gradient_is_clipped",
         lambda get: 0.0 < get("max_grad_norm") < 1.0 and get("weight_decay") > 0 and _is_ratio(get("warmup_steps"))
         and get("seed") != 42,
-        lambda get: bool(get("dataloader_drop_last")) and get("eval_strategy") != "no",
+        lambda get: bool(get("dataloader_drop_last")) and get("eval_strategy") != "no" and get("per_device_train_batch_size") > 1,
         _default_norm_while_decaying,
     ),
     "WholeBatchesAveraged": Rare(
