@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+import weakref
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -47,6 +48,25 @@ class Slow(transformers.Trainer):
 
 class SlowAndLate(Slow, Late):
     pass
+
+
+class SlowToCollect(Late):
+    """What it leaves to the garbage collector takes its time, where Python drops what is raised."""
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        found = super().train(*args, **kwargs)
+        weakref.finalize(Trash(), _takes_its_time)
+        time.sleep(300)
+        return found
+
+
+class Trash:
+    pass
+
+
+def _takes_its_time() -> None:
+    Path(os.environ["TEST_MARKER"]).touch()
+    time.sleep(2)
 
 
 class Deadly(transformers.Trainer):

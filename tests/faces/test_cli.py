@@ -356,6 +356,19 @@ def test_ctrl_c_ends_with_what_was_found_so_far(short_tmp_path: Path, subject: s
     assert processes_with(str(short_tmp_path / "tmp")) == []
 
 
+def test_ctrl_c_is_heard_where_python_drops_it(short_tmp_path: Path) -> None:
+    where = ("--experiment", "train_once", "--property", "steps.glob*")
+    process = started(short_tmp_path, "subjects:SlowToCollect", *where, "--seconds", "300")
+    wait_for(process, "getting ready")
+    while not (short_tmp_path / "begun").exists():
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "")
+    assert "interrupted" in out
+    assert "did not" not in out  # the worker ended by itself, and was not killed
+
+
 def test_reader_that_goes_away_changes_no_exit_code(short_tmp_path: Path) -> None:
     where = ("--experiment", "train_once", "--property", "steps.global*")
     process = started(short_tmp_path, "subjects:Late", *where, "--max-examples", "3", "--seed", "1")

@@ -275,6 +275,6 @@ def _exit_code(text: str, trainer: Any = None) -> int:
 
 def test_a_rank_that_is_played_leaves_the_verbosity_alone() -> None:
     """A Trainer that takes itself for a later rank sets `log_level_replica` for the whole process."""
-    before = logging.get_verbosity()
+    logging.set_verbosity_error()
     judge(case(4, 2, 1), SUBJECT, MINE)
-    assert logging.get_verbosity() == before == logging.ERROR
+    assert logging.get_verbosity() == logging.ERROR

@@ -6,26 +6,16 @@ import contextlib
 import math
 import random
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Any, Final
 
 import typer
 
 from trainer_props.arguments import nearest
 from trainer_props.checking import where
 from trainer_props.cli.choosing import chosen, devices_of, for_arguments, for_own_data, held_arguments, on_devices
-from trainer_props.cli.common import (
-    UsageError,
-    importing,
-    load_subject,
-    regressions_folder,
-)
-from trainer_props.cli.finishing import command_line, exit_code, replays, write_scripts
+from trainer_props.cli.common import UsageError, importing, load_subject, regressions_folder
+from trainer_props.cli.finishing import command_line, exit_code, finish, replays
 from trainer_props.cli.outputs import Outputs
-
-if TYPE_CHECKING:
-
-
-    pass
 
 _PROFILES: Final = {"quick": 60.0, "ci": None, "nightly": 3600.0}
 _CI_EXAMPLES = 100
@@ -68,10 +58,11 @@ def check(
     with importing():
         from trainer_props.engine import Plan
         from trainer_props.engine.crew import supervise_side_by_side
+        from trainer_props.engine.signals import Signals
         from trainer_props.keeper import Keeper
         from trainer_props.regressions import Store, versions
         from trainer_props.reports import result as results
-        from trainer_props.reports import scripts, terminal
+        from trainer_props.reports import terminal
         from trainer_props.subjects import SubjectError
     console = terminal.make_console()
     experiments, properties, models = chosen(experiment, property, model)
@@ -105,21 +96,17 @@ def check(
         first_failure=first_failure,
         replayed=replays(keeper, (experiments, properties, models), console),
     )
-    try:
-        with contextlib.ExitStack() as stack:
-            running = [stack.enter_context(keeper.noting()) for _ in range(jobs)]
-            live = stack.enter_context(terminal.Live(console))
-            result = supervise_side_by_side(loaded, plan, keeper.before(live), jobs=jobs, running=running)
-    except SubjectError as error:
-        raise UsageError(str(error)) from None
+    with Signals() as signals:
+        try:
+            with contextlib.ExitStack() as stack:
+                running = [stack.enter_context(keeper.noting()) for _ in range(jobs)]
+                live = stack.enter_context(terminal.Live(console))
+                result = supervise_side_by_side(loaded, plan, keeper.before(live), jobs=jobs, running=running)
+        except SubjectError as error:
+            raise UsageError(str(error)) from None
 
-    def data() -> dict[str, Any]:
-        return results.to_data(result, command="check", subject=subject, profile=profile, kept=keeper.kept, repeat=repeat)
+        def data() -> dict[str, Any]:
+            return results.to_data(result, command="check", subject=subject, profile=profile, kept=keeper.kept, repeat=repeat)
 
-    terminal.print_result(console, result, subject, loaded.hint, keeper.kept, where(regressions))
-    outputs.write_json(data())
-    if not result.interrupted and write_scripts(keeper, result, loaded, console):
-        outputs.write_json(data())
-    scripts.print_remedies(console, keeper.kept.values())
-    outputs.finish(data(), console)
-    return exit_code(result)
+        finish(result, keeper, loaded, console, outputs, where(regressions), data, signals)
+        return exit_code(result)

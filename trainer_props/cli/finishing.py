@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from trainer_props.cli.common import INTERRUPTED, NEW_VIOLATIONS, OK, USAGE, refuse
@@ -11,7 +11,9 @@ from trainer_props.cli.common import INTERRUPTED, NEW_VIOLATIONS, OK, USAGE, ref
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from trainer_props.cli.outputs import Outputs
     from trainer_props.engine import Replay, Result
+    from trainer_props.engine.signals import Signals
     from trainer_props.keeper import Keeper
     from trainer_props.subjects import Subject
 
@@ -51,9 +53,30 @@ def replays(keeper: Keeper, chosen: tuple[Sequence[str], Sequence[str], Sequence
     return (*left, *stored)
 
 
-def write_scripts(keeper: Keeper, result: Result, loaded: Subject, console: Console) -> bool:
+def finish(
+    result: Result, keeper: Keeper, loaded: Subject, console: Console, outputs: Outputs, option: str, data: Callable[[], dict[str, Any]],
+    signals: Signals,
+) -> None:
+    """Everything that stands at the end of exploring: the table, the violations, their scripts, the files that are asked for.
+
+    Args:
+        option: names the folder of examples in commands to type.
+        data: makes what is written of the result, as it is by then.
+        signals: of the command; one that has arrived since the exploring ended skips the scripts, and nothing else.
+    """
+    from trainer_props.reports import scripts, terminal
+
+    terminal.print_result(console, result, keeper.subject, loaded.hint, keeper.kept, option)
+    outputs.write_json(data())
+    if not result.interrupted and _write_scripts(keeper, result, loaded, console, signals):
+        outputs.write_json(data())
+    scripts.print_remedies(console, keeper.kept.values())
+    outputs.finish(data(), console)
+
+
+def _write_scripts(keeper: Keeper, result: Result, loaded: Subject, console: Console, signals: Signals) -> bool:
     """Write a script beside each stored violation and run it; whether there was one to write."""
-    from trainer_props.keeper import VERIFYING_SECONDS
+    from trainer_props.keeper import VERIFYING_SECONDS, Kept
     from trainer_props.reports.scripts import Scripts
 
     number = sum(keeper.kept[each.first.key].regression is not None for each in result.violations if each.first.key in keeper.kept)
@@ -61,8 +84,14 @@ def write_scripts(keeper: Keeper, result: Result, loaded: Subject, console: Cons
         return False
     which = "its script" if number == 1 else f"their {number} scripts"
     console.print(f"running {which}, at most {VERIFYING_SECONDS:g} s each; Ctrl-C skips that", soft_wrap=True)
+
+    def tell(kept: Kept | None) -> None:
+        bar(kept)
+        if signals.count:
+            raise KeyboardInterrupt
+
     try:
-        with Scripts(console, number) as tell:
+        with Scripts(console, number) as bar:
             keeper.write_scripts(result.violations, loaded, tell)
     except KeyboardInterrupt:
         result.interrupted = True

@@ -13,15 +13,11 @@ import typer
 from trainer_props.checking import where
 from trainer_props.cli.choosing import chosen, devices_of, for_arguments, for_own_data, held_arguments, on_devices
 from trainer_props.cli.common import UsageError, importing, load_subject, refuse, regressions_folder
-from trainer_props.cli.finishing import command_line, exit_code, replays, write_scripts
+from trainer_props.cli.finishing import command_line, exit_code, finish, replays
 from trainer_props.cli.outputs import Outputs
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from trainer_props.engine import Result
-    from trainer_props.keeper import Keeper
-    from trainer_props.subjects import Subject
+    from trainer_props.fuzzing.state import State, StateFolder
 
 _STATE: Final = Path(".hypothesis/fuzz")
 
@@ -57,11 +53,13 @@ def fuzz(
     outputs.prepare()
     with importing():
         from trainer_props.engine import Plan
+        from trainer_props.engine.signals import Signals
         from trainer_props.fuzzing import screen
         from trainer_props.fuzzing.campaign import Campaign
         from trainer_props.fuzzing.state import StateError, StateFolder, earlier, now, told
         from trainer_props.keeper import Keeper
         from trainer_props.regressions import Store
+        from trainer_props.reports import result as results
         from trainer_props.reports import terminal
         from trainer_props.subjects import SubjectError
     console = terminal.make_console()
@@ -78,33 +76,46 @@ def fuzz(
         "--model": model, "--devices": devices, "--arguments": arguments, "--regressions": regressions, "--no-known": no_known,
     })  # fmt: skip
     start = now()
-    try:
-        with folder.held():
-            known = folder.read(subject, seed if seed is not None else random.SystemRandom().randrange(2**32))
-            if seed is not None and known.seed != seed:
-                raise UsageError(f"--seed {seed}: the campaign of {state} has the seed {known.seed}")
-            keeper = Keeper(Store(examples), subject, via="fuzz")
-            plan = Plan(experiments=experiments, properties=properties, held=held, known=not no_known)
-            with contextlib.ExitStack() as stack:
-                shown = screen.Screen(console)
-                campaign = Campaign(loaded, plan, folder, known, keeper, shown)
-                begins = "going on" if known.runs else "from the beginning"
-                console.print(f"fuzzing {subject}, seed {known.seed}, {begins} in {state}", soft_wrap=True)
-                first = replays(keeper, (experiments, properties, models), console)
-                running = [stack.enter_context(keeper.noting()) for _ in range(jobs)]
-                stack.enter_context(shown)
-                result = campaign.run(hours * 3600, jobs=jobs, replayed=first, running=running)
-            masks = campaign.masks()
-    except (StateError, SubjectError, OSError) as error:
-        raise _trouble(error) from None
+    with Signals() as signals:
+        try:
+            with folder.held():
+                known = _known(folder, subject, seed)
+                keeper = Keeper(Store(examples), subject, via="fuzz")
+                plan = Plan(experiments=experiments, properties=properties, held=held, known=not no_known)
+                with contextlib.ExitStack() as stack:
+                    shown = screen.Screen(console)
+                    campaign = Campaign(loaded, plan, folder, known, keeper, shown)
+                    console.print(f"fuzzing {subject}, seed {known.seed}, {_begins(known)} in {state}", soft_wrap=True)
+                    first = replays(keeper, (experiments, properties, models), console)
+                    running = [stack.enter_context(keeper.noting()) for _ in range(jobs)]
+                    stack.enter_context(shown)
+                    result = campaign.run(hours * 3600, jobs=jobs, replayed=first, running=running)
+                masks = campaign.masks()
+        except (StateError, SubjectError, OSError) as error:
+            raise _trouble(error) from None
 
-    screen.print_masks(console, masks)
-    for bug in result.fixed:
-        screen.print_fixed(console, bug)
-    there = earlier(known, {each.first.key for each in result.violations}, start)
-    _finish(result, keeper, loaded, repeat, outputs, console, where(regressions), told(known, masks, there))
-    screen.print_end(console, known, there, repeat)
-    return exit_code(result)
+        screen.print_known_bugs(console, masks, result.fixed)
+        there = earlier(known, {each.first.key for each in result.violations}, start)
+
+        def data() -> dict[str, Any]:
+            made = results.to_data(result, command="fuzz", subject=subject, profile="", kept=keeper.kept, repeat=repeat)
+            return {**made, "campaign": told(known, masks, there)}
+
+        finish(result, keeper, loaded, console, outputs, where(regressions), data, signals)
+        screen.print_end(console, known, there, repeat)
+        return exit_code(result)
+
+
+def _known(folder: StateFolder, subject: str, seed: int | None) -> State:
+    """What the campaign knows; a new one has the seed that is asked for, or any."""
+    known = folder.read(subject, seed if seed is not None else random.SystemRandom().randrange(2**32))
+    if seed is not None and known.seed != seed:
+        raise UsageError(f"--seed {seed}: the campaign of {folder.path} has the seed {known.seed}")
+    return known
+
+
+def _begins(known: State) -> str:
+    return "going on" if known.runs else "from the beginning"
 
 
 def _trouble(error: Exception) -> UsageError:
@@ -114,22 +125,3 @@ def _trouble(error: Exception) -> UsageError:
     if trouble := step_summary.append(step_summary.of_trouble(str(error))):
         refuse(trouble)
     return UsageError(str(error))
-
-
-def _finish(
-    result: Result, keeper: Keeper, loaded: Subject, repeat: str, outputs: Outputs, console: Console, option: str, campaign: dict[str, Any]
-) -> None:
-    """Everything that stands at the end: the table, the violations, their scripts, the files that are asked for."""
-    from trainer_props.reports import result as results
-    from trainer_props.reports import scripts, terminal
-
-    def data() -> dict[str, Any]:
-        made = results.to_data(result, command="fuzz", subject=keeper.subject, profile="", kept=keeper.kept, repeat=repeat)
-        return {**made, "campaign": campaign}
-
-    terminal.print_result(console, result, keeper.subject, loaded.hint, keeper.kept, option)
-    outputs.write_json(data())
-    if not result.interrupted and write_scripts(keeper, result, loaded, console):
-        outputs.write_json(data())
-    scripts.print_remedies(console, keeper.kept.values())
-    outputs.finish(data(), console)

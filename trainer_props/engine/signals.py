@@ -12,17 +12,28 @@ _HEARD: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 class Signals:
-    """Counts Ctrl-C (and SIGTERM) instead of raising it anywhere, while it is entered; the third is the process's own again."""
+    """Counts Ctrl-C (and SIGTERM) instead of raising it anywhere, while it is entered; the third is the process's own again.
+
+    Entered within another it counts for both, and begins with what the other has heard.
+
+    Attributes:
+        count: of those that have arrived.
+        process: the one that hears them here; what it forks counts for itself.
+    """
 
     def __init__(self) -> None:
         self.count = 0
         self._handlers: dict[int, Any] = {}
+        self.process = os.getpid()
 
     def __enter__(self) -> Self:
         self._reader, self._writer = os.pipe()
         os.set_blocking(self._reader, False)
         if threading.current_thread() is threading.main_thread():
-            self._handlers = {number: signal.signal(number, self._arrive) for number in _HEARD}
+            self._handlers = {number: signal.signal(number, self.arrive) for number in _HEARD}
+            if any(around.count for around in map(self._around, _HEARD) if around is not None):
+                self.count = 1
+                os.write(self._writer, b".")
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _HEARD)  # a process that was forked to run this may have held them back until here
         return self
 
@@ -40,11 +51,20 @@ class Signals:
         with contextlib.suppress(BlockingIOError):
             os.read(self._reader, 64)
 
-    def _arrive(self, number: int, frame: object) -> None:
+    def arrive(self, number: int, frame: object) -> None:
+        """Count one: the handler."""
         self.count += 1
         os.write(self._writer, b".")
+        around = self._around(number)
         if self.count > 1:
             self._restore()
+        if around is not None:
+            around.arrive(number, frame)
+
+    def _around(self, number: int) -> Signals | None:
+        """The one within which this one was entered, in this very process."""
+        other = getattr(self._handlers.get(number), "__self__", None)
+        return other if isinstance(other, Signals) and other.process == os.getpid() else None
 
     def _restore(self) -> None:
         for number, handler in self._handlers.items():

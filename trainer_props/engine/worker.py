@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from collections.abc import Collection, Iterator, Mapping
@@ -35,6 +36,7 @@ INTERRUPT = signal.SIGUSR2
 SHOW_STACK = signal.SIGUSR1
 
 _SHIP_SECONDS = 0.5
+_AGAIN_SECONDS = 0.02
 _STACK = "stack.txt"
 
 
@@ -180,6 +182,7 @@ class _Interrupts:
         self._held = True
         self._pending = False
         signal.signal(INTERRUPT, self._arrive)
+        sys.unraisablehook = self._lost
         signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_BACK)
 
     def _arrive(self, number: int, frame: object) -> None:
@@ -188,6 +191,17 @@ class _Interrupts:
             self._pending = True
             return
         raise KeyboardInterrupt
+
+    def _lost(self, unraisable: sys.UnraisableHookArgs) -> None:
+        """Python drops what is raised in `__del__` and in callbacks of the garbage collector: let an interrupt come again after that."""
+        if not isinstance(unraisable.exc_value, KeyboardInterrupt):
+            sys.__unraisablehook__(unraisable)
+            return
+        signal.signal(INTERRUPT, self._arrive)
+        # from another thread: sent from here, it would be raised, and dropped, here
+        again = threading.Timer(_AGAIN_SECONDS, signal.pthread_kill, (threading.get_ident(), INTERRUPT))
+        again.daemon = True
+        again.start()
 
     def listen(self) -> None:
         """Let interrupts through, one that has arrived before too."""

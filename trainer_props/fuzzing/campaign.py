@@ -149,10 +149,10 @@ class Campaign:
         self._begun = time.monotonic()
         self._seconds = seconds
         replays = self._replays(replayed)
-        with prepared():
-            pass  # once, so that what is forked from here has all imports of a first run, and need not make one
-        remove_own()
         with Signals() as signals:
+            with prepared():
+                pass  # once, so that what is forked from here has all imports of a first run, and need not make one
+            remove_own()
             self._write()
             while not signals.count and ((left := seconds - (time.monotonic() - self._begun)) > _LEAST_SECONDS or replays):
                 try:

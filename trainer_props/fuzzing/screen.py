@@ -121,6 +121,13 @@ def print_end(console: Console, state: State, still_there: Sequence[Seen], repea
     console.print(f"in all {state.runs} runs, {state.evaluations} evaluations in {done}; to go on: {repeat}", soft_wrap=True)
 
 
+def print_known_bugs(console: Console, masks: Mapping[str, tuple[Mask, int, int]], fixed: Sequence[str]) -> None:
+    """Print what known bugs mask, and which of them are fixed in the installed version."""
+    print_masks(console, masks)
+    for bug in fixed:
+        print_fixed(console, bug)
+
+
 def print_masks(console: Console, masks: Mapping[str, tuple[Mask, int, int]]) -> None:
     """Print how much of the space known bugs mask, the most first."""
     found = shares(masks)
