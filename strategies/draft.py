@@ -30,6 +30,9 @@ def rich(times: int) -> Iterator[None]:
         _richness.reset(token)
 
 
+_WIDE: Final = 64
+
+
 @functools.cache
 def _integers(low: int, high: int) -> st.SearchStrategy[int]:
     return st.integers(low, high)
@@ -70,7 +73,16 @@ class Draft:
 
     def integer(self, low: int, high: int) -> int:
         """An integer between both bounds, smallest first; `low` itself if there is no choice."""
-        return low if high <= low else self._draw(_integers(low, high))
+        return low if high <= low else self._draw(_integers(0, high - low)) + low if high - low < _WIDE else low + self._wide(high - low)
+
+    def _wide(self, most: int) -> int:
+        """An integer up to `most`, digit by digit: Hypothesis mixes constants of whatever modules are imported into wide ranges, and the
+        same seed would be other cases elsewhere.
+        """
+        number, reach = 0, 1
+        while reach <= most:
+            number, reach = number * _WIDE + self._draw(_integers(0, _WIDE - 1)), reach * _WIDE
+        return number % (most + 1)
 
     def choose(self, options: Sequence[T]) -> T:
         """One of the options; the first is the simplest."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import operator
 import os
-import secrets
 import sys
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -186,7 +185,7 @@ class Keeper:
             tell(None)
             fresh = afresh(findings[key], subject)
             if fresh is not None and (text := self._write_script(key, fresh, subject)) is not None:
-                self._verify({key: text}, lambda kept: None)
+                self._verify({key: text}, lambda kept: tell(None))
             tell(self.kept[key])
 
     def _is_stored(self, key: Key) -> bool:
@@ -196,13 +195,13 @@ class Keeper:
         """Write the script of a finding beside its example; its text, or None if there is none."""
         kept = self.kept[key]
         assert kept.regression is not None
-        path = kept.regression.with_suffix(".py")
         text, reason = scripted(finding, subject)
+        path = None
         try:
             if text is not None:
-                _write(path, text)
+                path = self.store.add_script(kept.regression, text)
         except OSError as error:
-            text, reason = None, f"{path}: {error.strerror or error}"
+            text, reason = None, f"{kept.regression.with_suffix('.py')}: {error.strerror or error}"
         self.kept[key] = replace(kept, reason=f"{NO_SCRIPT}{reason}") if text is None else replace(kept, script=path, reason=NOT_RUN)
         return text
 
@@ -268,17 +267,6 @@ def _defined(name: str) -> str:
         found = operator.attrgetter(attribute)(sys.modules[module])
         name = f"{found.__module__}:{found.__qualname__}"
     return name
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file so that at any instant it is whole, or not there."""
-    temporary = path.with_name(f".adding-{secrets.token_hex(8)}.tmp")  # what a kill leaves of it, the store removes with its own
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def scripted(finding: Finding, subject: Subject) -> tuple[str | None, str]:

@@ -14,6 +14,7 @@ from transformers import Trainer
 from trainer_props.engine import Plan, Progress, Session
 from trainer_props.engine.supervisor import supervise
 from trainer_props.reports import terminal
+from trainer_props.running import prepared
 from trainer_props.scripts.verifying import verify
 from trainer_props.subjects import wrap
 
@@ -34,6 +35,13 @@ class Crashes(Trainer):
     def train(self, *args: Any, **kwargs: Any) -> Any:
         time.sleep(0.0 / (self.args.gradient_accumulation_steps - 2))
         return super().train(*args, **kwargs)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _prepared_once() -> None:
+    """The imports of a first run take seconds, which count for the limits of a run."""
+    with prepared():
+        pass
 
 
 def test_a_crash_tells_the_line_of_the_subject(session: Run) -> None:

@@ -56,7 +56,7 @@ def _pools_end() -> Iterator[None]:
 def test_a_fault_on_several_devices_becomes_small(name: str) -> None:
     fault = FAULTS[name]
     held = Held(arguments=HELD.get(name, {}))
-    plan = Plan([FOUND_IN[name]], [fault.property], max_examples=200, seed=1, first_failure=True, shrink_seconds=20.0, held=held)
+    plan = Plan([FOUND_IN[name]], [fault.property], max_examples=200, seed=1, first_failure=True, shrink_seconds=100.0, held=held)
     result = Session(subjects.wrap(fault.make(), "transformers:Trainer"), plan).run()
     violation = next(each for each in result.violations if each.finding.known_bug is None)
     scenario = violation.finding.case.scenario

@@ -17,6 +17,7 @@ from transformers import Trainer
 
 from trainer_props.engine import Finished, FirstSeen, Plan, Progress, Result, Started
 from trainer_props.engine.supervisor import MOST_LOST, supervise
+from trainer_props.running import prepared
 from trainer_props.subjects import SubjectError, wrap
 
 
@@ -45,6 +46,13 @@ class Late(Trainer):
     def set_initial_training_values(self, *args: Any) -> Any:
         *values, max_steps = super().set_initial_training_values(*args)
         return (*values, max(1, max_steps - 1))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _prepared_once() -> None:
+    """The imports of a first run take seconds in which a worker is silent."""
+    with prepared():
+        pass
 
 
 @pytest.fixture(autouse=True)
@@ -108,7 +116,7 @@ def test_what_was_seen_before_a_crash_is_shrunk_after_it() -> None:
                 os._exit(7)
             return super().train(*args, **kwargs)
 
-    result = supervise(wrap(LateOrDead), plan(experiments=("train_once",), max_examples=30, shrink_seconds=5.0))
+    result = supervise(wrap(LateOrDead), plan(experiments=("train_once",), max_examples=30, shrink_seconds=100.0))
     found = {violation.finding.property: violation for violation in result.violations}
     assert set(found) == {"steps.run_finishes", "steps.global_step_counts_updates"}
     assert found["steps.global_step_counts_updates"].complete

@@ -16,6 +16,14 @@ SNAPSHOTS = Path(__file__).parent / "snapshots"
 UPDATE = "TRAINER_PROPS_UPDATE_SNAPSHOTS"
 
 
+@pytest.fixture(autouse=True)
+def _plain_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What rich reads from the environment of whoever runs the tests."""
+    for name in ("FORCE_COLOR", "NO_COLOR", "COLUMNS", "LINES", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+
+
 @pytest.fixture
 def snapshot() -> Callable[[str, str], None]:
     """Compare a text with the one that is stored under a name; with the environment variable above, store it instead."""

@@ -18,7 +18,8 @@ from trainer_props.properties.needs import Need
 IDENTIFIER = "steps.total_train_batch_size_multiplies"
 
 
-def test_explained_with_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
+def test_explained_with_a_failure(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(explaining, "_EXPLORE_SECONDS", 60.0)  # the first failure ends it
     assert cli.run(["explain", IDENTIFIER]) == 0
     out = capsys.readouterr().out
     known = PROPERTIES[IDENTIFIER]

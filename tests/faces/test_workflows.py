@@ -19,7 +19,8 @@ from trainer_props.fuzzing.state import FORMAT
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
-NOT_COPIED = (".git", ".venv", "build", "dist", "*.egg-info", "__pycache__", ".*_cache", "fuzz", "constants", "result.json", "report.html")
+NOT_COPIED = (".git", ".venv", "build", "dist", "*.egg-info", "__pycache__", ".*_cache", "fuzz", "constants", "result.json", "report.html",
+              ".running-*", ".adding-*")
 EXAMPLE = "steps.global_step_counts_updates--00000000.json"
 
 # What stands for the values of expressions: `${{ ... }}` is resolved by GitHub before a shell sees it.
@@ -78,14 +79,16 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def git(folder: Path, *words: str) -> str:
-    return subprocess.run(["git", *words], cwd=folder, check=True, capture_output=True, text=True).stdout  # noqa: S607  which it is
+    # whoever commits runs tests too: git tells its hooks where they are, and settings of a user may want signatures
+    alone = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")} | {"GIT_CONFIG_GLOBAL": os.devnull}
+    return subprocess.run(["git", *words], cwd=folder, check=True, capture_output=True, text=True, env=alone).stdout  # noqa: S607
 
 
 def run(clean: Path, path: Path, named: str, **more: str) -> tuple[int, str]:
     """Run the step of this name, as GitHub does: by bash, in the checkout, stopping at the first command that fails."""
     (step, environment), = [(step, each) for _, step, each in steps(path) if named in (step.get("name"), step.get("run"))]
     given = {name: VALUES.get(name, "") if "${{" in value else value for name, value in environment.items()}
-    outside = {name: value for name, value in os.environ.items() if not name.startswith(("GITHUB_", "PYTEST_", "MAKE"))}
+    outside = {name: value for name, value in os.environ.items() if not name.startswith(("GITHUB_", "PYTEST_", "MAKE", "GIT_"))}
     outside["PATH"] = f"{clean / 'programs'}{os.pathsep}{outside['PATH']}"
     done = subprocess.run(
         ["/bin/bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]], cwd=clean / "project", check=False, text=True,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 
@@ -15,8 +17,10 @@ def scenario(**arguments: bool) -> Scenario:
 
 
 @pytest.fixture(autouse=True)
-def _asked_anew() -> None:
+def _asked_anew() -> Iterator[None]:
     precision._computes.cache_clear()
+    yield
+    precision._computes.cache_clear()  # of what is true in one test only
 
 
 def test_what_can_be_computed_is_let_through() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import multiprocessing
 import os
@@ -242,14 +243,15 @@ def test_what_there_is_not_is_refused(store: Store) -> None:
 # ---- many writers ------------------------------------------------------------------------------------------------------------
 
 def write(store: Store, name: str, gate: Any) -> None:
-    """A writer: one example that all of them have, ever smaller, and five of its own."""
+    """A writer: one example that all of them have, ever smaller, and five of its own; the doomed one writes until it is killed."""
     gate.wait()
-    for n in range(40, 0, -1):
+    for n in itertools.cycle(range(40, 0, -1)) if name == "doomed" else range(40, 0, -1):
         store.add(example(n))
         store.add(example(n, symptom=f"of {name}, {n % 5}"))
 
 
-def test_writers_at_once_lose_nothing_and_a_kill_tears_nothing(store: Store) -> None:
+def test_writers_at_once_lose_nothing_and_a_kill_tears_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainer_props.regressions.store._PATIENCE_SECONDS", 60.0)
     context = multiprocessing.get_context("fork")  # they start at once, with all that is imported
     gate = context.Barrier(4)
     writers = [context.Process(target=write, args=(store, name, gate)) for name in ("one", "two", "doomed")]
@@ -259,7 +261,7 @@ def test_writers_at_once_lose_nothing_and_a_kill_tears_nothing(store: Store) -> 
     time.sleep(0.15)
     writers[2].kill()
     for each in writers:
-        each.join(60)
+        each.join(200)
     assert [each.exitcode for each in writers] == [0, 0, -signal.SIGKILL]
     contents = store.read()
     assert contents.skipped == ()

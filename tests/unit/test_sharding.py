@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,9 +19,19 @@ from trainer_props.experiments.alone import on_one_device
 from trainer_props.oracles import accounting, sharding
 from trainer_props.properties import PROPERTIES
 from trainer_props.regressions.cases import read_case
+from trainer_props.running import prepared
+from trainer_props.running.devices import gloo
 from trainer_props.scenario import Components, Data, Devices, Model, Scenario
 from trainer_props.scripts.building import source_of
 from trainer_props.zoo.containers import Stream
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _prepared_once() -> Iterator[None]:
+    with prepared():
+        yield
+    gloo.close()
+
 
 _SETTINGS = settings(max_examples=80, database=None, deadline=None, suppress_health_check=list(HealthCheck))
 

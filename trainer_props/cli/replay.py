@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from trainer_props.engine.events import EngineEvent, Listener, Replayed, Result
     from trainer_props.engine.ledger import Key
+    from trainer_props.engine.signals import Signals
     from trainer_props.keeper import Kept
     from trainer_props.regressions import Contents, Skipped, Store, Stored
     from trainer_props.reports.terminal import Live
@@ -59,21 +60,31 @@ def replay(
     if json is not None:
         writable(json, "--json")
     with importing():
-        from trainer_props.engine.events import CANNOT_RUN, FAILING
+        from trainer_props.engine.signals import Signals
         from trainer_props.regressions import Store, damaged
-        from trainer_props.reports import result as results
         from trainer_props.reports import terminal
     store = Store(regressions_folder(regressions))
     chosen = _chosen(examples or [], store)
     console = terminal.make_console()
     terminal.print_skipped(console, [*chosen.skipped, *damaged(store.folder)])
-    with terminal.Live(console) as live:
-        replaying = _Replaying(store, live)
-        replaying.run(list(chosen.stored.values()))
+    with Signals() as signals:
+        with terminal.Live(console) as live:
+            replaying = _Replaying(store, live, signals)
+            replaying.run(list(chosen.stored.values()))
+        return _finish(replaying, list(chosen.stored), console, examples or [], regressions, json)
+
+
+def _finish(
+    replaying: _Replaying, order: Sequence[Path], console: Console, wanted: Sequence[str], regressions: Path | None, json: Path | None
+) -> int:
+    """Say and write what has become of the examples; returns the exit code."""
+    from trainer_props.engine.events import CANNOT_RUN, FAILING
+    from trainer_props.reports import result as results
+
     result = replaying.result
-    order = {str(path): number for number, path in enumerate(chosen.stored)}
-    result.replayed.sort(key=lambda each: order.get(each.id, -1))
-    _show(result, replaying.kept, console, examples or [], store, regressions)
+    place = {str(path): number for number, path in enumerate(order)}
+    result.replayed.sort(key=lambda each: place.get(each.id, -1))
+    _show(result, replaying.kept, console, wanted, replaying.store, regressions)
     if json is not None:
         data = results.to_data(result, command="replay", subject=", ".join(replaying.subjects), profile="", kept=replaying.all_kept)
         try:
@@ -146,16 +157,17 @@ class _Replaying:
     """Replays subject by subject, each in a worker process.
 
     Attributes:
+        store: where examples are, and what is found anew goes.
         result: of all of them.
         subjects: their names.
         kept: what is stored now, since it ran when an earlier run was killed.
         all_kept: the same, and the examples.
     """
 
-    def __init__(self, store: Store, live: Live) -> None:
+    def __init__(self, store: Store, live: Live, signals: Signals) -> None:
         from trainer_props.engine import Result
 
-        self._store, self._live = store, live
+        self.store, self._live, self._signals = store, live, signals
         self.result = Result(seed=0)
         self.subjects: list[str] = []
         self.kept: dict[Key, Kept] = {}
@@ -165,7 +177,7 @@ class _Replaying:
         """Replay what ran when an earlier run was killed, then the examples."""
         from trainer_props.regressions import adopt
 
-        left = adopt(self._store.folder)
+        left = adopt(self.store.folder)
         for each in left:
             each.claim.release()
         for subject in dict.fromkeys(each.subject for each in left):
@@ -182,11 +194,12 @@ class _Replaying:
         from trainer_props.reports.terminal import starting_with
         from trainer_props.subjects import SubjectError
 
-        if self.result.interrupted:
+        if self._signals.count:
+            self.result.interrupted = True
             return
         if subject not in self.subjects:
             self.subjects.append(subject)
-        keeper = Keeper(self._store, subject, via="replay")
+        keeper = Keeper(self.store, subject, via="replay")
         listener: Listener = self._tell
         replays = tuple(map(as_replay, examples))
         if not examples:
@@ -204,7 +217,7 @@ class _Replaying:
         totals.add(self.result, found)
         self.result.replayed += found.replayed
         self.result.seconds += found.seconds
-        self.result.interrupted = found.interrupted
+        self.result.interrupted |= found.interrupted
         self.kept |= keeper.kept
         self.all_kept |= keeper.kept
         for event in found.replayed:

@@ -121,6 +121,20 @@ class Store:
             self._write(path, text)
         return path
 
+    def add_script(self, path: Path, text: str) -> Path:
+        """Write a script beside an example, whole or not at all; returns its file.
+
+        Args:
+            path: of the example.
+
+        Raises:
+            OSError: it can't be written.
+        """
+        script = path.with_suffix(".py")
+        with self._locked():
+            self._write(script, text)
+        return script
+
     def find(self, text: str) -> Stored:
         """The example of that id, file name, unique beginning of either, or path.
 
