@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,10 @@ from transformers import Trainer
 from trainer_props.case import Case
 from trainer_props.engine import FirstSeen, Plan, Result
 from trainer_props.engine.board import Notes
-from trainer_props.engine.events import FIXED, Finding, Progress, Replayed
+from trainer_props.engine.events import FIXED, ExperimentCount, Finding, Progress, Replayed
 from trainer_props.engine.judging import judge
 from trainer_props.engine.novelty import BYTES
+from trainer_props.engine.totals import nothing_trained
 from trainer_props.fuzzing.campaign import Campaign
 from trainer_props.fuzzing.state import Seen, State, StateError, StateFolder, case_of, earlier
 from trainer_props.keeper import ATTEMPTS, Keeper
@@ -59,6 +61,45 @@ def replays_of(folder: Path, *seen: Finding, **changes: Any) -> list[Any]:
     return asked
 
 
+# ---- time --------------------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_judged_first_counts_for_the_time(tmp_path: Path) -> None:
+    given: list[tuple[int, float]] = []
+
+    def carry_out(subject: Any, plan: Plan, listener: Any, **options: Any) -> Result:
+        given.append((len(plan.replayed), plan.seconds or 0.0))
+        time.sleep(0.5)
+        return Result(seed=plan.seed, runs=len(given) % 3)
+
+    campaign(tmp_path, carry_out, finding())[0].run(60.0)
+    assert [number for number, _ in given] == [1, 0, 0]
+    (_, first), (_, second), (_, third) = given
+    assert first == 0.0
+    assert third < second < 59.5
+    assert StateFolder(tmp_path / "state").read("x", 0).rounds == 2
+
+
+def test_a_time_in_which_nothing_could_be_run_is_no_clean_result(tmp_path: Path) -> None:
+    result = campaign(tmp_path, lambda *_, **__: Result(seed=1))[0].run(0.5)
+    (error,) = result.errors
+    assert error == "0.5 s are over before anything could be run: it takes more --hours"
+
+
+def test_a_subject_that_can_train_nothing_is_not_tried_for_hours(tmp_path: Path) -> None:
+    rounds: list[int] = []
+
+    def carry_out(subject: Any, plan: Plan, listener: Any, **options: Any) -> Result:
+        rounds.append(plan.seed)
+        counts = {name: ExperimentCount(name) for name in ("train_once", "collate")}
+        counts["collate"].examples, counts["train_once"].refused = 9, 5
+        return Result(seed=plan.seed, runs=14, experiments=counts, refusals={"ValueError: not today": 5})
+
+    result = campaign(tmp_path, carry_out)[0].run(60.0)
+    assert len(rounds) == 1
+    assert nothing_trained(result) == "not one training run could be judged: ValueError: not today"
+
+
 # ---- what only the state knows -----------------------------------------------------------------------------------------------
 
 
@@ -98,10 +139,9 @@ def test_those_of_earlier_starts_are_told_apart() -> None:
     state = State(subject="x", seed=1)
     for name in (STEPS, LOGS):
         state.note(Seen.of(finding(name=name).key, finding(name=name), example="", shrunk=True))
-    state.violations[0].first_seen = "2026-01-02T03:04:05+00:00"
     keys = {each.key for each in state.violations}
-    assert [each.key[0] for each in earlier(state, keys, "2026-02-01T00:00:00+00:00")] == [STEPS]
-    assert earlier(state, {finding(name=LOGS).key}, "2026-02-01T00:00:00+00:00") == []
+    assert [each.key[0] for each in earlier(state, keys, {finding().key})] == [STEPS]
+    assert earlier(state, {finding(name=LOGS).key}, {finding().key}) == []
 
 
 # ---- what ends a start -------------------------------------------------------------------------------------------------------

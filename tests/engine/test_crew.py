@@ -41,8 +41,9 @@ class Killed(Trainer):
 
 
 @pytest.fixture(autouse=True)
-def temporary(short_tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def temporary(short_tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Everything temporary goes here, so that what is left can be seen."""
+    tmp_path_factory.getbasetemp()  # made at its first use, it would be there too
     monkeypatch.setattr(tempfile, "tempdir", str(short_tmp_path))
     monkeypatch.setenv("TMPDIR", str(short_tmp_path))
     return short_tmp_path

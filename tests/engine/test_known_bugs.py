@@ -216,6 +216,27 @@ OTHERWISE: Final = (
             data=Data(n=4), devices=Devices(kind="gloo", count=2),
         ), parameters={"at": 3}),
     ),
+    (
+        "resume-loses-the-end-of-an-epoch",  # and early stopping, by losses after other random numbers, ends the run sooner
+        Case(experiment="resume", scenario=Scenario(
+            arguments={
+                "per_device_train_batch_size": 2, "max_steps": 7, "optim": "sgd", "learning_rate": 0.3, "eval_strategy": "epoch",
+                "save_strategy": "steps", "save_steps": 3, "metric_for_best_model": "loss", "restore_callback_states_from_checkpoint": True,
+            },
+            data=Data(n=2, n_eval=3), model=Model(name="regression_dropout", frozen=("first.weight",)),
+            components=Components(early_stopping=EarlyStopping(threshold=0.5)),
+        ), parameters={"interrupt_at": [1]}),
+    ),
+    (
+        "resume-counts-operations-twice",  # but not those that a log has counted before
+        Case(experiment="resume", scenario=Scenario(
+            arguments={
+                "per_device_train_batch_size": 2, "num_train_epochs": 3, "optim": "sgd", "learning_rate": 0.1, "eval_strategy": "steps",
+                "eval_steps": 1, "logging_steps": 2, "save_strategy": "steps", "save_steps": 1,
+            },
+            data=Data(n=11, n_eval=6), model=Model(name="regression_pretrained"),
+        ), parameters={"event": "on_evaluate", "how": "exception", "interrupt_at": [6, 7], "trainer": "same"}),
+    ),
 )  # fmt: skip
 
 

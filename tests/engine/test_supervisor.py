@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import faulthandler
+import json
 import os
 import signal
 import tempfile
@@ -13,11 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from transformers import Trainer
+from transformers import Trainer, TrainingArguments
 
+from trainer_props import subjects
+from trainer_props.arguments import DEFAULTS
 from trainer_props.engine import Finished, FirstSeen, Plan, Progress, Result, Started
 from trainer_props.engine.supervisor import MOST_LOST, supervise
+from trainer_props.experiments import Held
+from trainer_props.properties import PROPERTIES as ALL_PROPERTIES
 from trainer_props.running import prepared
+from trainer_props.scripts.verifying import verify
+from trainer_props.scripts.writing import script
 from trainer_props.subjects import SubjectError, wrap
 
 
@@ -56,8 +63,9 @@ def _prepared_once() -> None:
 
 
 @pytest.fixture(autouse=True)
-def temporary(short_tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def temporary(short_tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Everything temporary goes here, so that what is left can be seen."""
+    tmp_path_factory.getbasetemp()  # made at its first use, it would be there too
     monkeypatch.setattr(tempfile, "tempdir", str(short_tmp_path))
     monkeypatch.setenv("TMPDIR", str(short_tmp_path))
     return short_tmp_path
@@ -101,6 +109,58 @@ def test_worker_that_hangs_in_native_code(temporary: Path) -> None:
     assert any(line.startswith("in train (engine/test_supervisor.py, line ") for line in stack)
     assert not [line for line in stack if "/work" in line or "hypothesis" in line]
     assert list(temporary.iterdir()) == []
+
+
+ENDS = """
+import transformers
+
+class Ends(transformers.Trainer):
+    def train(self, *args, **kwargs):
+        if self.args.gradient_accumulation_steps > 1:
+            raise {}("enough")
+        return super().train(*args, **kwargs)
+"""
+
+
+@pytest.mark.parametrize("kind", ["KeyboardInterrupt", "SystemExit"])
+def test_what_no_except_exception_catches_is_a_crash_too(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And nobody's Ctrl-C: the session goes on."""
+    (tmp_path / f"ends_by_{kind}.py").write_text(ENDS.format(kind), encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    subject = subjects.load(f"ends_by_{kind}:Ends")
+    asked = plan(experiments=("train_once",), properties=("steps.run_finishes",), max_examples=20, shrink_seconds=100.0)
+    result = supervise(subject, asked)
+    assert (result.interrupted, result.errors, result.experiments["train_once"].examples) == (False, [], 20)
+    (violation,) = result.violations
+    finding = violation.finding
+    assert (finding.verdict, finding.symptom) == ("crashed", kind)
+    assert violation.complete
+    assert verify(script(finding, subject), timeout=200.0, path=[str(tmp_path)]).shows
+
+
+def test_one_that_has_judged_all_there_is_does_not_hang() -> None:
+    """Where all arguments are held, few cases are left: they are drawn over and over, and nothing runs."""
+    everything = json.loads(TrainingArguments("x", use_cpu=True).to_json_string())
+    held = Held(arguments={name: value for name, value in everything.items() if name in DEFAULTS and value is not None})
+    mine = tuple(name for name, each in ALL_PROPERTIES.items() if "step_schedule" in each.experiments)
+    asked = plan(experiments=("step_schedule",), properties=mine, max_examples=None, seconds=200.0, held=held)
+    result = supervise(wrap(Trainer), asked, silence=3.0)
+    assert (result.violations, result.errors) == ([], [])
+    assert 0 < result.runs < 500
+    assert result.seconds < 150
+
+
+def test_a_worker_that_others_end_is_no_verdict(tmp_path: Path) -> None:
+    class EndedOnce(Trainer):
+        def train(self, *args: Any, **kwargs: Any) -> Any:
+            if not (ended := tmp_path / "ended").exists():
+                ended.touch()
+                os.kill(os.getpid(), signal.SIGTERM)
+            return super().train(*args, **kwargs)
+
+    result = supervise(wrap(EndedOnce), plan(experiments=("train_once",)))
+    assert (result.violations, result.errors) == ([], [])
+    assert result.experiments["train_once"].examples >= 6
 
 
 def test_a_crash_is_told_whatever_properties_are_asked_for() -> None:

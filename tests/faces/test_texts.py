@@ -37,6 +37,7 @@ PROPERTIES = {
         "steps.run_finishes": "A run comes to its end.",
     }.items()
 }  # fmt: skip
+
 SCENARIO = Scenario(arguments={"max_steps": 2, "learning_rate": 0.5}, data=Data(n=3), components=Components(scores=(1.0, float("nan"))))
 CASE = Case(scenario=SCENARIO)
 KNOWN = KnownBug("loss-is-late", "bug",
@@ -221,3 +222,9 @@ def test_the_screen_of_a_campaign_shows_what_each_worker_does(snapshot: Snapshot
     screen(standing(9999.0))  # over: nothing is shown any more, and nothing fails
     shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", drawn.rpartition("left  ")[2])
     snapshot("campaign_screen", f"left  {shown}")
+
+
+def test_colours_may_be_forced_on_a_file_what_moves_may_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    where = terminal.make_console(io.StringIO())
+    assert (where.is_terminal, where.is_interactive) == (True, False)

@@ -21,7 +21,8 @@ ROOT = Path(__file__).resolve().parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 NOT_COPIED = (".git", ".venv", "build", "dist", "*.egg-info", "__pycache__", ".*_cache", "fuzz", "constants", "result.json", "report.html",
               ".running-*", ".adding-*")
-EXAMPLE = "steps.global_step_counts_updates--00000000.json"
+BRANCH, REGRESSIONS = "nightly/regressions", ".hypothesis/regressions"
+SOMEBODY = ("-c", "user.name=a", "-c", "user.email=a@example.org")
 
 # What stands for the values of expressions: `${{ ... }}` is resolved by GitHub before a shell sees it.
 VALUES = {"HOURS": "0.002", "PIP_EXTRA_INDEX_URL": "", "GH_TOKEN": "token"}
@@ -36,6 +37,11 @@ GH = """#!/bin/sh
 echo "$@" >>"$GH_CALLS"
 [ "$2" = list ] && echo "${GH_OPEN:-0}"
 exit 0
+"""
+# Somebody else pushes to the branch just before this does.
+LATE = """#!/bin/sh
+[ "$1" = push ] && {git} --git-dir {origin} update-ref refs/heads/{branch} refs/heads/late
+exec {git} "$@"
 """
 
 
@@ -54,7 +60,7 @@ def steps(path: Path) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
 
 @pytest.fixture(scope="module")
 def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project as a checkout has it, with a remote, and with the environment of this process where `make` would install one."""
+    """The project as a checkout has it, with the environment of this process where `make` would install one."""
     folder = tmp_path_factory.mktemp("clean")
     project, programs = folder / "project", folder / "programs"
     shutil.copytree(ROOT, project, ignore=shutil.ignore_patterns(*NOT_COPIED))
@@ -71,9 +77,7 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (project / ".venv" / path.name).symlink_to(path)
     git(project, "init", "--quiet", "--initial-branch", "main")
     git(project, "add", "--all")
-    git(project, "-c", "user.name=a", "-c", "user.email=a@example.org", "commit", "--quiet", "--message", "all")
-    git(folder, "init", "--quiet", "--bare", "origin.git")
-    git(project, "remote", "add", "origin", str(folder / "origin.git"))
+    git(project, *SOMEBODY, "commit", "--quiet", "--message", "all")
     (project / ".venv" / "ready").touch()
     return folder
 
@@ -165,23 +169,185 @@ def test_a_night(clean: Path, tmp_path: Path) -> None:
     assert len(summary.read_text(encoding="utf-8").splitlines()) < 12 + 4 * len(result["violations"])
 
 
-def test_new_examples_are_brought_back(clean: Path, tmp_path: Path) -> None:
-    project, calls = clean / "project", tmp_path / "calls"
-    examples = project / ".hypothesis" / "regressions"
-    git(project, "checkout", "--quiet", "--", ".")
-    git(project, "clean", "--quiet", "--force", "-d", "--", ".hypothesis/regressions")
-    step = "Bring new regression examples back"
-    assert run(clean, NIGHTLY, step, GH_CALLS=str(calls)) == (0, "no new regression examples\n")
-    shutil.copy(next(examples.glob("*--*.json")), examples / EXAMPLE)
-    (examples / EXAMPLE).with_suffix(".py").write_text("a script is no example\n", encoding="utf-8")
-    code, text = run(clean, NIGHTLY, step, GH_CALLS=str(calls), GITHUB_REF_NAME="main")
-    assert (code, text) == (0, "Regression examples of the nightly job: 1, on the branch nightly/regressions\n")
-    pushed = git(clean / "origin.git", "diff", "--name-only", "nightly/regressions~1", "nightly/regressions")
-    assert pushed == f".hypothesis/regressions/{EXAMPLE}\n"
-    asked = calls.read_text(encoding="utf-8").splitlines()
-    assert [line.split()[:2] for line in asked] == [["pr", "list"], ["pr", "create"]]
-    assert "--base main" in asked[1]
-    git(project, "reset", "--quiet", "HEAD~1")  # the next night, not merged yet
-    code, _ = run(clean, NIGHTLY, step, GH_CALLS=str(calls), GH_OPEN="1")
-    assert code == 0
-    assert [line.split()[1] for line in calls.read_text(encoding="utf-8").splitlines()] == ["list", "create", "list"]
+class Examples:
+    """The job that brings examples back: each night in a new checkout of one commit, as actions/checkout makes it.
+
+    Attributes:
+        origin: the repository that the checkouts are of.
+        project: the checkout of the latest night.
+        work: another clone, of whoever else works on the project.
+        artifact: the folder that the next artifact is made of.
+        asked: what `gh` was told.
+    """
+
+    def __init__(self, clean: Path, folder: Path) -> None:
+        self.folder, self.origin, self.project, self.work = folder, folder / "origin.git", folder / "project", folder / "work"
+        self.artifact, self.temporary, self.programs = folder / "artifact", folder / "temporary", folder / "programs"
+        self.programs.mkdir()
+        shutil.copy(clean / "programs" / "gh", self.programs)
+        git(folder, "clone", "--quiet", "--bare", str(clean / "project"), str(self.origin))
+        git(folder, "clone", "--quiet", str(self.origin), str(self.work))
+        self.found()
+
+    def found(self, **examples: str) -> None:
+        """Make the artifact anew: all examples of the base, and these, by name."""
+        shutil.rmtree(self.artifact, ignore_errors=True)
+        shutil.copytree(self.work / REGRESSIONS, self.artifact / REGRESSIONS)
+        for name, text in examples.items():
+            (self.artifact / REGRESSIONS / named(name)).write_text(text, encoding="utf-8")
+
+    def night(self, *, opened: int = 0) -> tuple[int, str]:
+        """Check out, unpack the artifact where the workflow says, and run the step."""
+        for each in (self.project, self.temporary):
+            shutil.rmtree(each, ignore_errors=True)
+        git(self.folder, "clone", "--quiet", "--depth", "1", f"file://{self.origin}", str(self.project))
+        given, = [step["with"] for _, step, _ in steps(NIGHTLY) if step.get("uses", "").startswith("actions/download-artifact")]
+        path = given.get("path", ".").replace("${{ runner.temp }}", str(self.temporary))
+        shutil.copytree(self.artifact, self.project / path, symlinks=True, dirs_exist_ok=True)
+        return run(
+            self.folder, NIGHTLY, "Bring new regression examples back", RUNNER_TEMP=str(self.temporary), GITHUB_REF_NAME="main",
+            GH_CALLS=str(self.folder / "calls"), GH_OPEN=str(opened),
+        )  # fmt: skip
+
+    def brings(self, number: int, **examples: str) -> None:
+        """A night that finds these adds so many to the branch."""
+        self.found(**examples)
+        assert self.night() == (0, f"Regression examples of the nightly job: {number}, on the branch {BRANCH}\n")
+
+    @property
+    def asked(self) -> list[str]:
+        return (self.folder / "calls").read_text(encoding="utf-8").splitlines()
+
+    def unmerged(self) -> dict[str, str]:
+        """What a pull request from the branch would show, by file: its text."""
+        names = git(self.origin, "diff", "--name-only", f"main...{BRANCH}").splitlines()
+        return {Path(name).name: git(self.origin, "show", f"{BRANCH}:{name}") for name in names}
+
+    def commit(self, branch: str, **texts: str) -> None:
+        """Somebody else pushes to a branch: examples by name, or the deletion of those without text."""
+        git(self.work, "fetch", "--quiet")
+        git(self.work, "checkout", "--quiet", "-B", branch, f"origin/{branch}")
+        for name, text in texts.items():
+            path = self.work / REGRESSIONS / named(name)
+            path.write_text(text, encoding="utf-8") if text else path.unlink()
+        git(self.work, "add", "--all")
+        git(self.work, *SOMEBODY, "commit", "--quiet", "--message", "by hand")
+        git(self.work, "push", "--quiet", "origin", branch)
+        git(self.work, "checkout", "--quiet", "main")
+
+    def merge(self, *words: str) -> None:
+        """Merge the branch into the base, and leave it there."""
+        git(self.work, "fetch", "--quiet")
+        git(self.work, *SOMEBODY, "merge", "--quiet", *words, f"origin/{BRANCH}")
+        if "--squash" in words:
+            git(self.work, *SOMEBODY, "commit", "--quiet", "--message", "all at once")
+        git(self.work, "push", "--quiet", "origin", "main")
+
+
+def named(example: str) -> str:
+    return f"{example}--1.json"
+
+
+@pytest.fixture
+def examples(clean: Path, tmp_path: Path) -> Examples:
+    return Examples(clean, tmp_path)
+
+
+def test_new_examples_are_brought_back(examples: Examples) -> None:
+    assert examples.night() == (0, "no new regression examples\n")
+    examples.found(new="a case\n")
+    (examples.artifact / REGRESSIONS / named("new")).with_suffix(".py").write_text("a script is no example\n", encoding="utf-8")
+    assert examples.night() == (0, f"Regression examples of the nightly job: 1, on the branch {BRANCH}\n")
+    assert examples.unmerged() == {"new--1.json": "a case\n"}
+    assert [line.split()[:2] for line in examples.asked] == [["pr", "list"], ["pr", "create"]]
+    assert "--base main" in examples.asked[1]
+    before = git(examples.origin, "rev-parse", BRANCH)
+    assert examples.night(opened=1) == (0, f"Regression examples of the nightly job: 0, on the branch {BRANCH}\n")
+    assert git(examples.origin, "rev-parse", BRANCH) == before
+    assert [line.split()[1] for line in examples.asked] == ["list", "create", "list"]
+
+
+def test_examples_of_earlier_nights_stay_on_the_branch(examples: Examples) -> None:
+    examples.brings(1, flaky="found once\n")
+    examples.brings(1, other="found later\n")
+    assert examples.unmerged() == {"flaky--1.json": "found once\n", "other--1.json": "found later\n"}
+    examples.found()
+    assert examples.night() == (0, "no new regression examples\n")
+    assert len(examples.unmerged()) == 2
+
+
+def test_what_a_reviewer_did_to_the_branch_stays(examples: Examples) -> None:
+    examples.brings(2, first="a case\n", second="a case\n")
+    examples.commit(BRANCH, first="by hand\n", own="by hand\n")
+    examples.brings(1, first="a case, on another day\n", third="a case\n")
+    hand = {"first--1.json": "by hand\n", "own--1.json": "by hand\n"}
+    assert examples.unmerged() == {**hand, "second--1.json": "a case\n", "third--1.json": "a case\n"}
+    assert "by hand" in git(examples.origin, "log", "--format=%s", f"main..{BRANCH}")
+
+
+@pytest.mark.parametrize("how", ["--no-ff", "--ff-only", "--squash"])
+def test_a_branch_that_was_merged_goes_on_from_the_base(examples: Examples, how: str) -> None:
+    examples.brings(2, old="a case\n", merged="a case\n")
+    if how != "--ff-only":
+        examples.commit("main", meanwhile="on the base\n")
+    examples.merge(how)
+    examples.brings(1, old="a smaller case\n")
+    assert examples.unmerged() == {"old--1.json": "a smaller case\n"}
+    git(examples.origin, "branch", "--quiet", "--delete", "--force", BRANCH)
+    examples.brings(1, new="a case\n")
+    assert examples.unmerged() == {"new--1.json": "a case\n"}
+
+
+def test_a_branch_that_is_in_conflict_with_the_base_goes_on(examples: Examples) -> None:
+    examples.brings(1, both="by night\n")
+    examples.commit("main", both="by day\n")
+    examples.found(both="by night\n", new="a case\n")
+    code, text = examples.night()
+    assert (code, text.splitlines()) == (0, [
+        f"the branch {BRANCH} goes on without what is new on main: they can't be merged",
+        f"Regression examples of the nightly job: 1, on the branch {BRANCH}",
+    ])  # fmt: skip
+    assert examples.unmerged() == {"both--1.json": "by night\n", "new--1.json": "a case\n"}
+
+
+@pytest.mark.parametrize("there", [False, True], ids=["no branch", "a branch"])
+def test_what_is_pushed_meanwhile_stays(examples: Examples, there: bool) -> None:
+    if there:
+        examples.brings(1, old="a case\n")
+    git(examples.work, "push", "--quiet", "origin", "main:late")
+    examples.commit("late", late="by hand\n")
+    (examples.programs / "git").write_text(LATE.format(git=shutil.which("git"), origin=examples.origin, branch=BRANCH), encoding="utf-8")
+    (examples.programs / "git").chmod(0o755)
+    examples.found(new="a case\n")
+    code, text = examples.night()
+    assert (code, "rejected" in text) == (1, True), text
+    assert examples.unmerged() == {"late--1.json": "by hand\n"}
+
+
+def test_an_artifact_brings_nothing_but_examples(examples: Examples, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("secret\n", encoding="utf-8")
+    examples.found(new="a case\n")
+    regressions = examples.artifact / REGRESSIONS
+    for path in (".ci/bring-back", ".git/hooks/pre-commit", ".git/hooks/pre-push", ".git/hooks/post-checkout"):
+        (examples.artifact / path).parent.mkdir(parents=True, exist_ok=True)
+        (examples.artifact / path).write_text("#!/bin/sh\necho run by the one that may write\n", encoding="utf-8")
+        (examples.artifact / path).chmod(0o755)
+    for path in ("README.md", f"{REGRESSIONS}/no example.json", f"{REGRESSIONS}/script--1.py", f"{REGRESSIONS}/.gitattributes"):
+        (examples.artifact / path).write_text("anything\n", encoding="utf-8")
+    for folder in (regressions / "folder--1.json", examples.artifact / "else" / "where"):
+        folder.mkdir(parents=True)
+        (folder / "within--1.json").write_text("anything\n", encoding="utf-8")
+    (regressions / "link--1.json").symlink_to(tmp_path / "secret")
+    assert examples.night() == (0, f"Regression examples of the nightly job: 1, on the branch {BRANCH}\n")
+    assert examples.unmerged() == {"new--1.json": "a case\n"}
+    assert git(examples.project, "status", "--porcelain") == f"A  {REGRESSIONS}/new--1.json\n"
+
+
+@pytest.mark.parametrize("link", [REGRESSIONS, ".hypothesis"])
+def test_an_artifact_that_leads_elsewhere_brings_nothing(examples: Examples, tmp_path: Path, link: str) -> None:
+    elsewhere = tmp_path / "elsewhere" / Path(REGRESSIONS).relative_to(link)
+    elsewhere.mkdir(parents=True)
+    (elsewhere / "secret--1.json").write_text("secret\n", encoding="utf-8")
+    shutil.rmtree(examples.artifact / link)
+    (examples.artifact / link).symlink_to(tmp_path / "elsewhere")
+    assert examples.night() == (0, "no new regression examples\n")

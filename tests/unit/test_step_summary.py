@@ -71,6 +71,12 @@ def test_errors_of_the_check_are_told() -> None:
     assert "\nerror of the check itself: KeyError: 'x'\n" in step_summary.of_result({**SAMPLE, "errors": ["KeyError: 'x'"]})
 
 
+def test_what_could_not_be_done_is_no_success() -> None:
+    data = {**SAMPLE, "violations": [], "known_bugs": [], "errors": ["no space"]}
+    assert "\n\N{CROSS MARK} **nothing new, but not all could be done** in " in step_summary.of_result(data)
+    assert "\n\N{CROSS MARK} **could not be checked** in " in step_summary.of_result({**data, "evaluations": 0})
+
+
 def test_replay() -> None:
     failing = ("FAILING", "my examples/b.json", "global_step too small")
     outcomes = [("FIXED", "a--1", ""), failing, ("CANNOT RUN", "c.json", "format 2 is unknown")]

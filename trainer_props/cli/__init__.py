@@ -36,8 +36,12 @@ for _command, _name in (
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The console script: run a command and exit with its code. SIGTERM, by which schedulers end things, does what Ctrl-C does."""
+    """The console script: run a command and exit with its code. SIGTERM, by which schedulers end things, does what Ctrl-C does; so does
+    SIGHUP, the end of the terminal, where it is not ignored.
+    """
     signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, _interrupt)
     sys.exit(run(arguments))
 
 

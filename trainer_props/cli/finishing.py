@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from trainer_props.cli.common import INTERRUPTED, NEW_VIOLATIONS, OK, USAGE, refuse
+from trainer_props.cli.common import INTERRUPTED, NEW_VIOLATIONS, OK, USAGE, UsageError, refuse
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -64,14 +64,26 @@ def finish(
         data: makes what is written of the result, as it is by then.
         signals: of the command; one that has arrived since the exploring ended skips the scripts, and nothing else.
     """
+    from trainer_props.engine import totals
     from trainer_props.reports import scripts, terminal
 
+    if trouble := totals.nothing_trained(result):
+        result.errors.append(trouble)
     terminal.print_result(console, result, keeper.subject, loaded.hint, keeper.kept, option)
-    outputs.write_json(data())
+    _noting(result, lambda: outputs.write_json(data()))
     if not result.interrupted and _write_scripts(keeper, result, loaded, console, signals):
-        outputs.write_json(data())
+        _noting(result, lambda: outputs.write_json(data()))
     scripts.print_remedies(console, keeper.kept.values())
-    outputs.finish(data(), console)
+    _noting(result, lambda: outputs.finish(data(), console))
+
+
+def _noting(result: Result, write: Callable[[], None]) -> None:
+    """Write a file that was asked for; what can't be written takes nothing else with it."""
+    try:
+        write()
+    except UsageError as error:
+        if str(error) not in result.errors:
+            result.errors.append(str(error))
 
 
 def _write_scripts(keeper: Keeper, result: Result, loaded: Subject, console: Console, signals: Signals) -> bool:
@@ -101,17 +113,10 @@ def _write_scripts(keeper: Keeper, result: Result, loaded: Subject, console: Con
 
 def exit_code(result: Result) -> int:
     """The exit code of a result; what is wrong is said in one line."""
-    from trainer_props.experiments.arguments import NAME as TRAINS_NOTHING
-
-    trouble = list(result.errors)
-    counts = [each for each in result.experiments.values() if each.name != TRAINS_NOTHING]
-    reasons = result.refusals | result.impossible
-    if counts and reasons and not any(each.examples for each in counts):
-        trouble.append(f"not one training run could be judged: {max(reasons, key=lambda text: reasons[text])}")
-    if trouble:
-        refuse(trouble[0] + (f" (and {len(trouble) - 1} more)" if len(trouble) > 1 else ""))
+    if result.errors:
+        refuse(result.errors[0] + (f" (and {len(result.errors) - 1} more)" if len(result.errors) > 1 else ""))
     if result.violations:
         return NEW_VIOLATIONS
-    if trouble:
+    if result.errors:
         return USAGE
     return INTERRUPTED if result.interrupted else OK

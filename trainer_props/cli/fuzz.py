@@ -56,7 +56,7 @@ def fuzz(
         from trainer_props.engine.signals import Signals
         from trainer_props.fuzzing import screen
         from trainer_props.fuzzing.campaign import Campaign
-        from trainer_props.fuzzing.state import StateError, StateFolder, earlier, now, told
+        from trainer_props.fuzzing.state import StateError, StateFolder, earlier, told
         from trainer_props.keeper import Keeper
         from trainer_props.regressions import Store
         from trainer_props.reports import result as results
@@ -75,11 +75,11 @@ def fuzz(
         "--hours": hours, "--jobs": jobs if jobs > 1 else None, "--state": state, "--experiment": experiment, "--property": property,
         "--model": model, "--devices": devices, "--arguments": arguments, "--regressions": regressions, "--no-known": no_known,
     })  # fmt: skip
-    start = now()
     with Signals() as signals:
         try:
             with folder.held():
                 known = _known(folder, subject, seed)
+                before = {each.key for each in known.violations}
                 keeper = Keeper(Store(examples), subject, via="fuzz")
                 plan = Plan(experiments=experiments, properties=properties, held=held, known=not no_known)
                 with contextlib.ExitStack() as stack:
@@ -95,7 +95,7 @@ def fuzz(
             raise _trouble(error) from None
 
         screen.print_known_bugs(console, masks, result.fixed)
-        there = earlier(known, {each.first.key for each in result.violations}, start)
+        there = earlier(known, {each.first.key for each in result.violations}, before)
 
         def data() -> dict[str, Any]:
             made = results.to_data(result, command="fuzz", subject=subject, profile="", kept=keeper.kept, repeat=repeat)

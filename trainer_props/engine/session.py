@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -52,6 +53,8 @@ SHRINKING: Final = "shrinking"
 SLICE_EXAMPLES = 100
 SHRINK_SECONDS = 10.0
 _PROGRESS_SECONDS = 0.1
+_EXHAUSTED = 1000
+"""After so many cases in a row that were all judged before, an experiment is taken to have no others."""
 _PATIENCE, _LEAST_PATIENCE = 20.0, 10.0
 """Where the clock had to end a case, others get so many times as long as the slowest before, but no less than so many seconds."""
 
@@ -243,6 +246,7 @@ class Session:
         assert self.plan.seconds is not None
         end = time.monotonic() + self.plan.seconds
         choice = Turns(turns, self.plan.seconds, self._board, hunting=self.plan.hunting)
+        repeated: Counter[str] = Counter()
         while turns and not self._board.closed:
             left = end - time.monotonic()
             if left <= 0:
@@ -251,6 +255,10 @@ class Session:
             begun, before = time.monotonic(), self._examples
             harvest = self._slice(given, SLICE_EXAMPLES * 2 ** min(given.number, 4))
             choice.end(given, time.monotonic() - begun + 1e-3, self._examples - before, harvest)
+            name = given.turn.experiment.name
+            repeated[name] = 0 if harvest.fresh else repeated[name] + self._examples - before
+            if repeated[name] >= _EXHAUSTED:
+                turns.remove(given.turn)
 
     def _slice(self, given: Slice, max_examples: int) -> Harvest:
         """Draw and judge; returns what came of it."""
@@ -269,8 +277,11 @@ class Session:
                 raise EndOfSlice
             self._examples += 1
             if case.key in self.ledger.judged or case.key in self._skipped:
+                self._progress(name)
                 return
+            harvest.fresh += 1
             if given.hunt is not None and given.hunt.passes_over(case):
+                self._progress(name)
                 return
             judged = self._judge(case, given.turn.properties, origin, name)
             harvest.evaluated.append([*judged.holds, *(finding.property for finding in judged.findings)])
@@ -317,7 +328,7 @@ class Session:
         if self.phase == REPLAYING:
             share = 0.0
         elif self.plan.seconds is not None:
-            share = (now - self._explored_from) / self.plan.seconds
+            share = (now - self._explored_from) / max(self.plan.seconds, _PROGRESS_SECONDS)
         else:
             share = self._examples / max(1, len(self._turns) * (self.plan.max_examples or 1))
         self._tell(Progress(self.result.runs, self.result.evaluations, now - self._begun, min(1.0, share), activity))

@@ -118,7 +118,8 @@ class _Supervision:
                 self._total.errors.append(f"{worker.cause} before it ran a case")
                 break
             if generation > MOST_KILLED and worker.killed:
-                self._total.errors.append(f"{generation} workers ended, the last one by SIGKILL from outside: no other one is started")
+                number = worker.symptom.removeprefix("ended by ")
+                self._total.errors.append(f"{generation} workers ended, the last one by {number} from outside: no other one is started")
                 break
             if case is not None:
                 if worker.phase != REPLAYING:
@@ -254,7 +255,7 @@ class _Worker:
     Attributes:
         finished: it told that it came to the end.
         hung: it was killed since it said nothing for too long.
-        killed: it ended by SIGKILL, which it was not sent from here.
+        killed: it ended by SIGKILL or SIGTERM, which it was not sent from here.
         phase, shrinking: the last that it told of what it was doing.
         cause: how it ended.
         symptom: the same, without numbers.
@@ -321,7 +322,7 @@ class _Worker:
             self.symptom = "closed its pipe and lives on"
         elif code < 0:
             self.symptom = f"ended by {signal.Signals(-code).name}"
-            self.killed = -code == signal.SIGKILL
+            self.killed = -code in (signal.SIGKILL, signal.SIGTERM)  # by which a system short of memory, or a person, ends processes
         else:
             self.symptom = f"ended by exit code {code}"
         self.cause = f"the process {self.symptom}"

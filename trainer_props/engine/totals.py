@@ -7,6 +7,7 @@ from typing import Any
 
 from trainer_props.engine.events import Result
 from trainer_props.engine.ledger import EXAMPLES_OF_A_KNOWN_BUG, size
+from trainer_props.experiments import EXPERIMENTS
 
 
 def add(total: Result, result: Result) -> None:
@@ -31,6 +32,15 @@ def add(total: Result, result: Result) -> None:
             _add(total.coverage.setdefault(kind, {}).setdefault(name, {}), values)
     total.violations += result.violations
     total.errors += result.errors
+
+
+def nothing_trained(result: Result) -> str:
+    """Why not one training run could be judged, though some were tried; an empty text if one was."""
+    counts = [each for each in result.experiments.values() if EXPERIMENTS[each.name].trains]
+    reasons = result.refusals | result.impossible
+    if not counts or not reasons or any(each.examples for each in counts):
+        return ""
+    return f"not one training run could be judged: {max(reasons, key=lambda text: reasons[text])}"
 
 
 def _add(counts: dict[str, int], more: Mapping[str, Any]) -> None:

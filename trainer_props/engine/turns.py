@@ -74,10 +74,12 @@ class Harvest:
 
     Attributes:
         evaluated: for each case that was judged, the ids of the properties that were evaluated.
+        fresh: cases that this process had not judged before.
         news: how much showed that had never been seen, or None where nobody looked.
     """
 
     evaluated: list[Collection[str]] = field(default_factory=list)
+    fresh: int = 0
     news: int | None = None
 
 
@@ -85,7 +87,7 @@ class Turns:
     """Whose turn it is.
 
     Args:
-        turns: at least one.
+        turns: at least one; whoever takes one out of them ends its turns.
         seconds: for all of them together.
         board: where the time and what came of it are noted, by all who share the work.
         hunting: whether regions of known bugs that show in most of their cases are thinned out.

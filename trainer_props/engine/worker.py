@@ -26,10 +26,11 @@ from trainer_props.case import Case
 from trainer_props.engine.events import CaseStarted, EngineEvent, FirstSeen, Replayed, Result
 from trainer_props.engine.ledger import Entry, Key
 from trainer_props.engine.session import Plan, Session
+from trainer_props.running.interrupt import tell_apart
 from trainer_props.running.parent import end_with
 from trainer_props.subjects import Subject, SubjectError
 
-HELD_BACK = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
+HELD_BACK = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2)
 """Signals that the supervisor blocks while it forks, until the worker has its own handlers."""
 
 INTERRUPT = signal.SIGUSR2
@@ -135,6 +136,7 @@ def work(sender: Connection, task: Task) -> None:
         os.setpgid(0, 0)  # with a group of its own, it can be killed together with the data-loading processes of a run
     end_with(task.supervisor)
     interrupts = _Interrupts()
+    tell_apart(interrupts.arrived)
     os.dup2(2, 1)  # what a subject prints is no part of our output, nor should it find that closed
     tempfile.tempdir = os.environ["TMPDIR"] = str(task.folder)
     status = 1
@@ -175,18 +177,19 @@ class _Interrupts:
     """Turns the supervisor's signal into one KeyboardInterrupt, but never in the middle of a message."""
 
     def __init__(self) -> None:
-        # Ctrl-C is the supervisor's to hear; writing to the terminal from a group in its background must not stop us
-        for number in (signal.SIGINT, signal.SIGTTOU):
+        # Ctrl-C and the end of the terminal are the supervisor's to hear; writing to it from a group in its background must not stop us
+        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTTOU):
             signal.signal(number, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         self._held = True
-        self._pending = False
+        self._pending = self._arrived = False
         signal.signal(INTERRUPT, self._arrive)
         sys.unraisablehook = self._lost
         signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_BACK)
 
     def _arrive(self, number: int, frame: object) -> None:
         signal.signal(INTERRUPT, signal.SIG_IGN)
+        self._arrived = True
         if self._held:
             self._pending = True
             return
@@ -202,6 +205,10 @@ class _Interrupts:
         again = threading.Timer(_AGAIN_SECONDS, signal.pthread_kill, (threading.get_ident(), INTERRUPT))
         again.daemon = True
         again.start()
+
+    def arrived(self) -> bool:
+        """Whether there was one."""
+        return self._arrived
 
     def listen(self) -> None:
         """Let interrupts through, one that has arrived before too."""

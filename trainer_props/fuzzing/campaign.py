@@ -30,6 +30,7 @@ from trainer_props.engine.events import (
 )
 from trainer_props.engine.ledger import Key
 from trainer_props.engine.signals import Signals
+from trainer_props.engine.totals import nothing_trained
 from trainer_props.engine.turns import ENOUGH
 from trainer_props.engine.worker import Running
 from trainer_props.fuzzing.state import Seen, State, StateError, StateFolder, case_of, masks
@@ -156,16 +157,19 @@ class Campaign:
             self._write()
             while not signals.count and ((left := seconds - (time.monotonic() - self._begun)) > _LEAST_SECONDS or replays):
                 try:
-                    runs = self._round(min(self._round_seconds, max(left, _LEAST_SECONDS)), replays, jobs, running)
+                    # what is judged first has a round of its own: its time counts for the whole, too
+                    runs = self._round(0.0 if replays else min(self._round_seconds, left), replays, jobs, running)
                 except (StateError, SubjectError, OSError) as error:
                     if not self._runs and not self._open and self._progress is None:
                         raise
                     self._give_up(error)
                     break
-                replays = ()
-                if self._total.interrupted or not runs:
+                if self._total.interrupted or not (runs or replays) or nothing_trained(self._total):
                     break
+                replays = ()
             self._total.interrupted |= bool(signals.count)
+        if not (self._total.runs or self._total.interrupted or self._total.errors):
+            self._total.errors.append(f"{seconds:g} s are over before anything could be run: it takes more --hours")
         self._total.seconds = time.monotonic() - self._begun
         self._total.violations = list(self._found.values())
         self._listener(Finished(self._total))
@@ -178,7 +182,7 @@ class Campaign:
         board, listener = self._folder.board(), self._keeper.before(self._hear)
         result = self._workers(self._subject, plan, listener, jobs=jobs, running=running, board=board)
         self._total.interrupted |= result.interrupted
-        self._account(result, min(seconds, result.seconds))
+        self._account(result, result.seconds if replays else min(seconds, result.seconds), explored=not replays)
         if not result.interrupted:
             self._look_for_fixed()
         return result.runs
@@ -297,7 +301,7 @@ class Campaign:
 
     # ---- what is counted -------------------------------------------------------------------------------------------------
 
-    def _account(self, result: Result, seconds: float) -> None:
+    def _account(self, result: Result, seconds: float, *, explored: bool) -> None:
         totals.add(self._total, result)
         self._total.replayed += [each for each in result.replayed if not each.id.startswith(_KNOWN_BUG)]
         self._total.violations.clear()
@@ -318,7 +322,7 @@ class Campaign:
         self._runs, self._evaluations = self._total.runs, self._total.evaluations
         self.state.violations = [each for each in self.state.violations if each.key not in self._gone or each.key in self._found]
         self._gone.clear()
-        self.state.add(result, seconds)
+        self.state.add(result, seconds, explored=explored)
         self._progress = None
         self._open.clear()
         self._write()

@@ -29,9 +29,9 @@ class Screen:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._lines = terminal.Live(console) if not console.is_terminal else None
+        self._lines = terminal.Live(console) if not console.is_interactive else None
         # Without a thread of its own: workers are forked while it shows.
-        self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
+        self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_interactive else None
         self._last: deque[Finding] = deque(maxlen=_LAST)
         self._shown = -math.inf
 

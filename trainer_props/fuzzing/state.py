@@ -81,7 +81,8 @@ class Seen(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     @classmethod
     def of(cls, key: Key, finding: Finding, *, example: str, shrunk: bool) -> Seen:
         """A violation that was seen now."""
-        return cls(key=key, case=finding.case.to_json(), example=example, first_seen=now(), shrunk=shrunk)
+        moment = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+        return cls(key=key, case=finding.case.to_json(), example=example, first_seen=moment, shrunk=shrunk)
 
 
 class State(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -109,9 +110,9 @@ class State(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     known_bugs: dict[str, Count] = msgspec.field(default_factory=dict)
     violations: list[Seen] = msgspec.field(default_factory=list)
 
-    def add(self, result: Result, seconds: float) -> None:
-        """Count what a round did, which explored for so many seconds."""
-        self.rounds += 1
+    def add(self, result: Result, seconds: float, *, explored: bool) -> None:
+        """Count what was done in so many seconds: a round of exploring, or what is judged before the first."""
+        self.rounds += explored
         self.seconds += seconds
         self.runs += result.runs
         self.evaluations += result.evaluations
@@ -278,14 +279,9 @@ def case_of(seen: Seen) -> Case | None:
         return None
 
 
-def earlier(state: State, keys: Collection[Key], start: str) -> list[Seen]:
-    """Those of these violations that were seen before a start, at that moment as ISO 8601 has it."""
-    return [each for each in state.violations if each.key in keys and each.first_seen < start]
-
-
-def now() -> str:
-    """The moment, as ISO 8601 has it."""
-    return dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+def earlier(state: State, keys: Collection[Key], before: Collection[Key]) -> list[Seen]:
+    """Those of these violations that the campaign knew before, too: the clock does not say, it may have been set since."""
+    return [each for each in state.violations if each.key in keys and each.key in before]
 
 
 def told(state: State, masked: Mapping[str, tuple[Mask, int, int]], still_there: Sequence[Seen] = ()) -> dict[str, Any]:

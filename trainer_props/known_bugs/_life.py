@@ -46,7 +46,7 @@ def operations_of_a_crash(judgement: Violated, runs: Runs, scenario: Scenario) -
     pieces = measures.pieces(runs)
     an_element = judgement.expected[0] / sum(batch.tokens for batch in runs.first.batches)
     extras = [
-        an_element * sum(batch.tokens for batch in before.batches[_stored(before) :])
+        an_element * sum(batch.tokens for batch in before.batches[stored_batches(before) :])
         for before, record in itertools.pairwise(pieces)
         if before.results.get("crashed") and record.results["step"][0] == "again"
     ]
@@ -54,7 +54,7 @@ def operations_of_a_crash(judgement: Violated, runs: Runs, scenario: Scenario) -
     return any(math.isclose(judgement.observed[0], judgement.expected[0] + extra) for extra in sums)
 
 
-def _stored(record: Record) -> int:
+def stored_batches(record: Record) -> int:
     """The micro-batches of a run when it last added its operations to its state: it does so when it logs a loss, and when it saves."""
     logs = iter(record.logs)
     found = 0

@@ -8,7 +8,7 @@ from typing import Any
 from trainer_props.case import Case
 from trainer_props.judgement import Violated
 from trainer_props.known_bugs import _passes
-from trainer_props.known_bugs._life import operations_of_a_crash
+from trainer_props.known_bugs._life import operations_of_a_crash, stored_batches
 from trainer_props.known_bugs.registry import KnownBug, known_bug
 from trainer_props.measures import resume as measures
 from trainer_props.oracles import accounting, best_model, plans
@@ -82,7 +82,7 @@ def _ends_of_epochs_matter(scenario: Scenario) -> bool:
 
 def _end_of_an_epoch_is_lost(judgement: Violated, runs: Runs, scenario: Scenario) -> bool:
     """Entries are missing, and nothing else: those of ends of epochs at which a part begins. Early stopping, which saw an evaluation less,
-    may let the run go on: then entries follow after those of the run without interruptions.
+    may end the run elsewhere: then entries follow after those of the run without interruptions, or its last ones are missing too.
 
     On a stream without length the pass ends once more, and evaluates: only its log is lost.
     """
@@ -94,9 +94,16 @@ def _end_of_an_epoch_is_lost(judgement: Violated, runs: Runs, scenario: Scenario
     if not missing:
         return False
     more = judgement.observed[len(kept) :]
-    goes_on = scenario.components.early_stopping is not None and all(entry[0] > judgement.expected[-1][0] for entry in more)
-    lost = all(step in starts and float(epoch).is_integer() for step, epoch, *_ in missing)
-    return lost and kept == judgement.observed[: len(kept)] and (goes_on or not more)
+    lost = [entry for entry in missing if entry[0] in starts and float(entry[1]).is_integer()]
+    others = [entry for entry in missing if entry not in lost]
+    if not lost or kept != judgement.observed[: len(kept)]:
+        return False
+    if scenario.components.early_stopping is None:
+        return not others and not more
+    last = max((entry[0] for entry in judgement.observed), default=0)
+    goes_on = not others and all(entry[0] > judgement.expected[-1][0] for entry in more)
+    ends_sooner = not more and all(entry[0] > last for entry in others)
+    return goes_on or ends_sooner
 
 
 def _counts_from_the_beginning_of_the_epoch(judgement: Violated, runs: Runs, scenario: Scenario) -> bool:
@@ -140,12 +147,16 @@ def _counts_operations(scenario: Scenario) -> bool:
 
 
 def _operations_since_the_save_counted_twice(judgement: Violated, runs: Runs, scenario: Scenario) -> bool:
-    """What is too much are the operations of the batches that came after the last save, and came again."""
+    """What is too much are the operations of the batches that came after the last save, and came again; a log of losses counts those before
+    it to a state that is thrown away.
+    """
     if judgement.quantity != "total_flos":
         return False
     parts = measures.parts(runs)
     again = sum(
-        batch.tokens for part, saved in zip(parts, measures.last_saved_steps(runs).value, strict=False) for batch in part.batches
+        batch.tokens
+        for part, saved in zip(parts, measures.last_saved_steps(runs).value, strict=False)
+        for batch in part.batches[stored_batches(part) :]
         if batch.step >= saved
     )  # fmt: skip
     (expected,), (observed,), tokens = judgement.expected, judgement.observed, sum(batch.tokens for batch in runs.first.batches)

@@ -16,7 +16,9 @@ from trainer_props.zoo import MODELS
 
 TOLERANCE: Final = {"float64": 1e-12, "float32": 1e-6}
 """By the type of the model: sums are taken in another order, and `places=6` is what float32 is promised."""
-VISIBLE: Final = "an adaptive optimizer makes visible steps of rounding"
+VISIBLE: Final = "an adaptive optimizer, or a run that diverges, makes visible steps of rounding"
+_VISIBLE_SHARE: Final = 0.25
+"""Of what float32 is promised: one update of a run that diverges enlarges rounding less than fourfold."""
 
 
 def reduction(runs: Runs, scenario: Scenario) -> str:
@@ -25,15 +27,20 @@ def reduction(runs: Runs, scenario: Scenario) -> str:
 
 
 def shown_rounding(runs: Runs, scenario: Scenario) -> int | None:
-    """The first update of an adaptive optimizer that has made rounding visible, if weights were alike until then and are within what is
-    allowed: what comes later is computed at weights that differ, and a run can enlarge that as far as it likes.
+    """The first update that has made rounding visible, by an adaptive optimizer or in float32, if weights were alike until then and are
+    within what is allowed: what comes later is computed at weights that differ, and a run can enlarge that as far as it likes.
     """
-    if scenario.argument("optim") == "sgd":
+    adaptive = scenario.argument("optim") != "sgd"
+    if not adaptive and precision_of(runs, scenario) == "float64":
         return None
+    most, visible = (ADAPTIVE, ADAPTIVE / 100) if adaptive else (TOLERANCE["float32"], TOLERANCE["float32"] * _VISIBLE_SHARE)
+    largest = 1.0
     for number, (one, other) in enumerate(zip(runs.first.updates, measures.first_rank(runs).updates, strict=False), start=1):
-        apart = float(((one.weights - other.weights).abs() / one.weights.abs().clamp(min=1)).max())
-        if not apart <= ADAPTIVE / 100:
-            return number if apart <= ADAPTIVE else None
+        largest = scale(runs, scenario, (largest, float(one.weights.abs().max())))
+        size = one.weights.abs().clamp(min=1) if adaptive else largest
+        apart = float(((one.weights - other.weights).abs() / size).max())
+        if not apart <= visible:
+            return number if apart <= most else None
     return None
 
 
@@ -58,4 +65,8 @@ def tolerance_of_weights(runs: Runs, scenario: Scenario) -> float | None:
 
 def drifts(runs: Runs, scenario: Scenario, updates: int) -> bool:
     """Whether there are more than so many updates, and they make visible steps of rounding: losses are those of weights that differ."""
-    return len(runs.first.updates) > updates and tolerance_of_weights(runs, scenario) is None
+    if len(runs.first.updates) <= updates:
+        return False
+    return tolerance_of_weights(runs, scenario) is None or (
+        scenario.argument("optim") == "sgd" and shown_rounding(runs, scenario) is not None
+    )

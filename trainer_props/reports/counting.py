@@ -19,7 +19,7 @@ class CountingBar:
 
     def __init__(self, console: Console, text: str, number: int, *, width: int = 12) -> None:
         self._bar: Progress | None = None
-        if console.is_terminal:
+        if console.is_interactive:
             columns = (TextColumn(text), BarColumn(bar_width=width), TextColumn("{task.completed} of {task.total}"))
             # without a thread of its own: processes are started while it shows
             self._bar = Progress(*columns, TimeElapsedColumn(), console=console, transient=True, auto_refresh=False)

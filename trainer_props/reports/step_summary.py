@@ -52,12 +52,15 @@ def wanted() -> bool:
 def of_result(data: Mapping[str, Any]) -> str:
     """The summary of a JSON result."""
     new = [each for each in data["violations"] if not each.get("accepted")]
+    errors = data.get("errors", ())
     head = f"{len(new)} new violation{'' if len(new) == 1 else 's'}" if new else "nothing new"
+    if errors and not new:
+        head = "could not be checked" if not data["evaluations"] else "nothing new, but not all could be done"
     facts = f" in {_code(data['subject'])}: {data['runs']} runs, {data['evaluations']} evaluations, seed {data['seed']}"
     more = ", **interrupted**" if data.get("interrupted") else ""
     known = {each["id"]: each["seen"] for each in data.get("known_bugs", ()) if not each.get("fixed")}
-    verdict = f"{_badge(failed=bool(new))} **{head}**{facts}{more}"
-    lines = summary(verdict, [Failure.of(each) for each in new], known, data.get("errors", ()))
+    verdict = f"{_badge(failed=bool(new or errors))} **{head}**{facts}{more}"
+    lines = summary(verdict, [Failure.of(each) for each in new], known, errors)
     if fixed := [each["id"] for each in data.get("known_bugs", ()) if each.get("fixed")]:
         lines += f"\n**fixed upstream**: {', '.join(_code(each) for each in fixed)}\n"
     if campaign := data.get("campaign"):

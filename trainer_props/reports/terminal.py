@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence, Sized
 from pathlib import Path
@@ -46,7 +47,10 @@ class PlainConsole(Console):
 
 def make_console(file: IO[str] | None = None) -> Console:
     """A console on standard output, or on a file. What is no terminal gets lines of any length, and tables of a fixed width."""
-    console = PlainConsole(file=file, highlight=False)
+    shown = sys.stdout if file is None else file
+    # colours may be forced on a file, as on the logs of CI; what moves is for those who look at it
+    moves = shown.isatty() and os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
+    console = PlainConsole(file=file, highlight=False, force_interactive=moves)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = _PLAIN_WIDTH
     return console
@@ -59,7 +63,7 @@ class Live:
         self._console = console
         self._bar: Bar | None = None
         self._first = True
-        if console.is_terminal:
+        if console.is_interactive:
             # Without a thread of its own: workers are forked while it shows.
             self._bar = Bar(
                 TextColumn("{task.description}"), BarColumn(bar_width=max(4, min(_BAR_WIDTH, console.width - _ALL_BUT_THE_BAR))),

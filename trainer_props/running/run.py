@@ -15,6 +15,7 @@ from trainer_props import compat
 from trainer_props.record import Failure, Record
 from trainer_props.running.devices import cards
 from trainer_props.running.devices.data_parallel import emulated
+from trainer_props.running.interrupt import ends_more_than_the_run
 from trainer_props.running.output import NO_ROOM, is_for_want_of_room, output_directory
 from trainer_props.running.place import place
 from trainer_props.running.process import freeze_again, is_prepared
@@ -97,10 +98,10 @@ def run(
             stuck, ended_at = str(error), place(error) if error.by_the_clock else ""
         except SubjectError:
             raise
-        except Exception as error:
+        except BaseException as error:
             from trainer_props import zoo
 
-            if isinstance(error, (compat.Unsupported, zoo.MissingPackage)):
+            if isinstance(error, (compat.Unsupported, zoo.MissingPackage)) or ends_more_than_the_run(error):
                 raise
             # the directory has another name in each run, and a reader can do nothing with it
             message, *lines = (text.replace(output_dir, "output_dir") for text in (str(error), *traceback.format_exception(error)[-6:]))

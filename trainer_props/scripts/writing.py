@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import itertools
 import sys
 import textwrap
@@ -58,6 +59,7 @@ class _Run:
     Attributes:
         ends_anyhow: the property speaks of runs that do not finish too.
         endless: one of them may never end, and is ended.
+        catches: the class of what ends it, as far as is looked for.
     """
 
     source: Source
@@ -66,6 +68,7 @@ class _Run:
     reads: Reads
     ends_anyhow: bool
     endless: bool
+    catches: str
 
 
 def script(finding: Finding, subject: Subject) -> str:
@@ -110,7 +113,7 @@ def _of_a_check(finding: Finding, check: Check, subject: Subject) -> str:
     taken = {*_TAKEN, *_bound([source.definitions, *body.definitions, *watched.definitions])}
     code = measuring(measures, taken=taken)
     compared = relations.comparison(check, finding.expected)
-    run = _Run(source, body, watched, found, ends_anyhow, endless)
+    run = _Run(source, body, watched, found, ends_anyhow, endless, "BaseException" if _is_beyond(finding.symptom) else "Exception")
     imports = [*source.imports, *body.imports, *watched.imports, *code.imports, *compared.imports, "import json", "import tempfile"]
     if body.trainer and not body.prints:
         imports.append("from transformers import PrinterCallback")
@@ -124,6 +127,12 @@ def _of_a_check(finding: Finding, check: Check, subject: Subject) -> str:
     ending = _comparing(finding, check, code, compared, part, several=bool(body.several))
     main = ["def main():", *_indented([*_inside_a_folder(middle), *ending])]
     return _file(finding, imports, [*definitions, "\n".join(main)])
+
+
+def _is_beyond(symptom: str) -> bool:
+    """Whether it names an exception that no `except Exception` catches."""
+    kind = getattr(builtins, symptom, None)
+    return isinstance(kind, type) and issubclass(kind, BaseException) and not issubclass(kind, Exception)
 
 
 def _function(body: Body, lines: Iterable[str]) -> str:
@@ -206,7 +215,7 @@ def _middle(run: _Run) -> list[str]:
     build = run.source.build.splitlines() if run.body.trainer else _without_trainer(run.source)
     steps, after = list(run.body.lines), list(run.probe.after)
     if not run.body.trainer:
-        return [*build, *(_caught(steps, run.reads) if "failure" in run.reads.fields else steps)]
+        return [*build, *(_caught(steps, run) if "failure" in run.reads.fields else steps)]
     if not run.body.prints:
         build.append(_UNPRINTED)
     build += run.body.before
@@ -217,16 +226,17 @@ def _middle(run: _Run) -> list[str]:
     if "global_step" in run.reads.fields:
         after.append("record.global_step = trainer.state.global_step if record.global_step is None else record.global_step")
     if "failure" not in run.reads.fields:
-        return [*build, *_caught(steps, run.reads, may_be_stuck=run.endless), *after]
-    lines = _caught([*build, *steps], run.reads, where='"construction" if trainer is None else "train"', may_be_stuck=run.endless)
+        return [*build, *_caught(steps, run, may_be_stuck=run.endless), *after]
+    lines = _caught([*build, *steps], run, where='"construction" if trainer is None else "train"', may_be_stuck=run.endless)
     if after:
         lines += ["if trainer is not None:", *_indented(after)]
     return [*(["trainer = None"] if after or run.reads.has("failure", "where") else []), *lines]
 
 
-def _caught(steps: Iterable[str], found: Reads, *, where: str = '"construction"', may_be_stuck: bool = False) -> list[str]:
+def _caught(steps: Iterable[str], run: _Run, *, where: str = '"construction"', may_be_stuck: bool = False) -> list[str]:
     """The steps, and what becomes of an exception that ends them."""
-    lines = ["try:", *_indented(steps)]
+    lines, found = ["try:", *_indented(steps)], run.reads
+    may_be_stuck = may_be_stuck and run.catches == "Exception"  # what ends it is not a SystemExit of its own then
     if may_be_stuck and not {"stuck", "failure"} & found.fields:
         return [*lines, "except (Exception, SystemExit) as error:", *_indented(['print("the run ended with", repr(error))'])]
     if may_be_stuck:
@@ -239,7 +249,7 @@ def _caught(steps: Iterable[str], found: Reads, *, where: str = '"construction"'
         "traceback": "tuple(traceback.format_exception(error)[-6:])",
     }
     row = namespace(columns, found.columns.get("failure", ()))
-    lines.append("except Exception as error:")
+    lines.append(f"except {run.catches} as error:")
     return [*lines, *_indented([f"record.failure = {row}"] if "failure" in found.fields else ['print("the run ended with", repr(error))'])]
 
 
