@@ -100,6 +100,20 @@ def test_a_subject_that_can_train_nothing_is_not_tried_for_hours(tmp_path: Path)
     assert nothing_trained(result) == "not one training run could be judged: ValueError: not today"
 
 
+def test_an_example_that_is_refused_does_not_end_the_night(tmp_path: Path) -> None:
+    rounds: list[int] = []
+
+    def carry_out(subject: Any, plan: Plan, listener: Any, **options: Any) -> Result:
+        rounds.append(len(plan.replayed))
+        counts = {"train_once": ExperimentCount("train_once")}
+        counts["train_once"].examples = 0 if plan.replayed else 3
+        return Result(seed=plan.seed, runs=1 if len(rounds) < 3 else 0, experiments=counts, refusals={"ValueError: not this one": 1})
+
+    result = campaign(tmp_path, carry_out, finding())[0].run(60.0)
+    assert rounds == [1, 0, 0]
+    assert nothing_trained(result) == ""
+
+
 # ---- what only the state knows -----------------------------------------------------------------------------------------------
 
 

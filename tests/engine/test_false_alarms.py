@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import pytest
+from transformers import Trainer, TrainerCallback
 
 from trainer_props import subjects
 from trainer_props.case import Case
 from trainer_props.engine.judging import judge
+from trainer_props.faults import FAULTS
 from trainer_props.properties import PROPERTIES
 from trainer_props.running import prepared
 from trainer_props.running.devices import gloo
@@ -102,3 +104,55 @@ def test_nothing_new_is_found(name: str) -> None:
     assert judged.holds
     assert judged.errors == ()
     assert [finding.property for finding in judged.findings if finding.known_bug is None] == []
+
+
+class SilentOnceResumed(Trainer):
+    """Evaluates no more where it was resumed."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.add_callback(_Silence())
+
+
+class _Silence(TrainerCallback):
+    resumed = False
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.resumed = state.global_step > 0
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self.resumed:
+            control.should_evaluate = False
+
+
+ALIKE: Final = {
+    "a small decay that each device adds is no rounding": (
+        FAULTS["decay-grows-with-devices"].make, "devices.weights_are_those_of_one_device", case(
+            "train_on_devices",
+            {
+                "per_device_train_batch_size": 2, "max_steps": 8, "optim": "sgd", "learning_rate": 5e-5, "weight_decay": 0.1,
+                "lr_scheduler_type": "linear", "warmup_steps": 5, "logging_steps": 1,
+            },
+            {}, data=Data(n=16), model=Model(dtype="float32"), devices=Devices(kind="data_parallel", count=2),
+        ),
+    ),
+    "evaluations that never come are no early stop": (
+        lambda: SilentOnceResumed, "resume.log_history_has_the_same_entries", case(
+            "resume",
+            {
+                "per_device_train_batch_size": 1, "num_train_epochs": 5, "optim": "sgd", "learning_rate": 0.1, "eval_strategy": "epoch",
+                "save_strategy": "steps", "save_steps": 1, "metric_for_best_model": "loss", "restore_callback_states_from_checkpoint": True,
+            },
+            {"interrupt_at": [1]}, data=Data(n=1, n_eval=1), components=Components(early_stopping=EarlyStopping(patience=4)),
+        ),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ALIKE)
+def test_what_looks_alike_and_is_wrong_is_found(name: str) -> None:
+    make, identifier, wrong = ALIKE[name]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        findings = judge(wrong, subjects.wrap(make(), "transformers:Trainer"), list(PROPERTIES.values())).findings
+    assert (identifier, None) in {(finding.property, finding.known_bug) for finding in findings}

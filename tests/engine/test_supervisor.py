@@ -7,8 +7,10 @@ import faulthandler
 import json
 import os
 import signal
+import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -136,6 +138,54 @@ def test_what_no_except_exception_catches_is_a_crash_too(kind: str, tmp_path: Pa
     assert (finding.verdict, finding.symptom) == ("crashed", kind)
     assert violation.complete
     assert verify(script(finding, subject), timeout=200.0, path=[str(tmp_path)]).shows
+
+
+class Tidy(Trainer):
+    """Answers Ctrl-C as many scripts do."""
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            (Path(os.environ["TMPDIR"]).parent / "begun").touch()
+            time.sleep(600)
+        except KeyboardInterrupt:
+            sys.exit(1)
+
+
+def test_what_the_subject_makes_of_ctrl_c_is_no_verdict(temporary: Path) -> None:
+    def listen(event: Any) -> None:
+        if isinstance(event, Progress) and any(temporary.rglob("begun")):
+            signal.raise_signal(signal.SIGINT)
+
+    result = supervise(wrap(Tidy), plan(experiments=("train_once",), max_examples=None, seconds=300.0, shrink_seconds=None), listen)
+    assert (result.violations, result.errors, result.interrupted) == ([], [], True)
+
+
+class Thrown:
+    def __del__(self) -> None:
+        raise KeyboardInterrupt
+
+
+def test_what_python_drops_is_nobodys_ctrl_c() -> None:
+    class Throws(Trainer):
+        def train(self, *args: Any, **kwargs: Any) -> Any:
+            found = super().train(*args, **kwargs)
+            Thrown()
+            return found
+
+    result = supervise(wrap(Throws), plan(experiments=("train_once",)))
+    assert (result.violations, result.errors, result.interrupted, result.experiments["train_once"].examples) == ([], [], False, 6)
+
+
+@pytest.mark.parametrize("experiment", ["build_arguments", "collate"])
+def test_an_exit_where_nothing_trains_is_no_end_either(experiment: str) -> None:
+    class Exits(Trainer):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            sys.exit("bad configuration")
+
+    mine = tuple(name for name, each in ALL_PROPERTIES.items() if experiment in each.experiments)
+    result = supervise(wrap(Exits), plan(experiments=(experiment,), properties=mine, shrink_seconds=None))
+    assert result.errors == []
+    assert {violation.finding.symptom for violation in result.violations} == {"SystemExit"}
 
 
 def test_one_that_has_judged_all_there_is_does_not_hang() -> None:

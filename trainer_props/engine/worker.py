@@ -197,12 +197,12 @@ class _Interrupts:
 
     def _lost(self, unraisable: sys.UnraisableHookArgs) -> None:
         """Python drops what is raised in `__del__` and in callbacks of the garbage collector: let an interrupt come again after that."""
-        if not isinstance(unraisable.exc_value, KeyboardInterrupt):
+        if not self._arrived or not isinstance(unraisable.exc_value, KeyboardInterrupt):
             sys.__unraisablehook__(unraisable)
             return
         signal.signal(INTERRUPT, self._arrive)
         # from another thread: sent from here, it would be raised, and dropped, here
-        again = threading.Timer(_AGAIN_SECONDS, signal.pthread_kill, (threading.get_ident(), INTERRUPT))
+        again = threading.Timer(_AGAIN_SECONDS, signal.pthread_kill, (threading.main_thread().ident, INTERRUPT))
         again.daemon = True
         again.start()
 

@@ -164,7 +164,7 @@ class Campaign:
                         raise
                     self._give_up(error)
                     break
-                if self._total.interrupted or not (runs or replays) or nothing_trained(self._total):
+                if self._total.interrupted or not (replays or (runs and not nothing_trained(self._total))):
                     break
                 replays = ()
             self._total.interrupted |= bool(signals.count)

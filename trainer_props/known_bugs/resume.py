@@ -100,9 +100,9 @@ def _end_of_an_epoch_is_lost(judgement: Violated, runs: Runs, scenario: Scenario
         return False
     if scenario.components.early_stopping is None:
         return not others and not more
-    last = max((entry[0] for entry in judgement.observed), default=0)
+    last, ended = measures.last(runs).global_step or 0, runs.first.global_step or 0
     goes_on = not others and all(entry[0] > judgement.expected[-1][0] for entry in more)
-    ends_sooner = not more and all(entry[0] > last for entry in others)
+    ends_sooner = not more and last < ended and all(entry[0] > last for entry in others)
     return goes_on or ends_sooner
 
 

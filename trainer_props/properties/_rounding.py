@@ -19,6 +19,8 @@ TOLERANCE: Final = {"float64": 1e-12, "float32": 1e-6}
 VISIBLE: Final = "an adaptive optimizer, or a run that diverges, makes visible steps of rounding"
 _VISIBLE_SHARE: Final = 0.25
 """Of what float32 is promised: one update of a run that diverges enlarges rounding less than fourfold."""
+_UNIT: Final = 2.0**-23
+"""The distance of numbers in float32, relative to them."""
 
 
 def reduction(runs: Runs, scenario: Scenario) -> str:
@@ -27,20 +29,26 @@ def reduction(runs: Runs, scenario: Scenario) -> str:
 
 
 def shown_rounding(runs: Runs, scenario: Scenario) -> int | None:
-    """The first update that has made rounding visible, by an adaptive optimizer or in float32, if weights were alike until then and are
-    within what is allowed: what comes later is computed at weights that differ, and a run can enlarge that as far as it likes.
+    """The first update that has made rounding visible, if weights were alike until then and are within what is allowed: what comes later
+    is computed at weights that differ, and a run can enlarge that as far as it likes.
+
+    An adaptive optimizer makes it visible at once. In float32 a run that diverges does so step by step: it has gone further than its
+    weights are large, and the step before had rounding too. (What differs in a run that hardly moves, or all of a sudden, is no rounding.)
     """
     adaptive = scenario.argument("optim") != "sgd"
     if not adaptive and precision_of(runs, scenario) == "float64":
         return None
     most, visible = (ADAPTIVE, ADAPTIVE / 100) if adaptive else (TOLERANCE["float32"], TOLERANCE["float32"] * _VISIBLE_SHARE)
-    largest = 1.0
+    largest, before, way, last = 1.0, 0.0, 0.0, None
     for number, (one, other) in enumerate(zip(runs.first.updates, measures.first_rank(runs).updates, strict=False), start=1):
         largest = scale(runs, scenario, (largest, float(one.weights.abs().max())))
+        way += float((one.weights - last).abs().max()) if last is not None else 0.0
         size = one.weights.abs().clamp(min=1) if adaptive else largest
         apart = float(((one.weights - other.weights).abs() / size).max())
         if not apart <= visible:
-            return number if apart <= most else None
+            enlarged = adaptive or (way > largest and apart <= max(before, _UNIT) / _VISIBLE_SHARE)
+            return number if apart <= most and enlarged else None
+        before, last = apart, one.weights
     return None
 
 

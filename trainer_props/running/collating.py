@@ -22,6 +22,7 @@ from tokenizers.models import WordLevel
 from trainer_props import compat
 from trainer_props.arguments import nearest
 from trainer_props.record import Failure, Record
+from trainer_props.running.interrupt import pass_on
 from trainer_props.running.output import output_directory
 from trainer_props.running.randomness import kept_generators
 from trainer_props.scenario import Scenario
@@ -68,7 +69,8 @@ def collate(parameters: Mapping[str, Any], subject: Subject) -> Record:
             return record
         try:
             _call(kind, vocabulary, parameters, record)
-        except Exception as error:  # noqa: BLE001  what is raised is part of the record
+        except BaseException as error:  # noqa: BLE001  what is raised is part of the record
+            pass_on(error)
             lines = tuple(traceback.format_exception(error)[-6:])
             record.failure = Failure("collate", type(error).__name__, str(error), lines)
     return record
@@ -104,7 +106,8 @@ def _call(kind: Any, vocabulary: Vocabulary, parameters: Mapping[str, Any], reco
 def _refusal(kind: Any, vocabulary: Vocabulary, parameters: Mapping[str, Any]) -> dict[str, Any] | None:
     try:
         _collator(kind, tokenizer_of(vocabulary), parameters)(given(parameters), **parameters["call"])
-    except Exception as error:  # noqa: BLE001  what is raised is the finding
+    except BaseException as error:  # noqa: BLE001  what is raised is the finding
+        pass_on(error)
         return {"kinds": [each.__name__ for each in type(error).__mro__], "message": str(error)}
     return None
 
@@ -229,7 +232,8 @@ def collator_of(subject: Subject, name: str) -> Any:
         return _kind_of(subject.make, name)
     except (SubjectError, compat.Unsupported):
         raise
-    except Exception as error:  # noqa: BLE001  a refusal of the subject, and no fault of ours
+    except BaseException as error:  # noqa: BLE001  a refusal of the subject, and no fault of ours
+        pass_on(error)
         return Failure("construction", type(error).__name__, str(error), tuple(traceback.format_exception(error)[-6:]))
 
 

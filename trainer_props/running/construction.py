@@ -19,6 +19,7 @@ from transformers import HfArgumentParser
 
 from trainer_props import compat
 from trainer_props.record import Failure, Record
+from trainer_props.running.interrupt import pass_on
 from trainer_props.running.output import output_directory
 from trainer_props.scenario import Scenario, thaw
 from trainer_props.subjects import Parts, Subject, SubjectError
@@ -89,7 +90,8 @@ def build(scenario: Scenario, subject: Subject) -> Record:
         given = copy.deepcopy(kwargs)
         try:
             arguments = kind(**kwargs)
-        except Exception as error:  # noqa: BLE001  what is raised is part of the record
+        except BaseException as error:  # noqa: BLE001  what is raised is part of the record
+            pass_on(error)
             return Record(failure=_failure(error))
         base = _base(kind)
         record = Record(arguments=fields(arguments))
@@ -134,7 +136,8 @@ def _error_of(kind: Any, scenario: Scenario) -> dict[str, Any] | None:
     kwargs = Parts(scenario).training_arguments_kwargs("output")
     try:
         kind(**kwargs)
-    except Exception as raised:  # noqa: BLE001  what is raised is the finding
+    except BaseException as raised:  # noqa: BLE001  what is raised is the finding
+        pass_on(raised)
         return {"kinds": [each.__name__ for each in type(raised).__mro__], "message": str(raised)}
     return None
 
@@ -145,11 +148,12 @@ def arguments_class(subject: Subject) -> Any:
         return _class_of(subject.make)
     except (SubjectError, compat.Unsupported):
         raise
-    except Exception as error:  # noqa: BLE001  a refusal of the subject, and no fault of ours
+    except BaseException as error:  # noqa: BLE001  a refusal of the subject, and no fault of ours
+        pass_on(error)
         return _failure(error)
 
 
-def _failure(error: Exception) -> Failure:
+def _failure(error: BaseException) -> Failure:
     return Failure("construction", type(error).__name__, str(error), tuple(traceback.format_exception(error)[-6:]))
 
 
@@ -215,7 +219,8 @@ def _ways(kind: Any, written: Callable[[], Any]) -> Mapping[str, Callable[[Any],
 def _attempt(make: Callable[[Any], Any], arguments: Any) -> Fields:
     try:
         return fields(make(arguments))
-    except Exception as error:  # noqa: BLE001  what is raised is the finding
+    except BaseException as error:  # noqa: BLE001  what is raised is the finding
+        pass_on(error)
         return {"error": f"{type(error).__name__}: {error}"}
 
 
@@ -240,7 +245,8 @@ def _set(base: Any, arguments: Any, *, say_all: bool) -> dict[str, Fields]:
         try:
             getattr(target, setter)(**said)
             left[setter] = {field: _plain(getattr(target, field)) for field, _ in fitting.values()}
-        except Exception as error:  # noqa: BLE001  what is raised is the finding
+        except BaseException as error:  # noqa: BLE001  what is raised is the finding
+            pass_on(error)
             left[setter] = {"error": f"{type(error).__name__}: {error}"}
     return left
 

@@ -1,17 +1,30 @@
-"""Whose an exception is that no `except Exception` catches: of the code under test, which may raise anything, or of who wants an end."""
+"""Whose an exception is: of the code under test, which may raise anything, or of somebody who wants an end."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from trainer_props.running.watchdog import Stuck
+
 _heard: list[Callable[[], bool]] = []
 
 
 def tell_apart(heard: Callable[[], bool]) -> None:
-    """In this process, and those it forks, nobody but the code under test raises such exceptions as long as no signal was heard."""
+    """In this process, and those it forks, nobody but the code under test raises anything until a signal is heard."""
     _heard[:] = [heard]
 
 
-def ends_more_than_the_run(error: BaseException) -> bool:
-    """Whether the exception is somebody's Ctrl-C, or the time limit of a test; SystemExit is always the code's own."""
-    return not isinstance(error, (Exception, SystemExit)) and all(heard() for heard in _heard)
+def pass_on(error: BaseException) -> None:
+    """Raise what is not the code's own: Ctrl-C, the time limit of a test, the end of a run that takes too long.
+
+    What comes after Ctrl-C is Ctrl-C, whatever the code makes of it: many save, and exit. SystemExit is the code's own otherwise.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C was heard.
+    """
+    if isinstance(error, Stuck):
+        raise error
+    if any(heard() for heard in _heard):
+        raise KeyboardInterrupt from error
+    if not _heard and not isinstance(error, (Exception, SystemExit)):
+        raise error

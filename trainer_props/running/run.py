@@ -15,7 +15,7 @@ from trainer_props import compat
 from trainer_props.record import Failure, Record
 from trainer_props.running.devices import cards
 from trainer_props.running.devices.data_parallel import emulated
-from trainer_props.running.interrupt import ends_more_than_the_run
+from trainer_props.running.interrupt import pass_on
 from trainer_props.running.output import NO_ROOM, is_for_want_of_room, output_directory
 from trainer_props.running.place import place
 from trainer_props.running.process import freeze_again, is_prepared
@@ -101,8 +101,9 @@ def run(
         except BaseException as error:
             from trainer_props import zoo
 
-            if isinstance(error, (compat.Unsupported, zoo.MissingPackage)) or ends_more_than_the_run(error):
+            if isinstance(error, (compat.Unsupported, zoo.MissingPackage)):
                 raise
+            pass_on(error)
             # the directory has another name in each run, and a reader can do nothing with it
             message, *lines = (text.replace(output_dir, "output_dir") for text in (str(error), *traceback.format_exception(error)[-6:]))
             kind = NO_ROOM if is_for_want_of_room(error, output_dir) else type(error).__name__

@@ -113,7 +113,7 @@ def _of_a_check(finding: Finding, check: Check, subject: Subject) -> str:
     taken = {*_TAKEN, *_bound([source.definitions, *body.definitions, *watched.definitions])}
     code = measuring(measures, taken=taken)
     compared = relations.comparison(check, finding.expected)
-    run = _Run(source, body, watched, found, ends_anyhow, endless, "BaseException" if _is_beyond(finding.symptom) else "Exception")
+    run = _Run(source, body, watched, found, ends_anyhow, endless, "BaseException" if _is_beyond(finding) else "Exception")
     imports = [*source.imports, *body.imports, *watched.imports, *code.imports, *compared.imports, "import json", "import tempfile"]
     if body.trainer and not body.prints:
         imports.append("from transformers import PrinterCallback")
@@ -129,10 +129,10 @@ def _of_a_check(finding: Finding, check: Check, subject: Subject) -> str:
     return _file(finding, imports, [*definitions, "\n".join(main)])
 
 
-def _is_beyond(symptom: str) -> bool:
-    """Whether it names an exception that no `except Exception` catches."""
-    kind = getattr(builtins, symptom, None)
-    return isinstance(kind, type) and issubclass(kind, BaseException) and not issubclass(kind, Exception)
+def _is_beyond(finding: Finding) -> bool:
+    """Whether it may be about an exception that no `except Exception` catches: all that is known is the name of its class."""
+    kind = getattr(builtins, finding.symptom, None)
+    return finding.verdict == "crashed" and not (isinstance(kind, type) and issubclass(kind, Exception))
 
 
 def _function(body: Body, lines: Iterable[str]) -> str:
