@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
+# Whoever started these tests by `nohup` has the signal of a closed terminal ignored, also by all that is started from here.
+PROGRAM = "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL); from trainer_props.cli import main; main()"
 
 
 def started(tmp_path: Path, *arguments: str) -> subprocess.Popen[str]:
@@ -22,7 +24,7 @@ def started(tmp_path: Path, *arguments: str) -> subprocess.Popen[str]:
     environment = {**os.environ, "TMPDIR": str(temporary), "OMP_NUM_THREADS": "1", "TEST_MARKER": str(tmp_path / "begun")}
     arguments = (*arguments, "--regressions", str(tmp_path / "examples"))
     return subprocess.Popen(
-        [sys.executable, "-c", "from trainer_props.cli import main; main()", "check", *arguments], cwd=HERE, env=environment,
+        [sys.executable, "-c", PROGRAM, "check", *arguments], cwd=HERE, env=environment,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
 
@@ -117,7 +119,7 @@ def test_a_terminal_that_is_closed_ends_it_in_order(short_tmp_path: Path) -> Non
              str(short_tmp_path / "result.json"), "--regressions", str(short_tmp_path / "examples")]  # fmt: skip
     temporary, begun = str(short_tmp_path / "tmp"), str(short_tmp_path / "begun")
     environment = {**os.environ, "TMPDIR": temporary, "OMP_NUM_THREADS": "1", "TEST_MARKER": begun}
-    program = [sys.executable, "-c", f"from trainer_props.cli import main; main({words!r})"]
+    program = [sys.executable, "-c", PROGRAM, *words]
     child, terminal = pty.fork()
     if child == 0:
         os.chdir(HERE)
