@@ -20,7 +20,7 @@ from transformers import Trainer, TrainingArguments
 
 from trainer_props import subjects
 from trainer_props.arguments import DEFAULTS
-from trainer_props.engine import Finished, FirstSeen, Plan, Progress, Result, Started
+from trainer_props.engine import Finished, FirstSeen, Plan, Progress, Result, Started, worker
 from trainer_props.engine.supervisor import MOST_LOST, supervise
 from trainer_props.experiments import Held
 from trainer_props.properties import PROPERTIES as ALL_PROPERTIES
@@ -287,8 +287,6 @@ def test_fault_of_ours_is_an_error_and_no_verdict(monkeypatch: pytest.MonkeyPatc
 
 
 def test_worker_that_dies_before_any_case_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    from trainer_props.engine import worker
-
     monkeypatch.setattr(worker.Session, "run", lambda self: os._exit(3))
     result = supervise(wrap(Trainer), plan())
     assert (result.violations, result.errors) == ([], ["the process ended by exit code 3 before it ran a case"])
@@ -346,3 +344,12 @@ class InterruptingLater:
         self.timer.cancel()
         if not isinstance(event, Finished):
             self.timer = self.later()
+
+
+@pytest.mark.parametrize(("other", "error", "printed"), [(True, EOFError(), False), (True, KeyError("x"), True), (False, EOFError(), True)])
+def test_data_loading_processes_say_nothing_of_a_worker_that_is_gone(
+    other: bool, error: Exception, printed: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hook = worker._silent_in_others(0 if other else os.getpid())
+    hook(type(error), error, None)
+    assert (type(error).__name__ in capsys.readouterr().err) is printed

@@ -15,10 +15,11 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Protocol
 
 from trainer_props import serialization
@@ -137,6 +138,7 @@ def work(sender: Connection, task: Task) -> None:
     end_with(task.supervisor)
     interrupts = _Interrupts()
     tell_apart(interrupts.arrived)
+    sys.excepthook = _silent_in_others(os.getpid())
     os.dup2(2, 1)  # what a subject prints is no part of our output, nor should it find that closed
     tempfile.tempdir = os.environ["TMPDIR"] = str(task.folder)
     status = 1
@@ -164,6 +166,16 @@ def work(sender: Connection, task: Task) -> None:
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(status)
+
+
+def _silent_in_others(worker: int) -> Callable[[type[BaseException], BaseException, TracebackType | None], None]:
+    """A hook that prints exceptions, but not how threads of data-loading processes find that a worker is gone, which was killed."""
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if os.getpid() == worker or not issubclass(kind, (EOFError, OSError)):
+            sys.__excepthook__(kind, error, trace)
+
+    return hook
 
 
 def stack(folder: Path) -> str:
