@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -253,3 +254,25 @@ def test_what_a_script_starts_is_killed_with_it(tmp_path: Path) -> None:
     assert verify(said("1", body), timeout=1).code is None
     time.sleep(2)
     assert not sign.exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent is gone")
+def test_a_script_ends_with_the_process_that_runs_it_even_if_that_is_killed(tmp_path: Path) -> None:
+    sign = tmp_path / "alive"
+    script_text = said("1", f"open({str(sign)!r}, 'w').write(f'{{os.getpid()}}\\n')\ntime.sleep(600)")
+    running = f"from trainer_props.scripts.verifying import verify; verify({script_text!r}, timeout=600)"
+    process = subprocess.Popen([sys.executable, "-c", running], env={**os.environ, "TMPDIR": str(tmp_path)})  # noqa: S603  our own words
+    try:
+        _until(lambda: sign.exists() and sign.read_text(encoding="utf-8").endswith("\n"))
+    finally:
+        process.kill()
+        process.wait()
+    number = int(sign.read_text(encoding="utf-8"))
+    _until(lambda: not Path(f"/proc/{number}").exists() or "\nState:\tZ" in Path(f"/proc/{number}/status").read_text(encoding="utf-8"))
+
+
+def _until(so: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not so():
+        assert time.monotonic() < end
+        time.sleep(0.05)

@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +33,9 @@ MAKE = """#!/bin/sh
 for word; do [ "$word" = typecheck ] && exec {make} --dry-run --silent "$@"; done
 exec {make} "$@"
 """
-GH = """#!/bin/sh
-echo "$@" >>"$GH_CALLS"
+GH = r"""#!/bin/sh
+echo "$@" | tr '\n' ' ' >>"$GH_CALLS"
+echo >>"$GH_CALLS"
 [ "$2" = list ] && echo "${GH_OPEN:-0}"
 exit 0
 """
@@ -196,14 +197,15 @@ class Examples:
         for name, text in examples.items():
             (self.artifact / REGRESSIONS / named(name)).write_text(text, encoding="utf-8")
 
-    def night(self, *, opened: int = 0) -> tuple[int, str]:
-        """Check out, unpack the artifact where the workflow says, and run the step."""
+    def night(self, *, opened: int = 0, meanwhile: Callable[[], None] = lambda: None) -> tuple[int, str]:
+        """Check out, unpack the artifact where the workflow says, and run the step; `meanwhile` comes before the step."""
         for each in (self.project, self.temporary):
             shutil.rmtree(each, ignore_errors=True)
         git(self.folder, "clone", "--quiet", "--depth", "1", f"file://{self.origin}", str(self.project))
         given, = [step["with"] for _, step, _ in steps(NIGHTLY) if step.get("uses", "").startswith("actions/download-artifact")]
         path = given.get("path", ".").replace("${{ runner.temp }}", str(self.temporary))
         shutil.copytree(self.artifact, self.project / path, symlinks=True, dirs_exist_ok=True)
+        meanwhile()
         return run(
             self.folder, NIGHTLY, "Bring new regression examples back", RUNNER_TEMP=str(self.temporary), GITHUB_REF_NAME="main",
             GH_CALLS=str(self.folder / "calls"), GH_OPEN=str(opened),
@@ -261,6 +263,9 @@ def test_new_examples_are_brought_back(examples: Examples) -> None:
     assert examples.unmerged() == {"new--1.json": "a case\n"}
     assert [line.split()[:2] for line in examples.asked] == [["pr", "list"], ["pr", "create"]]
     assert "--base main" in examples.asked[1]
+    head = git(examples.origin, "rev-parse", BRANCH).strip()
+    assert "--state all" in examples.asked[0]
+    assert f'.headRefOid == "{head}"' in examples.asked[0]
     before = git(examples.origin, "rev-parse", BRANCH)
     assert examples.night(opened=1) == (0, f"Regression examples of the nightly job: 0, on the branch {BRANCH}\n")
     assert git(examples.origin, "rev-parse", BRANCH) == before
@@ -283,6 +288,43 @@ def test_what_a_reviewer_did_to_the_branch_stays(examples: Examples) -> None:
     hand = {"first--1.json": "by hand\n", "own--1.json": "by hand\n"}
     assert examples.unmerged() == {**hand, "second--1.json": "a case\n", "third--1.json": "a case\n"}
     assert "by hand" in git(examples.origin, "log", "--format=%s", f"main..{BRANCH}")
+
+
+def test_what_a_reviewer_threw_out_stays_away(examples: Examples) -> None:
+    examples.brings(2, first="a case\n", second="a case\n")
+    examples.commit(BRANCH, first="")
+    examples.commit("main", meanwhile="on the base\n")
+    examples.found(first="a case\n", third="a case\n")
+    assert examples.night() == (0, f"{REGRESSIONS}/first--1.json was removed from the branch {BRANCH}, and stays away\n"
+                                   f"Regression examples of the nightly job: 1, on the branch {BRANCH}\n")  # fmt: skip
+    assert examples.unmerged() == {"second--1.json": "a case\n", "third--1.json": "a case\n"}
+
+
+def test_what_was_removed_from_the_base_comes_back_when_it_is_found_again(examples: Examples) -> None:
+    examples.commit("main", old="a case\n")
+    examples.brings(1, new="a case\n")
+    examples.commit("main", old="")
+    examples.found(old="a case\n", new="a case\n")
+    assert examples.night() == (0, f"Regression examples of the nightly job: 1, on the branch {BRANCH}\n")
+    assert examples.unmerged() == {"new--1.json": "a case\n", "old--1.json": "a case\n"}
+
+
+def test_what_is_merged_while_a_night_goes_on_is_not_asked_for_again(examples: Examples) -> None:
+    examples.brings(1, old="a case\n")
+
+    def merge() -> None:
+        examples.merge("--squash")
+        git(examples.origin, "branch", "--quiet", "--delete", "--force", BRANCH)
+
+    examples.found(old="a case\n", new="a case\n")
+    assert examples.night(meanwhile=merge) == (0, f"Regression examples of the nightly job: 1, on the branch {BRANCH}\n")
+    assert examples.unmerged() == {"new--1.json": "a case\n"}
+    assert git(examples.origin, "diff", "--name-status", f"main..{BRANCH}") == f"A\t{REGRESSIONS}/new--1.json\n"
+
+
+def test_only_a_night_on_the_default_branch_brings_examples_back() -> None:
+    condition = workflow(NIGHTLY)["jobs"]["examples"]["if"]
+    assert condition == "always() && (github.event_name == 'schedule' || github.ref_name == github.event.repository.default_branch)"
 
 
 @pytest.mark.parametrize("how", ["--no-ff", "--ff-only", "--squash"])

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from trainer_props.running.output import PREFIX
+from trainer_props.running.parent import ending_with_this
 from trainer_props.scripts import heading
 from trainer_props.scripts.writing import FILE
 
@@ -55,6 +56,7 @@ def verify(
     stop: threading.Event | None = None,
 ) -> Verified:
     """Run a script in a fresh process, in an empty directory that is removed afterwards, without the user's tokens and settings.
+    Where the system can do that, it is killed with this process.
 
     It shows the finding if it exits with 1 and prints the observed value that its head states: a script that fails for another reason
     does not. One whose finding is that the run ends its process or hangs shows it by a signal, or by its own time limit.
@@ -75,8 +77,8 @@ def verify(
 
 def _run(command: list[str], folder: str, timeout: float, path: Sequence[str], stop: threading.Event) -> tuple[int | None, str]:
     process = subprocess.Popen(  # noqa: S603  our own text, run by the interpreter that was asked for
-        command, cwd=folder, env=_environment(folder, path), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        start_new_session=True,
+        ending_with_this(command), cwd=folder, env=_environment(folder, path), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, start_new_session=True,
     )  # fmt: skip
     end = time.monotonic() + timeout
     try:
