@@ -261,7 +261,7 @@ def test_a_script_ends_with_the_process_that_runs_it_even_if_that_is_killed(tmp_
     sign = tmp_path / "alive"
     script_text = said("1", f"open({str(sign)!r}, 'w').write(f'{{os.getpid()}}\\n')\ntime.sleep(600)")
     running = f"from trainer_props.scripts.verifying import verify; verify({script_text!r}, timeout=600)"
-    process = subprocess.Popen([sys.executable, "-c", running], env={**os.environ, "TMPDIR": str(tmp_path)})  # noqa: S603  our own words
+    process = subprocess.Popen([sys.executable, "-c", running], env={**os.environ, "TMPDIR": str(tmp_path)})
     try:
         _until(lambda: sign.exists() and sign.read_text(encoding="utf-8").endswith("\n"))
     finally:

@@ -84,6 +84,13 @@ def test_result(result: Result, console: MakeConsole, snapshot: Snapshot, width:
     snapshot(f"result_{width}", text_of(where))
 
 
+@pytest.mark.parametrize(("still_there", "said"), [(1, "1 new violation, 1 still there"), (2, "nothing new, 2 violations still there")])
+def test_what_an_earlier_start_had_found_is_not_called_new(result: Result, console: MakeConsole, still_there: int, said: str) -> None:
+    where = console(100)
+    terminal.print_result(where, result, "my_pkg:make", still_there=still_there)
+    assert f"\n{said} in my_pkg:make: 1234 runs" in text_of(where)
+
+
 def test_result_without_anything_new(result: Result, console: MakeConsole, snapshot: Snapshot) -> None:
     result.violations, result.known_seen, result.refusals, result.impossible, result.interrupted = [], {}, {}, {}, True
     result.experiments.pop("train_seq2seq")

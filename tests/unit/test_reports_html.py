@@ -165,6 +165,12 @@ def test_empty_result() -> None:
     assert not found.all("svg")
 
 
+def test_what_an_earlier_start_had_found_is_not_called_new() -> None:
+    there = [{"property": "steps.run_finishes", "since": "2026-11-28T01:17:00+00:00"}]
+    found = Page(html.html({**SAMPLE, "campaign": {"rounds": 3, "still_there": there}}))
+    assert "2 new violations, 1 still there in my_pkg.train:make_trainer" in found.text
+
+
 def test_pairs_of_arguments_are_drawn(page: Page) -> None:
     (label,) = [str(each["aria-label"]) for each in page.all("svg") if each not in page.pictures()]
     assert label == "pairs of arguments: 3 were tried together, 2 were not"

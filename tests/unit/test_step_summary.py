@@ -60,6 +60,16 @@ def test_violations_that_earlier_starts_had_found_are_named() -> None:
     campaign = {"rounds": 3, "seconds": 9000.0, "runs": 70, "evaluations": 900, "violations": 1, "still_there": there, "masked": []}
     text = step_summary.of_result({**SAMPLE, "campaign": campaign})
     assert text.endswith("\nfound by earlier starts, and still there: `steps.global_step_counts_updates` (since 2026-11-28)\n")
+    assert f" **{len(SAMPLE['violations']) - 1} new violations, 1 still there** in " in text
+    text = step_summary.of_result({**SAMPLE, "violations": SAMPLE["violations"][:1], "campaign": campaign})
+    assert "\n\N{CROSS MARK} **nothing new, 1 violation still there** in " in text
+
+
+def test_earlier_failures_that_could_not_be_judged_are_told() -> None:
+    lost = [{"id": "steps.a--1", "file": "a", "status": "CANNOT RUN", "reason": "no_such_model"}]
+    examples = [{"id": "steps.b--2", "file": "b", "status": "FIXED", "reason": ""}, *lost, *lost]
+    text = step_summary.of_result({**SAMPLE, "violations": [], "examples": examples})
+    assert "\nearlier failures that could not be judged: 2, first `steps.a--1`: no\\_such\\_model\n" in text
 
 
 def test_trouble_is_told() -> None:

@@ -55,7 +55,7 @@ def replays(keeper: Keeper, chosen: tuple[Sequence[str], Sequence[str], Sequence
 
 def finish(
     result: Result, keeper: Keeper, loaded: Subject, console: Console, outputs: Outputs, option: str, data: Callable[[], dict[str, Any]],
-    signals: Signals,
+    signals: Signals, still_there: int = 0,
 ) -> None:
     """Everything that stands at the end of exploring: the table, the violations, their scripts, the files that are asked for.
 
@@ -63,13 +63,14 @@ def finish(
         option: names the folder of examples in commands to type.
         data: makes what is written of the result, as it is by then.
         signals: of the command; one that has arrived since the exploring ended skips the scripts, and nothing else.
+        still_there: of how many violations an earlier start had told already.
     """
     from trainer_props.engine import totals
     from trainer_props.reports import scripts, terminal
 
     if trouble := totals.nothing_trained(result):
         result.errors.append(trouble)
-    terminal.print_result(console, result, keeper.subject, loaded.hint, keeper.kept, option)
+    terminal.print_result(console, result, keeper.subject, loaded.hint, keeper.kept, option, still_there)
     _noting(result, lambda: outputs.write_json(data()))
     if not result.interrupted and _write_scripts(keeper, result, loaded, console, signals):
         _noting(result, lambda: outputs.write_json(data()))

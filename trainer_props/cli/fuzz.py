@@ -34,7 +34,8 @@ def fuzz(
     property: Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Only these properties.")] = None,
     model: Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Only these models.")] = None,
     devices: Annotated[
-        str | None, typer.Option(metavar="LIST", help="Only these devices: numbers, kinds (single, data_parallel, gloo), or kind:number.")
+        str | None,
+        typer.Option(metavar="LIST", help="Only these devices: numbers, kinds (single, data_parallel, gloo, fake), or kind:number."),
     ] = None,
     arguments: Annotated[
         Path | None, typer.Option(metavar="FILE", help="JSON of TrainingArguments to hold fixed; the rest is drawn around them.")
@@ -101,7 +102,7 @@ def fuzz(
             made = results.to_data(result, command="fuzz", subject=subject, profile="", kept=keeper.kept, repeat=repeat)
             return {**made, "campaign": told(known, masks, there)}
 
-        finish(result, keeper, loaded, console, outputs, where(regressions), data, signals)
+        finish(result, keeper, loaded, console, outputs, where(regressions), data, signals, len(there))
         screen.print_end(console, known, there, repeat)
         return exit_code(result)
 

@@ -1,4 +1,4 @@
-"""Hunting behind known bugs: where a known bug shows nearly always, fewer cases are run, so that others have their time."""
+"""Hunting behind known bugs: where a known bug shows in at least half of the cases, fewer cases are run, so that others have their time."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ class Plan:
         settled: keys of violations that are counted, but neither told nor shrunk, since an earlier session did that.
         novelty: where it is noted what no case has shown before; experiments that show more of it get more time.
         richness: of the slices of an experiment, in turns: how many times over features are drawn (`strategies.draft.rich`).
-        hunting: whether half of the cases in regions where a known bug shows nearly always are passed over.
+        hunting: whether half of the cases in regions where a known bug shows in at least half are passed over.
         most_memory: bytes by which the process may have grown when a case begins; beyond that exploring ends, for all who share the board.
     """
 

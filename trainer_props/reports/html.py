@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from trainer_props.reports import comparing, plots, reading
+from trainer_props.reports import comparing, headline, plots, reading
 from trainer_props.reports.comparing import Comparison, show
 
 REMEDY: Final = "pip install 'trainer-props[html]'"
@@ -127,12 +127,12 @@ def write(path: Path, data: Mapping[str, Any] | reading.Result) -> None:
 
 def verdict(result: reading.Result) -> str:
     """What was found, in one line."""
-    new = len(result.new)
     if result.command == "replay":
         counts = Counter(each.status for each in result.examples)
         text = f"replay: {', '.join(f'{number} {status}' for status, number in sorted(counts.items())) or 'nothing to replay'}"
     else:
-        text = f"{_plural(new, 'new violation')} in {result.subject}" if new else f"nothing new in {result.subject}"
+        still_there = len(result.campaign.still_there) if result.campaign is not None else 0
+        text = f"{headline.found(len(result.new), still_there)} in {result.subject}"
     if result.errors:
         text += f", {_plural(len(result.errors), 'error')} of the check itself"
     return text + (", interrupted" if result.interrupted else "")

@@ -106,6 +106,19 @@ class Example(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
+class StillThere(msgspec.Struct, frozen=True, kw_only=True):
+    """A violation that an earlier start of a campaign had found."""
+
+    property: str
+    since: str
+
+
+class Campaign(msgspec.Struct, frozen=True, kw_only=True):
+    """What `campaign` says beyond the start that the result is of."""
+
+    still_there: tuple[StillThere, ...] = ()
+
+
 class Result(msgspec.Struct, frozen=True, kw_only=True):
     """A whole result, format 1. Keys that this version does not know are passed over."""
 
@@ -130,6 +143,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     refusals: dict[str, int] = {}
     impossible: dict[str, int] = {}
     errors: tuple[str, ...] = ()
+    campaign: Campaign | None = None
 
     @property
     def new(self) -> tuple[Violation, ...]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from trainer_props.reports import headline
 from trainer_props.reports.reading import replayable
 
 VARIABLE: Final = "GITHUB_STEP_SUMMARY"
@@ -53,7 +54,8 @@ def of_result(data: Mapping[str, Any]) -> str:
     """The summary of a JSON result."""
     new = [each for each in data["violations"] if not each.get("accepted")]
     errors = data.get("errors", ())
-    head = f"{len(new)} new violation{'' if len(new) == 1 else 's'}" if new else "nothing new"
+    campaign = data.get("campaign")
+    head = headline.found(len(new), len(campaign["still_there"]) if campaign else 0)
     if errors and not new:
         head = "could not be checked" if not data["evaluations"] else "nothing new, but not all could be done"
     facts = f" in {_code(data['subject'])}: {data['runs']} runs, {data['evaluations']} evaluations, seed {data['seed']}"
@@ -63,7 +65,10 @@ def of_result(data: Mapping[str, Any]) -> str:
     lines = summary(verdict, [Failure.of(each) for each in new], known, errors)
     if fixed := [each["id"] for each in data.get("known_bugs", ()) if each.get("fixed")]:
         lines += f"\n**fixed upstream**: {', '.join(_code(each) for each in fixed)}\n"
-    if campaign := data.get("campaign"):
+    if lost := [each for each in data.get("examples", ()) if each["status"] == "CANNOT RUN"]:
+        first = f"{_code(lost[0]['id'])}{': ' + _text(lost[0]['reason']) if lost[0]['reason'] else ''}"
+        lines += f"\nearlier failures that could not be judged: {len(lost)}, first {first}\n"
+    if campaign:
         hours = f"{campaign['seconds'] / 3600:.1f} hours"
         lines += f"\nthe campaign so far: {campaign['runs']} runs, {campaign['evaluations']} evaluations in {hours}\n"
         if there := campaign["still_there"]:
@@ -80,7 +85,7 @@ def of_tests(outcomes: Sequence[Mapping[str, Any]], known: Mapping[str, int]) ->
         known: how often each known bug was seen.
     """
     new = [violation for each in outcomes for violation in each["violations"]]
-    head = f"{len(new)} new violation{'' if len(new) == 1 else 's'}" if new else "nothing new"
+    head = headline.found(len(new))
     runs, evaluations = (sum(each[key] for each in outcomes) for key in ("runs", "evaluations"))
     number = f"{len(outcomes)} check{'' if len(outcomes) == 1 else 's'}"
     facts = f" in {', '.join(_code(each) for each in sorted({each['subject'] for each in outcomes}))}"

@@ -25,6 +25,7 @@ from trainer_props.keeper import Kept
 from trainer_props.known_bugs import KNOWN_BUGS
 from trainer_props.properties import PROPERTIES
 from trainer_props.regressions import Skipped, violation_id
+from trainer_props.reports import headline
 
 _PLAIN_SECONDS = 10.0
 _PLAIN_WIDTH = 120
@@ -112,7 +113,8 @@ class Live:
 
 
 def print_result(
-    console: Console, result: Result, subject: str, hint: str = "", kept: Mapping[Key, Kept] | None = None, option: str = ""
+    console: Console, result: Result, subject: str, hint: str = "", kept: Mapping[Key, Kept] | None = None, option: str = "",
+    still_there: int = 0,
 ) -> None:
     """Print everything that stands at the end of a session.
 
@@ -120,6 +122,7 @@ def print_result(
         hint: what may explain violations of this subject.
         kept: what is on disk, by the key of a violation as it was first seen.
         option: is added to commands, as they need it to find the examples.
+        still_there: of how many violations an earlier start had told already.
     """
     console.print(properties_table(result, console.width))
     console.print()
@@ -133,8 +136,8 @@ def print_result(
         line(console, Text(text, style="yellow"))
     if result.coverage:
         line(console, Text(_covered(result), style="dim"))
-    new = len(result.violations)
-    verdict = Text(f"{new} new violation{'s' if new != 1 else ''}", style="bold red") if new else Text("nothing new", style="bold green")
+    found = headline.found(len(result.violations), still_there)
+    verdict = Text(found, style="bold red" if result.violations else "bold green")
     rate = result.runs / result.seconds if result.seconds else 0.0
     facts = (
         f" in {subject}: {result.runs} runs, {result.evaluations} evaluations of {len(result.properties)} properties"
