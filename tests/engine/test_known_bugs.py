@@ -126,6 +126,16 @@ OTHERWISE: Final = (
             data=Data(kind="stream", n=3, n_eval=1), components=Components(scores=(0.0,), early_stopping=EarlyStopping(patience=2)),
         ), parameters={"regroup": (2, 1)}),
     ),
+    *(
+        ("stream-never-steps", Case(experiment="regroup", scenario=Scenario(  # and the other run, which makes updates, logs them
+            arguments={
+                "per_device_train_batch_size": size, "gradient_accumulation_steps": 2, "max_steps": 1, "eval_strategy": "epoch",
+                "logging_strategy": "epoch", "metric_for_best_model": "loss", "optim": "sgd",
+            },
+            data=Data(kind="stream", n=n, n_eval=1), components=Components(early_stopping=EarlyStopping()),
+        ), parameters={"regroup": (2 * size, 1)}))
+        for size, n in ((1, 1), (4, 2))
+    ),
     (
         "split-streams-seem-longer",  # and one process goes on without that
         Case(experiment="resume_in_processes", scenario=Scenario(

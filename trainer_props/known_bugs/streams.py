@@ -136,6 +136,8 @@ known_bug(
             "regroup.updates_have_the_same_samples",
             "regroup.learning_rates_are_the_same",
             "regroup.log_history_has_the_same_entries",
+            "regroup.logged_losses_are_the_same",
+            "regroup.gradient_norms_are_the_same",
             "steps.micro_batches_are_those_of_the_updates",
             "callbacks.events_follow_the_grammar",
             "callbacks.events_are_those_of_the_plans",
