@@ -5,10 +5,11 @@
 `hour`: a quarter of the minutes with 1 job, all of them with 2 jobs, another quarter with 1 job, so that both meet the same machine. A
 campaign is slower while it is young: the one with 2 jobs is compared with the other one at the same age, and at the age at which its
 workers have spent as much time together; the lesser ratio counts. The memory that the processes of the campaign with 2 jobs have for
-themselves, after its first five minutes (or its first tenth, if that is less) against the end of the hour, also as growth per 10,000 runs;
-and what it has on disk. `ends`: campaigns that end by themselves, by Ctrl-C, by SIGTERM, and by SIGKILL of their coordinator, each with
-runs in processes: the processes, listening ports, temporary directories, named semaphores and shared memory that they leave; and one whose
-scripts are being run when SIGTERM comes.
+themselves, after its first five minutes (or its first tenth, if that is less) against the end of the hour, also as growth per 10,000 runs:
+it goes up within each round and falls where the next begins, so that means of two whole rounds are compared. And what it has on disk.
+`ends`: campaigns that end by themselves, by Ctrl-C, by SIGTERM, and by SIGKILL of their coordinator, each with runs in processes: the
+processes, listening ports, temporary directories, named semaphores and shared memory that they leave; and one whose scripts are being run
+when SIGTERM comes.
 
 Bounds: 1.7 times the runs; memory grows by less than 5 %; on disk at most 32 MB; each end with the exit code that belongs to it, after
 runs in processes, and nothing left. What was measured is kept in the state folder, if one is named: started again, it goes on from there;
@@ -35,6 +36,7 @@ from typing import Any, Final
 import stopping
 from campaign_kills import SUBJECT, Campaign
 
+from trainer_props.fuzzing.campaign import ROUND_SECONDS
 from trainer_props.running.output import PREFIX
 
 LEAST_RATIO: Final = 1.7
@@ -133,12 +135,14 @@ def hour(folder: Path, minutes: float, state: dict[str, Any], keep: Callable[[],
 
 
 def growth(part: dict[str, Any]) -> tuple[float, float]:
-    """Megabytes at the beginning, after settling, and at the end."""
+    """Megabytes at the beginning, after settling, and at the end; the means of two rounds where there are as many."""
     whole = part["memory"][-1][0]
     begin = min(_SETTLING_SECONDS, 0.1 * whole)
-    early = [megabytes for now, megabytes, _ in part["memory"] if begin <= now < begin + 0.2 * whole]
-    late = [megabytes for now, megabytes, _ in part["memory"] if now > 0.8 * whole]
-    return statistics.median(early), statistics.median(late)
+    length = 2 * ROUND_SECONDS if whole > begin + 4 * ROUND_SECONDS else 0.2 * whole
+    end = whole - _EVERY_SECONDS  # it may be over by the last look
+    early = [megabytes for now, megabytes, _ in part["memory"] if begin <= now < begin + length]
+    late = [megabytes for now, megabytes, _ in part["memory"] if end - length <= now < end]
+    return statistics.fmean(early), statistics.fmean(late)
 
 
 def runs_at(state: dict[str, Any], jobs: int, age: float) -> float:

@@ -18,18 +18,19 @@ from trainer_props.case import Case
 from trainer_props.engine import Plan
 from trainer_props.engine.events import FIXED, EngineEvent, Finding, Finished, FirstSeen, Listener, Replayed, Shrunk, Violation
 from trainer_props.engine.ledger import Key
-from trainer_props.engine.replaying import Replay
+from trainer_props.engine.replaying import Replay, belongs
 from trainer_props.engine.supervisor import supervise
 from trainer_props.regressions import Example, InvalidExample, Left, Pending, Skipped, Store, Stored, adopt, damaged, discard
 from trainer_props.regressions.example import one_line
 from trainer_props.scripts.verifying import says_otherwise, varies, verify
 from trainer_props.scripts.writing import NoScript, script
-from trainer_props.subjects import Subject
+from trainer_props.subjects import Subject, SubjectError
 
 ATTEMPTS: Final = 3
-"""How often an example that did not always fail is run before it is called fixed."""
+"""How often an example that may not always fail is run before it is called fixed: what ends a process may depend on its past."""
 
 _DEADLY: Final = ("crashed", "hung")
+_UNSURE: Final = ("nondeterministic", *_DEADLY)
 VERIFYING_SECONDS: Final = 120.0
 """For a script to run: importing transformers takes most of what it usually needs."""
 
@@ -76,7 +77,6 @@ class Keeper:
         self.skipped: tuple[Skipped, ...] = (*contents.skipped, *damaged(store.folder))
         self.kept: dict[Key, Kept] = {}
         self._examples = [each for each in contents.examples if same_subject(each.example.subject, subject)]
-        self._found = {each.path for each in contents.examples}
         self._left: dict[str, Left] = {}
         self._guards: set[Path] = set()
 
@@ -89,8 +89,7 @@ class Keeper:
         return tuple(
             as_replay(each)
             for each in self._examples
-            if each.example.case.experiment in experiments
-            and each.example.property in properties
+            if belongs(each.example.case, each.example.property, experiments, properties)
             and (models is None or each.example.case.scenario.model.name in models)
         )
 
@@ -155,12 +154,12 @@ class Keeper:
             self.kept[first.key] = replace(before, reason=f"not stored: {self.store.folder}: {error.strerror or error}")
         else:
             self.kept[first.key] = Kept(path)
-            if before.regression not in (None, path) and before.regression not in self._found:
+            if before.regression != path:
                 self._forget(before.regression)
 
     def _forget(self, path: Path | None) -> None:
-        """Remove an example of this session whose violation turned out to be another, unless it is one of two."""
-        if path is not None and all(each.regression != path for each in self.kept.values()):
+        """Remove an example that this session has made, whose violation turned out to be another, unless it is one of two."""
+        if path is not None and path in self.store.made and all(each.regression != path for each in self.kept.values()):
             path.unlink(missing_ok=True)
             path.with_suffix(".py").unlink(missing_ok=True)
 
@@ -252,7 +251,7 @@ class Noting:
 def as_replay(stored: Stored) -> Replay:
     """The example as the engine takes it, by the name of its file."""
     example = stored.example
-    return Replay(str(stored.path), example.case, example.property, ATTEMPTS if example.verdict == "nondeterministic" else 1)
+    return Replay(str(stored.path), example.case, example.property, ATTEMPTS if example.verdict in _UNSURE else 1)
 
 
 def same_subject(one: str, other: str) -> bool:
@@ -286,15 +285,18 @@ def verified(text: str, stop: threading.Event | None = None) -> str:
         stop: once it is set, the script is killed.
     """
     path = [str(Path.cwd())]
-    outcome = verify(text, timeout=VERIFYING_SECONDS, path=path, stop=stop)
-    if outcome.shows:
-        return ""
-    if outcome.code is None:
-        return f"it did not end within {VERIFYING_SECONDS:g} s"
-    lines = outcome.output.strip().splitlines()
-    if not says_otherwise(outcome):
-        return one_line(f"it exits {outcome.code}{': ' + lines[-1] if lines else ''}")
-    again = verify(text, timeout=VERIFYING_SECONDS, path=path, stop=stop)
+    try:
+        outcome = verify(text, timeout=VERIFYING_SECONDS, path=path, stop=stop)
+        if outcome.shows:
+            return ""
+        if outcome.code is None:
+            return f"it did not end within {VERIFYING_SECONDS:g} s"
+        lines = outcome.output.strip().splitlines()
+        if not says_otherwise(outcome):
+            return one_line(f"it exits {outcome.code}{': ' + lines[-1] if lines else ''}")
+        again = verify(text, timeout=VERIFYING_SECONDS, path=path, stop=stop)
+    except OSError as error:
+        return one_line(f"it could not be run: {error}")
     return "" if varies(text, [outcome, again]) else one_line(f"{OTHERWISE}{lines[-1].removeprefix('observed:').strip()}")
 
 
@@ -305,7 +307,10 @@ def afresh(finding: Finding, subject: Subject) -> Finding | None:
         KeyboardInterrupt: Ctrl-C came meanwhile.
     """
     again = Replay("afresh", finding.case, finding.property)
-    result = supervise(subject, Plan(experiments=(), properties=(), max_examples=0, shrink_seconds=None, replayed=(again,)))
+    try:
+        result = supervise(subject, Plan(experiments=(), properties=(), max_examples=0, shrink_seconds=None, replayed=(again,)))
+    except (SubjectError, OSError):
+        return None
     if result.interrupted:
         raise KeyboardInterrupt
     found = [each.finding for each in result.replayed if each.finding is not None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import os
 import signal
@@ -14,17 +15,18 @@ import pytest
 from transformers import Trainer
 
 from trainer_props.case import Case
-from trainer_props.engine import FirstSeen, Plan, Result
+from trainer_props.engine import FirstSeen, Plan, Result, Shrunk
 from trainer_props.engine.board import Notes
-from trainer_props.engine.events import FIXED, ExperimentCount, Finding, Progress, Replayed
+from trainer_props.engine.events import FIXED, ExperimentCount, Finding, Progress, Replayed, Violation
 from trainer_props.engine.judging import judge
 from trainer_props.engine.novelty import BYTES
 from trainer_props.engine.totals import nothing_trained
 from trainer_props.fuzzing.campaign import Campaign
 from trainer_props.fuzzing.state import Seen, State, StateError, StateFolder, case_of, earlier
-from trainer_props.keeper import ATTEMPTS, Keeper
+from trainer_props.keeper import ATTEMPTS, Keeper, afresh, verified
 from trainer_props.properties import PROPERTIES
 from trainer_props.regressions import Store
+from trainer_props.reports.terminal import make_console
 from trainer_props.scenario import Components, Data, Scenario
 from trainer_props.subjects import SubjectError, wrap
 
@@ -181,6 +183,20 @@ def test_what_was_found_before_the_trouble_is_told(tmp_path: Path, error: Except
     assert (result.errors, result.runs, result.evaluations) == ([told], 70, 900)
 
 
+def test_runs_are_counted_once_where_the_state_can_not_be_written_any_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: StateFolder, state: State) -> None:
+        raise StateError("state.json: No space left on device")
+
+    def carry_out(subject: Any, plan: Plan, listener: Any, **options: Any) -> Result:
+        listener(Progress(70, 900, 7.0, 0.5, "train_once"))
+        monkeypatch.setattr(StateFolder, "write", full)
+        return Result(seed=plan.seed, runs=71, evaluations=910, violations=[Violation(finding(), finding(), 1.0, True, 3)])
+
+    result = campaign(tmp_path, carry_out)[0].run(60.0)
+    assert (result.runs, result.evaluations, len(result.violations)) == (71, 910, 1)
+    assert result.errors == ["state.json: No space left on device"]
+
+
 def test_trouble_before_anything_was_run_is_trouble(tmp_path: Path) -> None:
     def carry_out(*_: Any, **__: Any) -> Result:
         raise SubjectError("make returned None")
@@ -301,3 +317,38 @@ def test_what_does_not_say_so_is_one_only_where_there_is_room(monkeypatch: pytes
 
     monkeypatch.setattr("os.statvfs", statvfs)
     assert judge(SAVING, wrap(SaysLittle), list(PROPERTIES.values())).could_not_run is not None
+
+
+# ---- what else may be full, or gone ------------------------------------------------------------------------------------------
+
+
+def test_an_example_that_somebody_else_has_stored_is_not_forgotten(tmp_path: Path) -> None:
+    ours, theirs = (Keeper(Store(tmp_path), "x", via="fuzz") for _ in range(2))
+    once, otherwise = finding(), dataclasses.replace(finding(), verdict="nondeterministic")
+    theirs.before(lambda event: None)(FirstSeen(once))
+    ours.before(lambda event: None)(FirstSeen(once))
+    (path,) = tmp_path.glob("*.json")
+    ours.before(lambda event: None)(Shrunk(Violation(otherwise, once, 1.0, True, 3)))
+    assert path.exists()
+    assert len(list(tmp_path.glob("*.json"))) == 2
+    theirs.before(lambda event: None)(Shrunk(Violation(otherwise, once, 1.0, True, 3)))
+    assert not path.exists()
+
+
+def test_a_script_that_can_not_be_run_is_no_end_of_the_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*args: Any, **options: Any) -> Any:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for name in ("verify", "supervise"):
+        monkeypatch.setattr(f"trainer_props.keeper.{name}", full)
+    assert verified("#") == "it could not be run: [Errno 28] No space left on device"
+    assert afresh(finding(), wrap(Trainer)) is None
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full")
+def test_what_can_not_be_printed_ends_nothing() -> None:
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        console = make_console(full)
+        for _ in range(3):
+            console.print("fuzzing")
+        assert console.quiet

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import signal
@@ -20,8 +21,11 @@ from transformers import Trainer
 from trainer_props.case import Case
 from trainer_props.engine import Finished, FirstSeen, Plan, Progress, Replay, Shrunk, Started
 from trainer_props.engine.board import SharedBoard
-from trainer_props.engine.crew import supervise_side_by_side
+from trainer_props.engine.crew import _Crew, supervise_side_by_side
+from trainer_props.engine.events import Finding, Violation
+from trainer_props.engine.signals import Signals
 from trainer_props.running.output import PREFIX
+from trainer_props.scenario import Data, Scenario
 from trainer_props.subjects import SubjectError, wrap
 
 STEPS = "steps.global_step_counts_updates"
@@ -190,6 +194,33 @@ def test_a_supervisor_that_is_killed_loses_nothing_that_was_told(temporary: Path
     assert result.errors == []  # another one went on in its place
     told = {event.finding.key for event in listener.events if isinstance(event, FirstSeen)}
     assert {violation.first.key for violation in result.violations} == told != set()
+    assert [each for each in temporary.iterdir() if each.name.startswith(PREFIX)] == []
+
+
+def test_what_a_supervisor_had_shrunk_before_it_was_killed_stays_small() -> None:
+    cases = [Case(scenario=Scenario(data=Data(n=n))) for n in (9, 1)]
+    big, small = (Finding(STEPS, "violated", "global_step", "too small", 2, 1, "", None, case) for case in cases)
+    violation, told = Violation(small, big, 1.5, True, 7), []  # type: ignore[var-annotated]
+    with Signals() as signals:
+        crew = _Crew(wrap(Late), [plan()], told.append, [None], signals)
+        for event in (FirstSeen(big), Shrunk(violation)):
+            crew._tell(0, event)
+        assert crew._total(plan(), [], []).violations == [violation]
+    assert told == [FirstSeen(big), Shrunk(violation)]
+
+
+def test_a_crew_that_can_not_start_all_leaves_none_behind(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, start = multiprocessing.active_children(), _Crew._start
+
+    def no_more(self: _Crew, part: int, plan: Plan) -> None:
+        if part:
+            raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+        start(self, part, plan)
+
+    monkeypatch.setattr(_Crew, "_start", no_more)
+    with pytest.raises(BlockingIOError):
+        supervise_side_by_side(wrap(Trainer), plan(max_examples=None, seconds=600.0), jobs=2)
+    assert multiprocessing.active_children() == before
     assert [each for each in temporary.iterdir() if each.name.startswith(PREFIX)] == []
 
 

@@ -12,8 +12,10 @@ from transformers import Trainer
 
 from trainer_props.case import Case
 from trainer_props.engine import FirstSeen, Plan, Replay, Replayed, Session, Shrunk
+from trainer_props.engine.replaying import belongs
 from trainer_props.engine.supervisor import supervise
 from trainer_props.known_bugs import KNOWN_BUGS
+from trainer_props.properties import PROPERTIES
 from trainer_props.scenario import Data, Scenario
 from trainer_props.subjects import SubjectError, wrap
 
@@ -179,6 +181,23 @@ def test_worker_that_dies_of_a_replayed_case_is_a_failure_and_the_others_follow(
     assert (violation.finding.property, violation.finding.verdict, violation.finding.case) == (FINISHES, "crashed", DECAY)
     assert [each.finding for each in events if isinstance(each, FirstSeen)] == [violation.finding]
     assert result.experiments["train_nothing"].examples == 2  # exploring goes on
+
+
+@pytest.mark.parametrize(("subject", "status"), [(Deadly, "FAILING"), (Trainer, "FIXED")])
+def test_the_end_of_a_process_is_judged_in_every_experiment(subject: type[Trainer], status: str) -> None:
+    case = DECAY.replace(experiment="resume")
+    assert case.experiment not in PROPERTIES[FINISHES].experiments
+    told, result, _ = replayed(subject, Replay("dies", case, FINISHES))
+    assert told["dies"].status == status, told["dies"].reason
+    assert len(result.violations) == (status == "FAILING")
+
+
+def test_the_end_of_a_process_belongs_to_whoever_runs_the_experiment() -> None:
+    case = DECAY.replace(experiment="resume")
+    assert belongs(case, FINISHES, ["resume"], ["resume.anything"])
+    assert not belongs(case, FINISHES, ["train_once"], [FINISHES])
+    assert not belongs(DECAY, FINISHES, ["train_once"], [GLOBAL_STEP])
+    assert belongs(DECAY, FINISHES, ["train_once"], [FINISHES])
 
 
 class Noted:

@@ -29,6 +29,8 @@ from trainer_props.scripts.verifying import verify
 from trainer_props.scripts.writing import script
 from trainer_props.subjects import SubjectError, wrap
 
+RUNS = sys.modules["trainer_props.running.run"]  # the package shows the function of this name
+
 
 class DiesWhereItAccumulates(Trainer):
     how: Callable[[], object] = staticmethod(lambda: (faulthandler.disable(), os.abort()))
@@ -101,7 +103,9 @@ def test_worker_that_dies_is_a_crash(subject: type[Trainer], symptom: str, tempo
     assert list(temporary.iterdir()) == []
 
 
-def test_worker_that_hangs_in_native_code(temporary: Path) -> None:
+def test_worker_that_hangs_in_native_code(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RUNS, "WALL_CLOCK_SECONDS", 2.0)
+    monkeypatch.setattr(RUNS, "_SECONDS_A_MICRO_BATCH", 0.0)
     result = supervise(wrap(Sleeps), plan(first_failure=True), silence=4.0)
     (violation,) = result.violations
     finding = violation.finding

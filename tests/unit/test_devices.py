@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from transformers import TrainerCallback, TrainingArguments
 from trainer_props import subjects
 from trainer_props.measures import devices as measures
 from trainer_props.record import Runs
-from trainer_props.running import Errand, prepared, run_on_devices
+from trainer_props.running import Errand, clock, prepared, run_on_devices
 from trainer_props.running.devices import gloo
 from trainer_props.running.devices.data_parallel import emulated, gather, replica, scatter
 from trainer_props.running.devices.kinds import NoSuchDevices
@@ -186,6 +187,27 @@ def test_a_rank_that_is_stuck_shows_where(monkeypatch: pytest.MonkeyPatch) -> No
     assert {each.stuck for each in found.values()} == {f"rank {rank} did not move for 3 s" for rank in (0, 1)}
     assert "on_step_end (unit/test_devices.py" in found["rank 1"].ended_at
     assert "all_gather" in found["rank 0"].ended_at  # of the losses, to log them
+
+
+class _SlowOnce(TrainerCallback):
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if args.process_index == 1 and state.global_step == 1 and args.num_train_epochs > 1:
+            time.sleep(3.0)
+
+
+def test_a_freeze_of_all_processes_is_no_stuck_rank(monkeypatch: pytest.MonkeyPatch) -> None:
+    subject = _with(_SlowOnce())
+    run_on_devices(scenario("gloo", 2, num_train_epochs=1), subject, Errand())
+    thaw = time.monotonic() + 1.5  # before that, 1,000 seconds pass at once
+
+    def monotonic() -> float:
+        return (now := time.monotonic()) + 1000.0 * (now > thaw)
+
+    for module in (clock, gloo):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=monotonic, process_time=time.process_time, sleep=time.sleep))
+    found = run_on_devices(scenario("gloo", 2), subject, Errand())
+    assert all(each.finished for each in found.values())
+    assert time.monotonic() > thaw
 
 
 def test_a_kill_from_outside_is_a_verdict() -> None:

@@ -24,7 +24,8 @@ class UsageError(Exception):
 
 def refuse(message: str) -> int:
     """Say in one line on standard error what is wrong; returns the exit code."""
-    print(f"trainer-props: {' '.join(message.split())}", file=sys.stderr)
+    with contextlib.suppress(OSError):  # nobody reads it: the exit code says so all the same
+        print(f"trainer-props: {' '.join(message.split())}", file=sys.stderr, flush=True)
     return USAGE
 
 

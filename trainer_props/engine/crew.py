@@ -113,7 +113,7 @@ class _Crew:
         self._notes = list(running)
         self._starts = [0] * len(parts)
         self._replayed: list[Replayed] = []
-        self._shrunk: set[Key] = set()
+        self._shrunk: dict[Key, Violation] = {}
         self._begun = time.monotonic()
         self._announced: dict[Key, Finding] = {}
         self._teller: dict[Key, int] = {}
@@ -122,8 +122,6 @@ class _Crew:
         self._by_time = parts[0].seconds is not None
         self._jobs: dict[Connection, tuple[int, BaseProcess]] = {}
         self._processes: list[BaseProcess] = []
-        for part, plan in enumerate(parts):
-            self._start(part, plan)
 
     def _start(self, part: int, plan: Plan) -> None:
         self._starts[part] += 1
@@ -159,6 +157,8 @@ class _Crew:
         errors: list[str] = []
         heard = 0
         try:
+            for part, each in enumerate(self._parts):
+                self._start(part, each)
             while self._jobs:
                 ready = wait([*self._jobs, self._signals.fileno()], _BEAT_SECONDS)
                 if self._signals.count > heard:
@@ -215,7 +215,7 @@ class _Crew:
         else:
             if isinstance(event, Shrunk):
                 self._announced.setdefault(event.violation.first.key, event.violation.first)
-                self._shrunk.add(event.violation.first.key)
+                self._shrunk[event.violation.first.key] = event.violation
             elif isinstance(event, Replayed):
                 self._replayed.append(event)
             self._listener(event)
@@ -242,7 +242,7 @@ class _Crew:
         total.errors += errors
         total.interrupted = any(each.interrupted for each in results) or bool(self._signals.count)
         total.seconds = time.monotonic() - self._begun
-        lost = [Violation(finding, finding, 0.0, False, 0) for finding in self._announced.values()]
+        lost = [self._shrunk.get(key) or Violation(finding, finding, 0.0, False, 0) for key, finding in self._announced.items()]
         best: dict[Key, Violation] = {}
         for violation in sorted([*total.violations, *lost], key=_for_readers):
             best.setdefault(violation.first.key, violation)

@@ -14,6 +14,8 @@ FIXED: Final = "FIXED"
 FAILING: Final = "FAILING"
 KNOWN: Final = "KNOWN"
 CANNOT_RUN: Final = "CANNOT RUN"
+RUN_PROPERTY: Final = "steps.run_finishes"
+"""What a case violates that ends its process or hangs, whatever its experiment."""
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from trainer_props.arguments import nearest
 from trainer_props.case import Case
-from trainer_props.engine.events import CANNOT_RUN, FAILING, FIXED, KNOWN, Finding, Replayed
+from trainer_props.engine.events import CANNOT_RUN, FAILING, FIXED, KNOWN, RUN_PROPERTY, Finding, Replayed
 from trainer_props.engine.judging import Judged
 from trainer_props.experiments import EXPERIMENTS
 from trainer_props.properties import PROPERTIES
@@ -41,6 +41,16 @@ def by_case(replays: Iterable[Replay]) -> list[list[Replay]]:
     return list(groups.values())
 
 
+def belongs(case: Case, identifier: str, experiments: Collection[str], properties: Collection[str]) -> bool:
+    """Whether what was violated is looked for by who chose these experiments and properties.
+
+    A property that is not judged in the experiment of the case stands for the end of its process: whoever runs the experiment meets that.
+    """
+    known = PROPERTIES.get(identifier)
+    elsewhere = known is not None and case.experiment not in known.experiments
+    return case.experiment in experiments and (identifier in properties or elsewhere)
+
+
 def unknown(replay: Replay) -> str | None:
     """Why a case can't be judged by this version, or None."""
     experiment, identifier = replay.case.experiment, replay.property
@@ -50,7 +60,7 @@ def unknown(replay: Replay) -> str | None:
         return None
     if identifier not in PROPERTIES:
         return f"there is no property {identifier!r}{nearest(identifier, list(PROPERTIES))}"
-    if experiment not in PROPERTIES[identifier].experiments:
+    if experiment not in PROPERTIES[identifier].experiments and identifier != RUN_PROPERTY:
         return f"{identifier} is not judged in {experiment}"
     return None
 
@@ -78,7 +88,9 @@ def outcome(replay: Replay, judged: Judged, *, known: bool) -> Replayed:
     for identifier, reason in judged.not_applicable:
         if identifier == replay.property:
             return Replayed(replay.id, CANNOT_RUN, None, f"not applicable: {reason}")
-    if replay.property is not None and replay.property not in judged.holds:
+    # where the end of a process is all that could be violated, coming back from the case is all that there is to judge
+    came_back = replay.property == RUN_PROPERTY and replay.case.experiment not in PROPERTIES[RUN_PROPERTY].experiments
+    if replay.property is not None and replay.property not in judged.holds and not came_back:
         return Replayed(replay.id, CANNOT_RUN, None, judged.errors[0] if judged.errors else f"{replay.property} was not judged")
     return Replayed(replay.id, FIXED, None, "")
 

@@ -24,6 +24,7 @@ from trainer_props.case import Case
 from trainer_props.engine import totals
 from trainer_props.engine.events import (
     FAILING,
+    RUN_PROPERTY,
     EngineEvent,
     ExperimentCount,
     Finding,
@@ -38,6 +39,7 @@ from trainer_props.engine.events import (
     Violation,
 )
 from trainer_props.engine.ledger import Entry, Key, size
+from trainer_props.engine.pulse import Patience, Pulse
 from trainer_props.engine.session import REPLAYING, SHRINKING, Plan
 from trainer_props.engine.signals import Signals
 from trainer_props.engine.worker import HELD_BACK, INTERRUPT, SHOW_STACK, CaseFile, GaveUp, Running, Shipped, Task, stack, work
@@ -46,9 +48,8 @@ from trainer_props.running.run import WALL_CLOCK_SECONDS
 from trainer_props.subjects import Subject, SubjectError
 
 SILENCE_SECONDS = 2 * WALL_CLOCK_SECONDS
-"""A worker that says nothing for so long is stuck where its own watchdog can't reach it."""
+"""A worker that says nothing for so long, in a run half of it beyond the run's own limit, is stuck where its watchdog can't reach it."""
 
-RUN_PROPERTY = "steps.run_finishes"
 MOST_LOST = 3
 """Workers that an experiment, or the shrinking of a violation, may lose before it is given up: each costs a start, or the whole silence."""
 MOST_KILLED = 30
@@ -75,7 +76,7 @@ def supervise(
 
     Args:
         running: where the case that runs is noted, for whoever comes after a kill of all these processes.
-        silence: seconds without a word after which a worker is taken to hang.
+        silence: seconds without a word after which a worker is taken to hang; in a run, half of them beyond what that may take.
 
     Raises:
         SubjectError: the subject gives no Trainer.
@@ -149,7 +150,7 @@ class _Supervision:
         folder = self._folder / str(generation)
         folder.mkdir()
         self._running.clear()
-        task = Task(self._subject, plan, self._entries, self._skipped, explored, folder, self._running, os.getpid())
+        task = Task(self._subject, plan, self._entries, self._skipped, explored, folder, self._running, os.getpid(), Pulse())
         worker = _Worker(task, self._silence, self._signals)
         result: Result | None = None
         for message in worker.messages():
@@ -262,7 +263,7 @@ class _Worker:
     """
 
     def __init__(self, task: Task, silence: float, signals: Signals) -> None:
-        self.folder, self._silence, self._signals = task.folder, silence, signals
+        self.folder, self._pulse, self._silence, self._signals = task.folder, task.pulse, silence, signals
         self.finished, self.hung, self.killed, self.phase = False, False, False, REPLAYING
         self.shrinking: Key | None = None
         self.cause = self.symptom = ""
@@ -287,16 +288,16 @@ class _Worker:
             self._end()
 
     def _received(self) -> Iterator[Any]:
-        heard, patience = 0, self._silence
-        last = time.monotonic()
+        heard, patience = 0, Patience(self._pulse, self._silence)
         while True:
-            left = last + patience - time.monotonic()
-            ready = wait([self._receiver, self._signals.fileno()], min(_BEAT_SECONDS, max(0.0, left)))
+            ready = wait([self._receiver, self._signals.fileno()], min(_BEAT_SECONDS, patience.slice()))
+            patience.look()
             if self._signals.count > heard:
                 self._signals.clear()
                 if heard or self._signals.count > 1:
                     return
-                heard, patience, last = 1, _GRACE_SECONDS, time.monotonic()
+                heard = 1
+                patience.end_in(_GRACE_SECONDS)  # talking buys no more time
                 self._signal(INTERRUPT)
             elif self._receiver in ready:
                 try:
@@ -304,15 +305,14 @@ class _Worker:
                 except (EOFError, OSError):
                     self._ended()
                     return
-                if not heard:
-                    last = time.monotonic()  # once interrupted, talking buys no more time
+                patience.renew()
                 yield message
                 if isinstance(message, (Finished, GaveUp)):
                     return
-            elif not ready and left > _BEAT_SECONDS:
-                yield _Silent(self._silence - left if not heard else 0.0)
+            elif not ready and not patience.is_over:
+                yield _Silent(0.0 if heard else patience.silent)
             elif not ready:
-                self._hang(heard)
+                self._hang(heard, patience.seconds)
                 return
 
     def _ended(self) -> None:
@@ -327,7 +327,7 @@ class _Worker:
             self.symptom = f"ended by exit code {code}"
         self.cause = f"the process {self.symptom}"
 
-    def _hang(self, heard: int) -> None:
+    def _hang(self, heard: int, patience: float) -> None:
         """Its patience is over: unless it was interrupted before, the run that it is at hangs."""
         if heard:
             return
@@ -339,7 +339,7 @@ class _Worker:
             before, text = text, stack(self.folder)
             if text and text == before:
                 break
-        self.cause = "\n".join([f"silent for {self._silence:g} s", *_frames(text)])
+        self.cause = "\n".join([f"silent for {patience:g} s", *_frames(text)])
 
     def _signal(self, number: int) -> None:
         with contextlib.suppress(OSError):

@@ -26,9 +26,11 @@ from trainer_props import serialization
 from trainer_props.case import Case
 from trainer_props.engine.events import CaseStarted, EngineEvent, FirstSeen, Replayed, Result
 from trainer_props.engine.ledger import Entry, Key
+from trainer_props.engine.pulse import Pulse
 from trainer_props.engine.session import Plan, Session
 from trainer_props.running.interrupt import tell_apart
 from trainer_props.running.parent import end_with
+from trainer_props.running.watchdog import tell
 from trainer_props.subjects import Subject, SubjectError
 
 HELD_BACK = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2)
@@ -119,6 +121,7 @@ class Task:
         folder: where it may write; everything temporary goes there, and is removed by the supervisor.
         running: where the case that runs is noted.
         supervisor: the process to end with.
+        pulse: where it is told that a run begins, or ends.
     """
 
     subject: Subject
@@ -129,6 +132,7 @@ class Task:
     folder: Path
     running: Running
     supervisor: int
+    pulse: Pulse
 
 
 def work(sender: Connection, task: Task) -> None:
@@ -138,6 +142,7 @@ def work(sender: Connection, task: Task) -> None:
     end_with(task.supervisor)
     interrupts = _Interrupts()
     tell_apart(interrupts.arrived)
+    tell(task.pulse.beat)
     sys.excepthook = _silent_in_others(os.getpid())
     os.dup2(2, 1)  # what a subject prints is no part of our output, nor should it find that closed
     tempfile.tempdir = os.environ["TMPDIR"] = str(task.folder)

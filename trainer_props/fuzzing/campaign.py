@@ -29,6 +29,7 @@ from trainer_props.engine.events import (
     Violation,
 )
 from trainer_props.engine.ledger import Key
+from trainer_props.engine.replaying import belongs
 from trainer_props.engine.signals import Signals
 from trainer_props.engine.totals import nothing_trained
 from trainer_props.engine.turns import ENOUGH
@@ -128,7 +129,7 @@ class Campaign:
         self._found: dict[Key, Violation] = {}
         self._settled: set[Key] = set()
         self._bugs: dict[str, KnownBug] = {}
-        self._checked: dict[str, set[str]] = {}
+        self._checked: dict[str, dict[str, str]] = {}
         self._gone: set[Key] = set()
         self._of_state: dict[str, Key] = {}
         self._open: dict[Key, Violation] = {}
@@ -217,7 +218,7 @@ class Campaign:
             if case is None or (case.key, name) in there or seen.example in names:
                 continue
             right_model = models is None or case.scenario.model.name in models
-            if case.experiment in chosen.experiments and name in chosen.properties and right_model:
+            if belongs(case, name, chosen.experiments, chosen.properties) and right_model:
                 identifier = f"{name} (violation {index + 1} of the state)"
                 self._of_state[identifier] = seen.key
                 # nobody has this case but the state: a fault that does not always show is not to be forgotten for one time that it did not
@@ -272,12 +273,13 @@ class Campaign:
             gone = {self._of_state[event.id]} if event.id in self._of_state else set()
             self._gone |= gone | {each.key for each in self.state.violations if each.example == Path(event.id).name}
         if event.id.startswith(_KNOWN_BUG):
-            self._checked.setdefault(event.id.removeprefix(_KNOWN_BUG).partition(" ")[0], set()).add(event.status)
+            bug, _, name = event.id.removeprefix(_KNOWN_BUG).partition(" ")
+            self._checked.setdefault(bug, {})[name] = event.status
 
     def _look_for_fixed(self) -> None:
-        """Tell the known bugs that showed in none of the properties that their examples violated, of which one at least holds now."""
+        """Tell the known bugs whose examples violate nothing more: what each had violated has to be judged, and to hold."""
         for bug, statuses in self._checked.items():
-            if FIXED in statuses and statuses <= {FIXED, CANNOT_RUN}:
+            if statuses.get(self._bugs[bug].shows) == FIXED and set(statuses.values()) <= {FIXED, CANNOT_RUN}:
                 self._total.fixed.append(bug)
                 self._listener(FixedUpstream(bug))
         self._checked = {}
@@ -303,6 +305,8 @@ class Campaign:
 
     def _account(self, result: Result, seconds: float, *, explored: bool) -> None:
         totals.add(self._total, result)
+        self.state.add(result, seconds, explored=explored)
+        self._runs, self._evaluations, self._progress = self._total.runs, self._total.evaluations, None
         self._total.replayed += [each for each in result.replayed if not each.id.startswith(_KNOWN_BUG)]
         self._total.violations.clear()
         del self._total.errors[_MOST_ERRORS:]
@@ -319,11 +323,8 @@ class Campaign:
             if attempted:
                 self._settled.add(key)
             self._note(key, self._found[key].finding, shrunk=attempted)
-        self._runs, self._evaluations = self._total.runs, self._total.evaluations
         self.state.violations = [each for each in self.state.violations if each.key not in self._gone or each.key in self._found]
         self._gone.clear()
-        self.state.add(result, seconds, explored=explored)
-        self._progress = None
         self._open.clear()
         self._write()
 

@@ -119,7 +119,7 @@ known_bug(
         ),
         link="https://github.com/huggingface/transformers/pull/43395",
         versions=">=4.46",
-        properties=("evaluation_batches.sums_do_not_depend_on_batches", "evaluation_batches.predicting_says_what_evaluating_says"),
+        properties=("evaluation_batches.predicting_says_what_evaluating_says", "evaluation_batches.sums_do_not_depend_on_batches"),
         region=_gathers_several_columns,
         symptom=_columns_are_cut,
         example=Case(

@@ -15,6 +15,7 @@ from packaging.specifiers import SpecifierSet
 
 from trainer_props.case import Case
 from trainer_props.judgement import Violated
+from trainer_props.properties.registry import PROPERTIES
 from trainer_props.record import Observation, Runs
 from trainer_props.scenario import Scenario
 
@@ -39,6 +40,11 @@ class KnownBug:
         symptom: what it predicts to be observed; where chapters of properties see it in different ways, by the name of the chapter.
         example: a case that shows it.
     """
+
+    @property
+    def shows(self) -> str:
+        """The property that the example violates: the first of those that judge its experiment."""
+        return next(name for name in self.properties if self.example.experiment in PROPERTIES[name].experiments)
 
     id: str
     verdict: str

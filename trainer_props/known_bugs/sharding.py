@@ -198,7 +198,7 @@ known_bug(
         link="https://github.com/huggingface/accelerate/blob/v1.15.0/src/accelerate/data_loader.py#L926",
         versions=">=4.38",
         properties=(
-            "devices.every_rank_comes_to_its_end", "devices.repeats_fill_the_last_batch", "sharding.ranks_take_turns_and_begin_again",
+            "devices.repeats_fill_the_last_batch", "devices.every_rank_comes_to_its_end", "sharding.ranks_take_turns_and_begin_again",
             "sharding.micro_batches_are_shared_evenly",
         ),
         region=lambda scenario: dispatched(scenario) and scenario.devices.count > 2,

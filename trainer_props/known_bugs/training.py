@@ -99,8 +99,8 @@ known_bug(
         link=f"{_DOCS}.warmup_steps",
         versions=">=4.46",
         properties=(
-            "steps.state_resolves_ratios",
             "steps.global_step_counts_updates",
+            "steps.state_resolves_ratios",
             "steps.no_event_beyond_the_last_update",
             "steps.state_knows_max_steps",
             "optimization.learning_rates_follow_schedule",

@@ -74,10 +74,12 @@ class Store:
 
     Attributes:
         folder: where the files are.
+        made: files that were begun here, and not by anybody else.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.made: set[Path] = set()
 
     def read(self) -> Contents:
         """All examples, and by name whatever else looks like one. Nothing that the folder may hold raises, and nothing is changed."""
@@ -119,6 +121,8 @@ class Store:
             else:
                 return stored.path
             self._write(path, text)
+            if stored is None:
+                self.made.add(path)
         return path
 
     def add_script(self, path: Path, text: str) -> Path:

@@ -38,7 +38,15 @@ _COUNTS = (("evaluated", "eval"), ("not applicable", "n/a"), ("violated", "viol"
 
 
 class PlainConsole(Console):
-    """A console for a reader that may go away, as `head` does: the program goes on, and its exit code still counts."""
+    """A console for a reader that may go away, as `head` does, or a disk that may be full: the program goes on, and its exit code still
+    counts.
+    """
+
+    def _check_buffer(self) -> None:
+        try:
+            super()._check_buffer()
+        except OSError:  # of these rich itself knows the broken pipe alone
+            self.on_broken_pipe()
 
     def on_broken_pipe(self) -> None:
         """Say nothing more."""

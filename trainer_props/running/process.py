@@ -18,6 +18,8 @@ _warm = False
 _frozen_modules = 0
 _runs_since = 0
 _RUNS_BETWEEN_FREEZES = 10
+_runs_since_thaw = 0
+_RUNS_BETWEEN_THAWS = 1000
 
 # A run must not be steered by what a user's shell happens to hold, nor reach out with their token.
 _ENVIRONMENT = {
@@ -114,9 +116,16 @@ def _frozen_heap() -> Iterator[None]:
 
 
 def freeze_again() -> None:
-    """Freeze the heap again where it has grown: by modules that a first run of a model imports, and by what is kept of hundreds of runs."""
-    global _frozen_modules, _runs_since
+    """Freeze the heap again where it has grown: by modules that a first run of a model imports, and by what is kept of hundreds of runs.
+
+    What refers to itself, as trainers do and the trees of Hypothesis, is never freed once it is frozen: now and then all is looked through.
+    """
+    global _frozen_modules, _runs_since, _runs_since_thaw
     _runs_since += 1
+    _runs_since_thaw += 1
+    if _runs_since_thaw >= _RUNS_BETWEEN_THAWS:
+        gc.unfreeze()
+        _runs_since_thaw, _frozen_modules = 0, 0
     if len(sys.modules) != _frozen_modules or _runs_since >= _RUNS_BETWEEN_FREEZES:
         gc.collect()
         gc.freeze()

@@ -10,7 +10,9 @@ import contextlib
 import ctypes
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+
+from trainer_props.running.clock import Clock
 
 
 class Stuck(BaseException):
@@ -28,6 +30,12 @@ class _OutOfTime(Stuck):
 
 
 _shorter: list[float] = []
+_told: list[Callable[[float], None]] = []
+
+
+def tell(listener: Callable[[float], None]) -> None:
+    """In this process, and those it forks, tell the listener the seconds of each wall clock when it is set, and 0 when it is over."""
+    _told[:] = [listener]
 
 
 @contextlib.contextmanager
@@ -42,14 +50,15 @@ def at_most(seconds: float) -> Iterator[None]:
 
 @contextlib.contextmanager
 def wall_clock(seconds: float) -> Iterator[None]:
-    """Raise `Stuck` in this thread once `seconds` have passed.
+    """Raise `Stuck` in this thread once `seconds` have passed, those not counted in which this process was not awake.
 
     A signal would be cheaper to write, but pytest-timeout owns SIGALRM.
     """
     seconds = min([seconds, *_shorter])
     thread = threading.get_ident()
     watcher = _watcher()
-    ticket = watcher.arm(thread, time.monotonic() + seconds)
+    _tell(seconds)
+    ticket = watcher.arm(thread, seconds)
     try:
         try:
             yield
@@ -57,6 +66,13 @@ def wall_clock(seconds: float) -> Iterator[None]:
             watcher.disarm(ticket)
     except _OutOfTime as error:
         raise _OutOfTime(f"not finished after {seconds:g} s").with_traceback(error.__traceback__) from None
+    finally:
+        _tell(0.0)
+
+
+def _tell(seconds: float) -> None:
+    for each in _told:
+        each(seconds)
 
 
 class _Watcher:
@@ -64,14 +80,15 @@ class _Watcher:
 
     def __init__(self) -> None:
         self._condition = threading.Condition()
+        self._clock = Clock()
         self._deadlines: dict[int, tuple[int, float]] = {}
         self._next = 0
         threading.Thread(target=self._watch, name="trainer-props-watchdog", daemon=True).start()
 
-    def arm(self, thread: int, deadline: float) -> int:
+    def arm(self, thread: int, seconds: float) -> int:
         with self._condition:
             self._next += 1
-            self._deadlines[self._next] = (thread, deadline)
+            self._deadlines[self._next] = (thread, self._clock.now() + seconds)
             if len(self._deadlines) == 1:
                 self._condition.notify()
             return self._next
@@ -87,7 +104,7 @@ class _Watcher:
             with self._condition:
                 if not self._deadlines:
                     self._condition.wait()
-                now = time.monotonic()
+                now = self._clock.now()
                 for ticket, (thread, deadline) in list(self._deadlines.items()):
                     if deadline <= now:
                         del self._deadlines[ticket]

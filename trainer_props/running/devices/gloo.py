@@ -24,6 +24,7 @@ import torch
 
 from trainer_props import serialization
 from trainer_props.record import Failure, Record
+from trainer_props.running.clock import Clock
 from trainer_props.running.devices.errand import Errand
 from trainer_props.running.devices.kinds import NoSuchDevices
 from trainer_props.running.devices.rank import READY, SHOW_STACK, Place, stack_file, work
@@ -97,10 +98,12 @@ class Pool:
 
     def _begun(self) -> bool:
         """Whether every rank has come so far that it can run something."""
-        end = time.monotonic() + SILENCE_SECONDS
+        clock = Clock()
         for connection in self._connections:
             with contextlib.suppress(EOFError, OSError):
-                if connection.poll(max(0.0, end - time.monotonic())) and connection.recv_bytes() == READY:
+                while not (ready := connection.poll(clock.slice(SILENCE_SECONDS))) and clock.now() < SILENCE_SECONDS:
+                    pass
+                if ready and connection.recv_bytes() == READY:
                     continue
             return False
         return True
@@ -130,15 +133,16 @@ class Pool:
         answers: dict[int, Any] = {}
         dead: list[int] = []
         waiting: dict[Connection, int] = {connection: rank for rank, connection in enumerate(self._connections)}
-        end, beats = time.monotonic() + SILENCE_SECONDS, self._beats[:]
+        clock = Clock()
+        end, beats = SILENCE_SECONDS, self._beats[:]
         failed = False
         while waiting:
-            now = time.monotonic()
+            now = clock.now()
             if beats != self._beats[:] and not failed:
                 end, beats = now + SILENCE_SECONDS, self._beats[:]
             if now >= end:
                 return answers, dead, not failed
-            for ready in wait(list(waiting), min(end - now, 1.0)):
+            for ready in wait(list(waiting), clock.slice(end)):
                 assert isinstance(ready, Connection)
                 rank = waiting.pop(ready)
                 try:
@@ -146,7 +150,7 @@ class Pool:
                 except (EOFError, OSError):
                     dead.append(rank)
                 if not failed and (rank in dead or isinstance(answers[rank], str) or not answers[rank].finished):
-                    failed, end = True, time.monotonic() + GRACE_SECONDS
+                    failed, end = True, clock.now() + GRACE_SECONDS
         return answers, dead, False
 
     def _verdicts(self, dead: Sequence[int], silent: bool, stacks: Mapping[int, Sequence[str]]) -> dict[int, Record]:

@@ -33,8 +33,8 @@ SHOW_STACK: Final = signal.SIGUSR1
 READY: Final = b"ready"
 _INHERITED: Final = (signal.SIGINT, signal.SIGTTOU, signal.SIGUSR2)
 """Signals that the process above may handle, and a rank does not: Ctrl-C is heard above."""
-_TIMEOUT: Final = timedelta(minutes=5)
-"""Of collectives: the pool is much sooner to see that nothing moves."""
+_TIMEOUT: Final = timedelta(hours=1)
+"""Of collectives: the pool is much sooner to see that nothing moves, and knows of time in which nothing could."""
 _BEAT: Final = 8
 
 
