@@ -8,7 +8,8 @@ from trainer_props.case import Case
 from trainer_props.judgement import Violated
 from trainer_props.known_bugs.flags import deviates
 from trainer_props.known_bugs.registry import KnownBug, known_bug
-from trainer_props.oracles import accounting, best_model, plans
+from trainer_props.measures import callbacks as measured
+from trainer_props.oracles import accounting, best_model, events, plans
 from trainer_props.oracles import flags as oracle
 from trainer_props.oracles.course import course
 from trainer_props.properties._facts import tracked_values
@@ -77,11 +78,17 @@ def _worst_is_nothing(judgement: Violated, record: Record, scenario: Scenario) -
         as_seen = record.state["best_model_checkpoint"] == _last_of_the_best(passed, record, scenario)
     elif judgement.quantity == "state.best_global_step":
         as_seen = record.state["best_global_step"] == (followed.best.step if followed.best else None)
+    elif judgement.quantity == "events":
+        as_seen = measured.events_and_steps(record).value == [[name, step] for name, step in events.expected(scenario, followed)]
     else:
         as_seen = [each.step for each in record.checkpoints] == [save.step for save in followed.saves]
     if judgement.quantity == "best metric and step in a checkpoint":
-        saved = [(each.state or {}).get("best_global_step") for each in record.checkpoints]
-        return as_seen and saved == [save.best.step if save.best else None for save in followed.saves]
+        states = [each.state or {} for each in record.checkpoints]
+        return as_seen and all(
+            state.get("best_global_step") == (save.best.step if save.best else None)
+            and (save.best is None or state.get("best_metric") == save.best.value)
+            for state, save in zip(states, followed.saves, strict=True)
+        )
     return bool(as_seen)
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from trainer_props import zoo
 from trainer_props.case import Case
 from trainer_props.judgement import Violated
 from trainer_props.known_bugs.registry import KnownBug, known_bug
+from trainer_props.measures import prediction as measures
 from trainer_props.oracles import accounting, best_model
 from trainer_props.properties import prediction
 from trainer_props.record import Record
@@ -22,6 +26,8 @@ def _only_full_batches(judgement: Violated, record: Record, scenario: Scenario) 
     The others come in the order of the data set; where samples are grouped by length, in another, which leaves out others. With workers
     that persist a data set may be taken for another one (a known bug of its own), whose rows these are then.
     """
+    if judgement.quantity in ("metrics", "names of metrics") and not _only_a_loss_of_nothing_is_missing(record):
+        return False
     persistent = bool(scenario.argument("dataloader_persistent_workers") and scenario.argument("dataloader_num_workers"))
     size = int(scenario.argument("per_device_eval_batch_size"))
     lengths = {"eval": scenario.data.n_eval, **record.results.get("lengths", {})}
@@ -41,6 +47,15 @@ def _only_full_batches(judgement: Violated, record: Record, scenario: Scenario) 
         if met != kept or not (in_place or not record.identified):
             return False
     return short
+
+
+def _only_a_loss_of_nothing_is_missing(record: Record) -> bool:
+    for each in record.evaluations:
+        names = ("loss", "runtime", "samples_per_second", "steps_per_second")
+        missing = {name for name in names if f"{each.prefix}_{name}" not in each.metrics}
+        if missing - {"loss"} or (missing and each.batches):
+            return False
+    return True
 
 
 def _no_metric(judgement: Violated, record: Record, scenario: Scenario) -> bool:
@@ -155,7 +170,20 @@ def _permuted(judgement: Violated, record: Record, scenario: Scenario) -> bool:
     outputs = list(prediction.outputs_of(record, scenario, len(seen)))
     rows = list(prediction.rows_of(record.results["predictions"]))
     same = (prediction.is_output(row, outputs[sample], scenario) for row, sample in zip(rows, seen, strict=False))
-    return len(rows) == len(seen) and all(same)
+    return len(rows) == len(seen) and all(same) and _labels_follow(record, scenario, seen)
+
+
+def _labels_follow(record: Record, scenario: Scenario, seen: Sequence[int]) -> bool:
+    """Each row of labels is that of the sample in its place, as far as there is one column of them."""
+    labels = record.results["label_ids"]
+    if labels is None or isinstance(labels, tuple):
+        return True
+    name = MODELS[scenario.model.name].label_names[0]
+    dataset = zoo.build_dataset(scenario.data, "test", model=scenario.model, n=len(seen))
+    wanted = [dataset.rows([sample])[name][0].tolist() for sample in seen]
+    return all(
+        measures.row_of_labels(record, index, len(row) if isinstance(row, list) else None).value == row for index, row in enumerate(wanted)
+    )
 
 
 known_bug(

@@ -27,7 +27,9 @@ def _ends_within_an_epoch(scenario: Scenario) -> bool:
 
 
 def _one_update_more(judgement: Violated, runs: Runs, scenario: Scenario) -> bool:
-    """A run that was over is resumed, and makes one update."""
+    """A run that was over is resumed, and makes one update: those before it are what they were."""
+    if judgement.quantity == "weights after an update":
+        return False
     part, total = measures.last(runs), runs.first.state["max_steps"]
     return measures.first_step(part) == total == runs.first.global_step and part.global_step == total + 1 and len(part.updates) == 1
 

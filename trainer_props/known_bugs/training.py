@@ -6,7 +6,7 @@ import math
 
 from trainer_props.case import Case
 from trainer_props.judgement import Violated
-from trainer_props.known_bugs._pairs import in_each_run_that_failed
+from trainer_props.known_bugs._pairs import in_each_run, in_each_run_that_failed
 from trainer_props.known_bugs.registry import KnownBug, known_bug
 from trainer_props.oracles import accounting, best_model, schedules, weight_decay
 from trainer_props.properties._prediction import predicted_learning_rates
@@ -62,7 +62,7 @@ def _rounded_in_floats(judgement: Violated, record: Record, scenario: Scenario) 
     per_epoch = accounting.updates_per_epoch(scenario)
     by_epochs = math.ceil(scenario.argument("num_train_epochs") * per_epoch)
     total = by_epochs if scenario.argument("max_steps") < 0 else int(scenario.argument("max_steps"))
-    if record.state["max_steps"] != total:
+    if record.state["max_steps"] != total or (judgement.quantity == "global_step" and record.global_step != total):
         return False
     if judgement.quantity.startswith("learning rate"):
         return _rates_in_floats(record, scenario, total)
@@ -105,9 +105,10 @@ known_bug(
             "steps.state_knows_max_steps",
             "optimization.learning_rates_follow_schedule",
             "optimization.warmup_rises_to_learning_rate",
+            "devices.global_step_counts_with_devices",
         ),
         region=_ratio_is_inexact,
-        symptom=_rounded_in_floats,
+        symptom=in_each_run(_rounded_in_floats),
         example=Case(scenario=Scenario(arguments={"num_train_epochs": 2.2, "per_device_train_batch_size": 1}, data=Data(n=25))),
     )
 )
