@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any, Final
 
+import numpy as np
 import pytest
 from transformers import Trainer, TrainerCallback
 
@@ -86,6 +87,10 @@ CASES: Final = {
         model=Model(name="regression_rms_norm", dtype="float32", frozen=("first.weight",), seed=1),
         components=Components(loss="compute_loss_func", scores=(0.75, 0.75, 0.25, 0.75, -1.0)), devices=Devices(kind="gloo", count=2),
     ),
+    "epochs that are rounded in floating point make an update more on several devices": case(
+        "train_on_devices", {"per_device_train_batch_size": 1, "num_train_epochs": 0.28, "optim": "sgd", "learning_rate": 0.1}, {},
+        data=Data(n=50), devices=Devices(kind="data_parallel", count=2),
+    ),
 }  # fmt: skip
 
 
@@ -125,7 +130,68 @@ class _Silence(TrainerCallback):
             control.should_evaluate = False
 
 
+class Unsaid(Trainer):
+    """Says nothing of prediction steps."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.callback_handler.on_prediction_step = lambda args, state, control: control  # type: ignore[method-assign]
+
+
+class Mislabelled(Trainer):
+    """Predicts in the order of the lengths, and gives the labels of the data set's own."""
+
+    def predict(self, test_dataset: Any, *args: Any, **kwargs: Any) -> Any:
+        found = super().predict(test_dataset, *args, **kwargs)
+        return found._replace(label_ids=np.array([test_dataset[index]["labels"] for index in range(len(test_dataset))]))
+
+
+class Lossless(Trainer):
+    """Evaluates, and does not say the loss."""
+
+    def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
+        found = super().evaluation_loop(*args, **kwargs)
+        found.metrics.pop("eval_loss", None)
+        return found
+
+
+class Forgetful(Trainer):
+    """Resumes with a fresh optimizer."""
+
+    def _load_optimizer_and_scheduler(self, checkpoint: Any) -> None:
+        pass
+
+
 ALIKE: Final = {
+    "events that a worst metric does not explain": (
+        lambda: Unsaid, "callbacks.events_are_those_of_the_plans", case(
+            "train_once",
+            {"per_device_train_batch_size": 1, "max_steps": 1, "eval_strategy": "steps", "eval_steps": 1, "metric_for_best_model": "score"},
+            {}, data=Data(n=1, n_eval=1), components=Components(scores=(float("-inf"),)),
+        ),
+    ),
+    "labels that are not permuted as their predictions are": (
+        lambda: Mislabelled, "prediction.rows_belong_to_their_samples", case(
+            "evaluate_and_predict", {"per_device_train_batch_size": 1, "max_steps": 1, "train_sampling_strategy": "group_by_length"},
+            {"predict": 6}, data=Data(kind="tokens", n=1, n_eval=1), model=Model(name="lstm"),
+        ),
+    ),
+    "a loss that is missing where batches were evaluated": (
+        lambda: Lossless, "evaluation.evaluation_says_its_loss", case(
+            "train_once",
+            {
+                "per_device_train_batch_size": 1, "per_device_eval_batch_size": 2, "max_steps": 1, "eval_strategy": "steps", "eval_steps": 1,
+                "dataloader_drop_last": True,
+            },
+            {}, data=Data(n=1, n_eval=3),
+        ),
+    ),
+    "weights before the update that a finished run makes too many": (
+        lambda: Forgetful, "resume.weights_go_on_where_they_were", case(
+            "resume", {"per_device_train_batch_size": 1, "max_steps": 3, "learning_rate": 0.1, "lr_scheduler_type": "constant"},
+            {"interrupt_at": [1, 3]}, data=Data(n=4),
+        ),
+    ),
     "a small decay that each device adds is no rounding": (
         FAULTS["decay-grows-with-devices"].make, "devices.weights_are_those_of_one_device", case(
             "train_on_devices",
