@@ -180,8 +180,8 @@ ALIKE: Final = {
         lambda: Lossless, "evaluation.evaluation_says_its_loss", case(
             "train_once",
             {
-                "per_device_train_batch_size": 1, "per_device_eval_batch_size": 2, "max_steps": 1, "eval_strategy": "steps", "eval_steps": 1,
-                "dataloader_drop_last": True,
+                "per_device_train_batch_size": 1, "per_device_eval_batch_size": 2, "max_steps": 1, "dataloader_drop_last": True,
+                "eval_strategy": "steps", "eval_steps": 1,
             },
             {}, data=Data(n=1, n_eval=3),
         ),
