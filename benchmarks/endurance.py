@@ -4,9 +4,10 @@
 
 `hour`: a quarter of the minutes with 1 job, all of them with 2 jobs, another quarter with 1 job, so that both meet the same machine. A
 campaign is slower while it is young: the one with 2 jobs is compared with the other one at the same age, and at the age at which its
-workers have spent as much time together; the lesser ratio counts. The memory that the processes of the campaign with 2 jobs have for
-themselves, after its first five minutes (or its first tenth, if that is less) against the end of the hour, also as growth per 10,000 runs:
-it goes up within each round and falls where the next begins, so that means of two whole rounds are compared. And what it has on disk.
+workers have spent as much time together; the lesser ratio counts. The memory that the processes of the campaign with 2 jobs have
+together, what they share counted once, after its first five minutes (or its first tenth, if that is less) against the end of the hour, also
+as growth per 10,000 runs: it goes up within each round and falls where the next begins, so that means of two whole rounds are compared. And
+what it has on disk.
 `ends`: campaigns that end by themselves, by Ctrl-C, by SIGTERM, and by SIGKILL of their coordinator, each with runs in processes: the
 processes, listening ports, temporary directories, named semaphores and shared memory that they leave; and one whose scripts are being run
 when SIGTERM comes.
@@ -99,12 +100,16 @@ class Stock(Campaign):
             )  # fmt: skip
 
     def memory(self) -> float:
-        """Megabytes that its processes have for themselves: what they share with another one is not counted."""
+        """Megabytes that its processes have together: what several of them share is counted once, and no file, such as a library.
+
+        What each has for itself alone would not do: a worker shares nearly all its pages with the processes it forks for runs on several
+        devices, so that hundreds of megabytes would go and come with these.
+        """
         kilobytes = 0
         for process in [*self.below(), self.process.pid if self.process is not None else 0]:
             with contextlib.suppress(OSError):
                 lines = Path(f"/proc/{process}/smaps_rollup").read_text(encoding="ascii").splitlines()
-                kilobytes += sum(int(line.split()[1]) for line in lines if line.startswith("Private_"))
+                kilobytes += sum(int(line.split()[1]) for line in lines if line.startswith(("Pss_Anon:", "Pss_Shmem:")))
         return kilobytes / 1024
 
 
