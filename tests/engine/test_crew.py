@@ -197,6 +197,25 @@ def test_a_supervisor_that_is_killed_loses_nothing_that_was_told(temporary: Path
     assert [each for each in temporary.iterdir() if each.name.startswith(PREFIX)] == []
 
 
+def test_what_a_supervisor_counted_stays_counted_when_no_other_takes_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainer_props.engine.crew.MOST_STARTS", 1)
+    before, told = multiprocessing.active_children(), []  # type: ignore[var-annotated]
+    killed: list[int] = []
+
+    def listen(event: Any) -> None:
+        if not isinstance(event, Progress):
+            return
+        told.append((event.runs, event.evaluations))
+        if not killed and event.runs > 5 and len(event.workers) == 2:
+            killed.append(next(each.pid or 0 for each in multiprocessing.active_children() if each not in before))
+            os.kill(killed[0], signal.SIGKILL)
+
+    result = supervise_side_by_side(wrap(Trainer), plan(max_examples=None, seconds=4.0), listen, jobs=2)
+    assert len(killed) == len(result.errors) == 1
+    assert told == sorted(told)
+    assert (result.runs, result.evaluations) >= told[-1]
+
+
 def test_what_a_supervisor_had_shrunk_before_it_was_killed_stays_small() -> None:
     cases = [Case(scenario=Scenario(data=Data(n=n))) for n in (9, 1)]
     big, small = (Finding(STEPS, "violated", "global_step", "too small", 2, 1, "", None, case) for case in cases)

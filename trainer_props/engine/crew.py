@@ -118,7 +118,7 @@ class _Crew:
         self._announced: dict[Key, Finding] = {}
         self._teller: dict[Key, int] = {}
         self._progress: dict[int, Progress] = {}
-        self._runs = self._evaluations = 0  # of supervisors that were killed, as they told last
+        self._runs = self._evaluations = 0  # of supervisors that ended without a result, as they told last
         self._by_time = parts[0].seconds is not None
         self._jobs: dict[Connection, tuple[int, BaseProcess]] = {}
         self._processes: list[BaseProcess] = []
@@ -142,14 +142,17 @@ class _Crew:
         and the case that ran.
         """
         plan, noted = self._parts[part], self._notes[part]
-        if (last := self._progress.pop(part, None)) is not None:
-            self._runs, self._evaluations = self._runs + last.runs, self._evaluations + last.evaluations
         told = {each.id for each in self._replayed}
         again = [finding.case for key, finding in self._announced.items() if key not in self._shrunk and self._teller[key] == part]
         if noted is not None and (case := noted.case()) is not None:
             again.append(case)
         left = None if plan.seconds is None else max(0.0, plan.seconds - (time.monotonic() - self._begun))
         self._start(part, replace(plan, seconds=left, replayed=[each for each in plan.replayed if each.id not in told], again=again))
+
+    def _keep_counts(self, part: int) -> None:
+        """Count for the whole what a supervisor has told that ends without a result."""
+        if (last := self._progress.pop(part, None)) is not None:
+            self._runs, self._evaluations = self._runs + last.runs, self._evaluations + last.evaluations
 
     def run(self, plan: Plan) -> Result:
         """Listen until all have come to their end."""
@@ -187,6 +190,7 @@ class _Crew:
             if process.exitcode == -signal.SIGKILL and self._starts[part] < MOST_STARTS and not self._signals.count:
                 del self._jobs[connection]
                 connection.close()
+                self._keep_counts(part)
                 self._start_again(part)
                 return
         if isinstance(message, Finished):
@@ -195,6 +199,7 @@ class _Crew:
             if message.by_subject:
                 raise SubjectError(message.message)
             errors.append(message.message)
+            self._keep_counts(part)
         else:
             self._tell(part, message)
             return
